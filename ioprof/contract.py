@@ -1,0 +1,208 @@
+"""What plug-ins implement and what they are handed: workloads, loaders, and the batches between them.
+
+A workload says what is stored and in which order it is wanted. A loader says how samples are scheduled,
+parallelised and delivered. Neither knows the other; the engine knows neither by name. Everything that a loader
+may send to worker processes is a picklable object of a module-level class (fork, spawn and forkserver).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ioprof.store.base import Store
+    from ioprof.trace.tap import Tap
+
+    Indices = NDArray[np.int64]
+
+
+class Params(BaseModel):
+    """Base of every plug-in's parameters: frozen, unknown keys refused, each field with a description.
+
+    The fields become flags of ``ioprof run`` (``file_size`` is ``--file-size``) and keys of the spec file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Layout(Protocol):
+    """What is stored: the objects of a dataset, all computed from their index, none held in memory."""
+
+    count: int
+    """Number of objects; index 0 to count - 1."""
+
+    def identity(self) -> dict[str, str | int | float | bool]:
+        """Return all that decides the stored bytes and names; equal identities mean equal datasets."""
+        ...
+
+    def path(self, index: int) -> str:
+        """Return the path of object ``index``, relative to the dataset's root."""
+        ...
+
+    def directories(self) -> Iterator[str]:
+        """Yield every directory, parents before children, relative to the dataset's root."""
+        ...
+
+    def sizes(self, start: int, stop: int) -> Indices:
+        """Return the sizes in bytes of objects ``start`` to ``stop`` - 1 as int64."""
+        ...
+
+    def render(self, index: int, size_bytes: int) -> bytes | bytearray | memoryview:
+        """Return the whole content of object ``index``; always the same for the same identity.
+
+        The buffer may be reused by the next call.
+        """
+        ...
+
+
+class SampleReader(Protocol):
+    """Reads samples inside a worker; picklable, built once, used from one process at a time."""
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Iterator[bytes]:
+        """Read samples through the traced store and yield each one's bytes as stored, in order.
+
+        A sample whose operations failed is left out: the tap has already counted the error.
+        """
+        ...
+
+    def prepare_sample(self, sample: bytes) -> bytes:
+        """Spend the CPU work of one sample (decode, augment) and return what the batch is made of."""
+        ...
+
+
+class Workload(Protocol):
+    """What is stored and in which order it is wanted."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for ``ioprof list``: the question this workload answers."""
+    Params: ClassVar[type[Params]]
+    reference_model: ClassVar[str | None]
+    """Model whose published step times stand for this workload (key of the accelerator table)."""
+
+    def __init__(self, params: Params, seed: int) -> None: ...
+
+    def layout(self) -> Layout:
+        """Return the objects to store."""
+        ...
+
+    def samples(self) -> int:
+        """Return the number of samples of one epoch over all ranks."""
+        ...
+
+    def order(self, epoch: int) -> Indices:
+        """Return the sample numbers of ``epoch`` in the order they are wanted: the same for the same seed."""
+        ...
+
+    def discover(self, store: Store, tap: Tap) -> int:
+        """Find the samples as a training script does at start-up (list, stat); return how many were found.
+
+        ``store`` is rooted at the dataset.
+        """
+        ...
+
+    def reader(self, sizes: Indices | None) -> SampleReader:
+        """Return the reader for workers; ``sizes`` are the object sizes from the manifest, None if all equal."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """One batch as it reaches the consumer, with the stamps its makers left (clock: `ioprof.clock`).
+
+    A stamp of -1 means the loader cannot know it.
+    """
+
+    data: object
+    """The payload the accelerator would get; usually one uint8 tensor."""
+    number: int
+    """Position in the run, from 0, over all epochs."""
+    worker: int
+    """Worker that made it, from 0; -1 for the consumer's own process."""
+    samples: int
+    """Samples inside; fewer than asked for where reads failed."""
+    size_bytes: int
+    """Bytes of the samples as stored."""
+    errors: int = 0
+    """Samples left out because an operation failed."""
+    dispatch_ns: int = -1
+    """When the batch was handed to the worker's queue."""
+    fetch_start_ns: int = -1
+    fetch_end_ns: int = -1
+    """When the last sample was there, decoded."""
+    collate_end_ns: int = -1
+    storage_ns: int = -1
+    """Time inside storage operations, summed."""
+    prep_ns: int = -1
+    """Time inside decode and augment, summed; collate is apart."""
+    on_cpu_ns: int = -1
+    """Worker thread on a CPU between fetch_start and collate_end, from schedstat."""
+    run_queue_ns: int = -1
+    """Worker thread runnable but waiting for a CPU in the same interval."""
+    client_hit_bytes: int = -1
+    """Bytes this host's page cache served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadJob:
+    """All a loader needs to deliver a run's batches; picklable apart from ``stop_requested``."""
+
+    reader: SampleReader
+    order: Callable[[int], Indices]
+    """Sample numbers of an epoch, for this rank."""
+    batch_size: int
+    drop_last: bool
+    store: Store
+    """Rooted at the dataset; opened anew in each worker."""
+    trace_dir: str
+    """Where worker recorders write."""
+    rank: int
+    warmup_batches: int
+    """Batches below this number count as warm-up in the operation statistics."""
+    span_budget: int
+    """Full spans each process may keep; beyond it whole batches are sampled."""
+    stop_requested: Callable[[], bool]
+    """Asked before each dispatch, in the consumer's process: True ends the run with what is in flight."""
+
+
+class LoaderSession(Protocol):
+    """An open loader: delivers epochs, then closes."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Deliver one epoch."""
+        ...
+
+    def process_ids(self) -> list[int]:
+        """Return the worker processes alive now."""
+        ...
+
+    def close(self) -> None:
+        """Stop workers and release everything; safe to call twice."""
+        ...
+
+
+class Loader(Protocol):
+    """How samples are scheduled, parallelised and delivered."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]]
+    """Modules that must import, beyond ioprof's own dependencies."""
+    extra: ClassVar[str | None]
+    """The extra of ioprof that brings them."""
+    reads_storage: ClassVar[bool]
+    """False for loaders that only measure ioprof itself."""
+    Params: ClassVar[type[Params]]
+
+    def __init__(self, params: Params) -> None: ...
+
+    def open(self, job: LoadJob) -> LoaderSession:
+        """Start delivering ``job``; workers may start here or with the first epoch."""
+        ...

@@ -1,0 +1,64 @@
+"""The closed sets of the trace: operation kinds, phases, and what can go wrong with an operation."""
+
+import errno
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What a span timed. The numbers are stored in traces and never change their meaning."""
+
+    LIST = 1
+    STAT = 2
+    OPEN = 3
+    READ = 4
+    CLOSE = 5
+    WRITE = 6
+    FSYNC = 7
+    RENAME = 8
+    UNLINK = 9
+    MKDIR = 10
+    RMDIR = 11
+    GET = 12
+    PUT = 13
+    DECODE = 20
+
+    @property
+    def label(self) -> str:
+        """The lower-case word used in files and reports."""
+        return self.name.lower()
+
+
+STORAGE_KINDS = tuple(kind for kind in Kind if kind < Kind.DECODE)
+METADATA_KINDS = (
+    Kind.LIST, Kind.STAT, Kind.OPEN, Kind.CLOSE, Kind.RENAME, Kind.UNLINK, Kind.MKDIR, Kind.RMDIR,
+)  # fmt: skip
+READ_KINDS = (Kind.READ, Kind.GET)
+"""Kinds whose bytes came from the store."""
+
+
+class Phase(IntEnum):
+    """Which part of a run an operation belongs to; statistics are kept apart for each."""
+
+    DISCOVERY = 0
+    WARMUP = 1
+    STEADY = 2
+
+    @property
+    def label(self) -> str:
+        """The lower-case word used in files and reports."""
+        return self.name.lower()
+
+
+SHORT_READ = 1001
+"""Error code of a read that returned fewer bytes than the manifest says; all other codes are errno."""
+UNNAMED_ERROR = 1002
+"""Error code of a failure that carries no errno (an object store's own exception)."""
+
+
+def error_name(code: int) -> str:
+    """Return ``ENOENT``, ``short-read`` and the like; an empty string for success (code 0)."""
+    if code == 0:
+        return ""
+    if code == SHORT_READ:
+        return "short-read"
+    return errno.errorcode.get(code, "error")

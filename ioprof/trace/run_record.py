@@ -1,0 +1,142 @@
+"""run.json: what a run was, where it ran, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ioprof.trace.schema import FORMAT
+
+Scalar = str | int | float | bool | None
+Outcome = Literal["running", "complete", "interrupted", "failed"]
+
+
+class _Record(BaseModel):
+    # Newer minor versions may add keys; an old reader passes over them (the format number guards the rest).
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WorkloadRecord(_Record):
+    """What was driven."""
+
+    name: str
+    samples_per_epoch: int
+    objects: int
+    total_bytes: int
+    """Bytes of all objects."""
+    reads_storage: bool
+    """False where the loader delivered prepared batches."""
+    discovery_s: float | None = None
+    """Time the discovery phase (listing as a training script does) took; None: not run."""
+    discovered: int | None = None
+    """Samples that discovery found."""
+
+
+class AcceleratorRecord(_Record):
+    """What consumed the batches."""
+
+    name: str
+    count: int
+    busy_ns_per_batch: int | None
+    """Asked busy time per batch; None for `none`."""
+    source: str
+    """Where the number comes from."""
+    is_estimate: bool
+    """True where it was derived from another accelerator's."""
+    h2d_bytes_per_s: float | None
+    """Modelled host-to-device bandwidth; None: no copy is modelled."""
+
+
+class CacheRecord(_Record):
+    """What was asked of the page cache and what was done."""
+
+    requested: Literal["cold", "warm", "asis"]
+    evictions: int = 0
+    """Times the whole dataset was evicted."""
+    evicted_objects: int = 0
+    failed_objects: int = 0
+    note: str | None = None
+
+
+class KernelIo(_Record):
+    """/proc/PID/io of one worker between its first and last batch, beside what the taps saw in that time."""
+
+    worker: int
+    tapped_bytes: int
+    rchar_bytes: int
+    read_bytes: int
+    """Bytes the kernel fetched from the device or server for this worker."""
+
+
+class EpochRecord(_Record):
+    """One pass over the dataset, on the run's clock."""
+
+    epoch: int
+    start_ns: int
+    end_ns: int
+
+
+class PreparationRecord(_Record):
+    """What preparing the dataset took."""
+
+    reused: bool
+    seconds: float
+    written_objects: int
+    written_bytes: int
+
+
+class OverheadRecord(_Record):
+    """What ioprof measured of itself."""
+
+    span_ns: float
+    """Calibrated cost of tracing one operation."""
+    batch_ns: float
+    """Calibrated cost of the hooks around one batch."""
+    spans: int = 0
+    """Operations traced."""
+    worker_time_ns: int = 0
+    """Time workers spent on batches (fetch start to collate end), summed."""
+
+
+class RunRecord(_Record):
+    """The content of run.json."""
+
+    format: int = FORMAT
+    ioprof_version: str
+    outcome: Outcome
+    reason: str | None = None
+    """Why the run did not complete."""
+    started_utc: str
+    ended_utc: str | None = None
+    command: list[str]
+    label: str | None = None
+    seed: int
+    spec: dict[str, dict[str, Scalar]]
+    """The spec as resolved, section by section, in plain units (bytes, ns)."""
+    workload: WorkloadRecord
+    loader: str
+    batch_size: int
+    accelerator: AcceleratorRecord
+    cache: CacheRecord
+    preparation: PreparationRecord | None = None
+    store: dict[str, Scalar]
+    """Facts about the store: url, filesystem, device, mount options... Credentials are removed."""
+    host: dict[str, Scalar]
+    versions: dict[str, str]
+    clock: dict[str, Scalar]
+    warmup_steps: int
+    run_start_ns: int | None = None
+    """When discovery began, on the run's clock."""
+    loader_open_ns: int | None = None
+    """When the loader was opened."""
+    epochs: list[EpochRecord] = Field(default_factory=list)
+    kernel_io: list[KernelIo] | None = None
+    """None: /proc/PID/io was not readable."""
+    overhead: OverheadRecord | None = None
+    sample_every: int = 1
+    """Spans are kept for one in this many batches (the largest over all processes)."""
+    dropped_spans: int = 0
+    """Spans not kept, by sampling or because the results disk was full; counted in operations all the same."""
+    caveats: list[str] = Field(default_factory=list)
+    """What a reader must know before trusting a number; each one sentence."""
