@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ioprof.store.base import Store
-    from ioprof.trace.tap import Tap
+    from ioprof.store.tap import Tap
 
     Indices = NDArray[np.int64]
 

@@ -111,3 +111,19 @@ def _three_digits(value: float) -> str:
     if abs(value) >= 99.95:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+
+
+def exact_bytes(size_bytes: int) -> str:
+    """Return a size that `parse_bytes` reads back exactly: the largest binary unit that divides it."""
+    for name in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % _BYTES[name.lower()] == 0:
+            return f"{size_bytes // _BYTES[name.lower()]}{name}"
+    return f"{size_bytes}B"
+
+
+def exact_duration(duration_ns: int) -> str:
+    """Return a duration that `parse_duration_ns` reads back exactly: the largest unit that divides it."""
+    for name in ("s", "ms", "us"):
+        if duration_ns % _DURATION_NS[name] == 0:
+            return f"{duration_ns // _DURATION_NS[name]}{name}"
+    return f"{duration_ns}ns"

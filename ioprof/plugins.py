@@ -1,0 +1,98 @@
+"""Workloads and loaders by name: built-in ones and other packages' come through the same entry points."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from ioprof.errors import PluginError, nearest
+
+if TYPE_CHECKING:
+    from ioprof.contract import Loader, Workload
+
+WORKLOADS = "ioprof.workloads"
+LOADERS = "ioprof.loaders"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One plug-in as `ioprof list` shows it."""
+
+    name: str
+    summary: str
+    provider: str
+    """Distribution that brings it."""
+    missing: str | None
+    """Why it cannot be used here, with the command that mends it; None if it can."""
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _find(group: str, name: str, what: str) -> object:
+    points = _points(group)
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none installed"
+        raise PluginError(f"unknown {what} '{name}'{nearest(name, points) or f'; known: {known}'}")
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise PluginError(f"{what} '{name}' cannot be loaded: {error}") from error
+
+
+def find_workload(name: str) -> type[Workload]:
+    """Return the workload class of that name.
+
+    Raises:
+        PluginError: unknown (the nearest name is offered), or it does not import.
+    """
+    found: type[Workload] = _find(WORKLOADS, name, "workload")  # type: ignore[assignment]
+    return found
+
+
+def find_loader(name: str) -> type[Loader]:
+    """Return the loader class of that name.
+
+    Raises:
+        PluginError: unknown (the nearest name is offered), it does not import, or its extra is missing.
+    """
+    found: type[Loader] = _find(LOADERS, name, "loader")  # type: ignore[assignment]
+    missing = missing_extra(found)
+    if missing:
+        raise PluginError(f"loader '{name}' {missing}")
+    return found
+
+
+def missing_extra(loader: type[Loader]) -> str | None:
+    """Return why a loader cannot be used here and the command that mends it, or None."""
+    absent = [module for module in loader.requires if importlib.util.find_spec(module) is None]
+    if not absent:
+        return None
+    extra = f"'ioprof[{loader.extra}]'" if loader.extra else " ".join(absent)
+    return f"needs {', '.join(absent)}: pip install {extra}"
+
+
+def list_workloads() -> list[Listed]:
+    """Return all installed workloads, by name."""
+    return list(_listed(WORKLOADS))
+
+
+def list_loaders() -> list[Listed]:
+    """Return all installed loaders, by name, those whose extra is missing included."""
+    return list(_listed(LOADERS))
+
+
+def _listed(group: str) -> Iterator[Listed]:
+    for name, point in sorted(_points(group).items()):
+        provider = point.dist.name if point.dist else "unknown"
+        try:
+            plugin = point.load()
+        except ImportError as error:
+            yield Listed(name=name, summary="", provider=provider, missing=f"does not import: {error}")
+            continue
+        missing = missing_extra(plugin) if group == LOADERS else None
+        yield Listed(name=name, summary=plugin.summary, provider=provider, missing=missing)

@@ -1,0 +1,1 @@
+"""The step loop: batches from a loader, through an accelerator, into a run directory."""

@@ -1,0 +1,99 @@
+"""What a run is, section by section. Workload and loader parameters are the plug-ins' own models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ioprof.contract import Params
+from ioprof.spec.quantities import Bytes, Count, DurationNs
+
+CacheState = Literal["cold", "warm", "asis"]
+
+
+class Section(BaseModel):
+    """Base of the spec's sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class StoreSection(Section):
+    """Where the dataset lives."""
+
+    url: str = Field("./ioprof-data", description="path or fsspec URL of the store; the dataset gets its own folder there")
+
+
+class LoaderSection(Section):
+    """What every loader understands; the rest is the loader's own."""
+
+    batch_size: Count = Field(64, ge=1, le=10_000_000, description="samples per batch")
+    drop_last: bool = Field(True, description="leave out the last, incomplete batch of an epoch")
+
+
+class AcceleratorSection(Section):
+    """What consumes the batches."""
+
+    name: str = Field("h100", description="an accelerator of `ioprof list`, or none")
+    compute: DurationNs | None = Field(
+        None, ge=0, le=3600 * 10**9, description="busy time per batch; default: from the workload's reference model"
+    )
+
+
+class RunSection(Section):
+    """How long, in which state, and where the results go."""
+
+    epochs: Count | None = Field(
+        None, ge=1, le=1_000_000, description="passes over the dataset; default: as many as fit the duration"
+    )
+    duration: DurationNs | None = Field(
+        None, gt=0, le=30 * 86400 * 10**9, description="stop dispatching after this time; default: 30s without epochs"
+    )
+    warmup: Count = Field(5, ge=0, le=1_000_000, description="first steps left out of the figures")
+    cache: CacheState = Field(
+        "cold", description="cold: evict the dataset from the page cache before each epoch; warm: read it once first; asis: leave it"
+    )
+    seed: int = Field(20_261_123, ge=0, lt=2**63, description="decides content, sizes and order")
+    max_errors: Count = Field(100, ge=0, description="failed samples the run may lose before it gives up")
+    span_budget: Count = Field(
+        1_000_000, ge=1000, le=100_000_000, description="records each process keeps; beyond, 1 in N batches is traced in full"
+    )
+    results: str = Field("./results", description="folder that gets the run directory")
+    label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """A run, fully resolved: every value validated, every default filled in."""
+
+    workload: str
+    workload_params: Params
+    store: StoreSection
+    loader: str
+    loader_section: LoaderSection
+    loader_params: Params
+    accelerator: AcceleratorSection
+    run: RunSection
+
+    def sections(self, *, as_text: bool) -> dict[str, dict[str, str | int | float | bool | None]]:
+        """Return the spec as nested dictionaries, in the order of a spec file.
+
+        Args:
+            as_text: sizes and durations as people write them (``4KiB``); else as plain bytes and nanoseconds.
+        """
+        mode: Literal["json", "python"] = "json" if as_text else "python"
+        return {
+            "workload": {"name": self.workload, **self.workload_params.model_dump(mode=mode)},
+            "store": self.store.model_dump(mode=mode),
+            "loader": {
+                "name": self.loader,
+                **self.loader_section.model_dump(mode=mode),
+                **self.loader_params.model_dump(mode=mode),
+            },
+            "accelerator": self.accelerator.model_dump(mode=mode),
+            "run": self.run.model_dump(mode=mode),
+        }
+
+
+__all__ = ["AcceleratorSection", "Bytes", "LoaderSection", "RunSection", "RunSpec", "StoreSection"]

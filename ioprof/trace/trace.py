@@ -1,0 +1,24 @@
+"""A run as the analysis sees it: the record, the tables, and the spans as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ioprof.trace.run_record import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Everything a run directory holds; the tables follow the schemas of `ioprof.trace.schema`."""
+
+    run: RunRecord
+    steps: pa.Table
+    batches: pa.Table
+    operations: pa.Table
+    host: pa.Table | None
+    """None: the host was not sampled."""
+    spans: Callable[[], Iterator[pa.RecordBatch]]
+    """Start one pass over the spans; they may be many, so they are never whole in memory."""
