@@ -1,0 +1,1 @@
+"""What consumes batches: nothing, or an emulated model of a known accelerator."""

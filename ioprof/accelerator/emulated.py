@@ -1,0 +1,101 @@
+"""An accelerator that only takes time: it sleeps the copy and the step of a real one."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+
+from ioprof.clock import Clock
+
+_PR_SET_TIMERSLACK = 29
+_PROBES = 50
+_LONGEST_PROBE_NS = 2_000_000
+_SMALLEST_NUDGE_NS = 500.0
+
+
+class EmulatedAccelerator:
+    """Sleeps, so that the median real time per step is the asked one; never spins (workers need the CPU).
+
+    A sleep lasts longer than asked by the cost of waking up. `calibrate` measures that, later sleeps ask for
+    less by its median, and every step then moves the correction a little towards the run's own median: waking
+    up takes longer while workers keep the CPUs busy than it did before they started. A time shorter than the
+    overshoot cannot be slept: such a step returns at once.
+    """
+
+    def __init__(self, busy_ns_per_batch: int, h2d_bytes_per_s: float | None, clock: Clock) -> None:
+        """Model an accelerator.
+
+        Args:
+            busy_ns_per_batch: time one batch keeps it busy, in ns; 0 or more.
+            h2d_bytes_per_s: bandwidth from host to device; None: no copy is modelled.
+            clock: source of time, also for the sleeps.
+
+        Raises:
+            ValueError: a negative time, or a bandwidth that is not positive.
+        """
+        if busy_ns_per_batch < 0:
+            raise ValueError(f"busy_ns_per_batch is {busy_ns_per_batch}; it must be 0 or more")
+        if h2d_bytes_per_s is not None and not h2d_bytes_per_s > 0:
+            raise ValueError(f"h2d_bytes_per_s is {h2d_bytes_per_s}; it must be positive")
+        self._busy_ns = busy_ns_per_batch
+        self._h2d_bytes_per_s = h2d_bytes_per_s
+        self._clock = clock
+        self._nudge_ns = 0.0
+        self.overshoot_ns = 0
+        """Median time a sleep lasted longer than asked; 0 before `calibrate`."""
+        self.overshoot_p99_ns = 0
+        """99th percentile of the same: how far single steps may stray."""
+        self.correction_ns = 0.0
+        """By how much less the next sleep asks for."""
+
+    @property
+    def busy_ns_per_batch(self) -> int:
+        """Busy time asked for each batch in ns."""
+        return self._busy_ns
+
+    def calibrate(self) -> None:
+        """Ask for precise timers in this thread and measure how far its sleeps overshoot (about 0.1 s)."""
+        set_timer_slack(1)
+        probe_ns = min(max(self._busy_ns, 100_000), _LONGEST_PROBE_NS)
+        overshoots = sorted(self._probe(probe_ns) for _ in range(_PROBES))
+        self.overshoot_ns = max(0, _quantile(overshoots, 0.5))
+        self.overshoot_p99_ns = max(0, _quantile(overshoots, 0.99))
+        self.correction_ns = float(self.overshoot_ns)
+        self._nudge_ns = max(_SMALLEST_NUDGE_NS, self.overshoot_ns / 50)
+
+    def transfer(self, size_bytes: int) -> None:
+        """Sleep as long as the copy of ``size_bytes`` over the host link takes."""
+        if self._h2d_bytes_per_s is not None:
+            self._sleep(round(size_bytes / self._h2d_bytes_per_s * 1e9))
+
+    def compute(self) -> None:
+        """Sleep as long as one batch keeps the accelerator busy."""
+        start_ns = self._clock.now_ns()
+        self._sleep(self._busy_ns)
+        # As many steps above the asked time as below it: that is the median, and one slow step moves it no
+        # further than any other.
+        late = self._clock.now_ns() - start_ns > self._busy_ns
+        self.correction_ns = max(0.0, self.correction_ns + (self._nudge_ns if late else -self._nudge_ns))
+
+    def _sleep(self, duration_ns: int) -> None:
+        self._clock.sleep_ns(max(0, round(duration_ns - self.correction_ns)))
+
+    def _probe(self, duration_ns: int) -> int:
+        start_ns = self._clock.now_ns()
+        self._clock.sleep_ns(duration_ns)
+        return self._clock.now_ns() - start_ns - duration_ns
+
+
+def set_timer_slack(slack_ns: int) -> bool:
+    """Let the kernel delay this thread's timers by at most ``slack_ns`` (default: 50 µs); False: refused."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _quantile(ordered: Sequence[int], share: float) -> int:
+    """Smallest value with at least ``share`` of the values at or below it (nearest rank)."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
