@@ -1,0 +1,1 @@
+"""Datasets on a store: layout, content, manifest, parallel preparation, verification, safe removal."""

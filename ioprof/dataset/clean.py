@@ -1,0 +1,315 @@
+"""Removing datasets: only names that their layout made, only under a marker; all else is left alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ioprof.dataset.chunks import DONE_DIRECTORY, Chunk, chunks, recorded_chunks
+from ioprof.dataset.layout import Naming
+from ioprof.dataset.lock import LOCK_PATH, locked
+from ioprof.dataset.manifest import MANIFEST_PATH, NAMES_PATH, read_names
+from ioprof.dataset.marker import BOOKKEEPING, MARKER_PATH, Marker, read_marker
+from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
+from ioprof.dataset.progress import OnProgress, Progress, ignore
+from ioprof.dataset.worker import Meter
+from ioprof.errors import DatasetError, StoreError
+from ioprof.store.base import Store
+
+_CHUNK_OBJECTS = 8192
+_EXAMPLES = 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDataset:
+    """A dataset that stands on a store."""
+
+    store: Store
+    """Rooted at the dataset."""
+    path: str
+    """Directory below the store it was looked for in; empty where that is the dataset itself."""
+    state: Literal["preparing", "complete", "damaged"]
+    """`damaged`: the marker cannot be read, so nothing will be removed."""
+    identity: dict[str, str | int | float | bool]
+    objects: int
+    """Objects it has when complete."""
+    size_bytes: int
+    """Bytes of all its objects when complete."""
+    recorded_objects: int
+    """Objects known to be written; all where it is complete."""
+    problem: str = ""
+    """What is wrong with a damaged marker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a removal did."""
+
+    objects: int
+    """Objects removed."""
+    foreign: int
+    """Names left in place because ioprof did not make them."""
+    foreign_paths: list[str]
+    """The first of them, relative to the dataset."""
+
+
+@dataclass(frozen=True)
+class RemoveJob:
+    """Remove the objects of a chunk."""
+
+    store: Store
+    """Rooted at the dataset."""
+    naming: Naming
+
+    def run(self, chunk: Chunk, meter: Meter) -> int:
+        """Remove what is there of one chunk and return how many objects that were."""
+        paths = (self.naming.path(index) for index in range(chunk.start, chunk.stop))
+        removed = _remove_objects(self.store, paths)
+        meter.advance(chunk.stop - chunk.start, 0)
+        return removed
+
+
+def find_datasets(store: Store) -> list[FoundDataset]:
+    """Return the datasets in the store's root, and the root itself if it is one, sorted by path."""
+    own = _found(store, "")
+    if own is not None:
+        return [own]
+    try:
+        entries = store.list()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{store.url}: cannot be listed: {error.strerror or error}") from error
+    names = sorted(entry.name for entry in entries if entry.is_dir and entry.name != BOOKKEEPING)
+    return [found for name in names if (found := _found(store.at(name), name)) is not None]
+
+
+def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: OnProgress = ignore) -> Removed:
+    """Remove a dataset's objects, its bookkeeping and the directories left empty; foreign files stay.
+
+    The order makes an interrupted removal safe: manifest and records go first, so that what remains never
+    passes for a whole dataset, and the marker goes last, so that a second removal finishes the work.
+
+    Raises:
+        DatasetError: there is no marker, it is damaged, or the dataset is in use.
+        StoreError: the store refused.
+    """
+    store = dataset.store
+    marker = read_marker(store)
+    if marker is None:
+        raise DatasetError(f"{store.url}: carries no marker of ioprof; nothing was removed")
+    try:
+        with locked(store):
+            return _remove(store, marker, workers, on_progress)
+    except OSError as error:
+        raise StoreError(f"{store.url}: removal stopped: {error.strerror or error}; run it again") from error
+
+
+def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
+    _unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
+    _unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
+    naming = Naming.of(marker.identity)
+    if naming is None:
+        removed, directories = _remove_named(store)
+    else:
+        removed = _remove_numbered(store, naming, workers, on_progress)
+        directories = list(naming.directories())
+    foreign = _Foreign()
+    for directory in reversed(directories):
+        _remove_directory(store, directory, foreign)
+    _unlink_known(store, [NAMES_PATH, f"{NAMES_PATH}.new", f"{MARKER_PATH}.new", LOCK_PATH])
+    _remove_directory(store, DONE_DIRECTORY, foreign)
+    _unlink_known(store, [MARKER_PATH])
+    _remove_directory(store, BOOKKEEPING, foreign)
+    _remove_directory(store, "", foreign)
+    return Removed(objects=removed, foreign=foreign.count, foreign_paths=foreign.paths)
+
+
+def _remove_numbered(store: Store, naming: Naming, workers: int | None, on_progress: OnProgress) -> int:
+    if lives_in_this_process(store):
+        workers = 0
+    workers = default_workers(store) if workers is None else workers
+    done = removed = 0
+
+    def advance(objects: int, size_bytes: int) -> None:
+        nonlocal done
+        done += objects
+        on_progress(
+            Progress(phase="remove", objects=done, total_objects=naming.count, size_bytes=0, total_bytes=0)
+        )
+
+    work = list(chunks(naming.count, _CHUNK_OBJECTS))
+    for _, count in run_chunks(RemoveJob(store, naming), work, workers, advance):
+        removed += count
+    return removed
+
+
+def _remove_named(store: Store) -> tuple[int, list[str]]:
+    """Remove the objects that a list names; return their number and all their directories, parents first."""
+    removed = 0
+    directories: set[str] = set()
+    try:
+        for paths in read_names(store):
+            removed += _remove_objects(store, paths)
+            directories.update(parent for path in paths for parent in _parents(path))
+    except FileNotFoundError:
+        # It died before the names were written, and objects come after those.
+        return 0, []
+    return removed, sorted(directories, key=lambda directory: (directory.count("/"), directory))
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def _remove_objects(store: Store, paths: Iterable[str]) -> int:
+    if store.local_root is not None:
+        return _remove_local(store.local_root, paths)
+    removed = 0
+    for path in paths:
+        try:
+            store.unlink(path)
+            removed += 1
+        except FileNotFoundError:
+            continue
+    return removed
+
+
+def _remove_local(root: str, paths: Iterable[str]) -> int:
+    """Unlink relative to opened directories, none of which is a link: what is outside stays out of reach."""
+    removed, opened, descriptor = 0, None, -1
+    try:
+        for path in paths:
+            directory, _, name = path.rpartition("/")
+            if directory != opened:
+                if descriptor >= 0:
+                    os.close(descriptor)
+                opened, descriptor = directory, _open_directory(root, directory)
+            if descriptor >= 0:
+                removed += _unlink(name, descriptor)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    return removed
+
+
+def _unlink(name: str, descriptor: int) -> int:
+    try:
+        os.unlink(name, dir_fd=descriptor)
+    except (FileNotFoundError, IsADirectoryError):
+        # A directory under an object's name is someone else's: it is reported when its parent is not empty.
+        return 0
+    return 1
+
+
+def _open_directory(root: str, path: str) -> int:
+    """Return a descriptor of a directory reached without following links; -1 where there is none."""
+    descriptor = os.open(root, _DIRECTORY)
+    for part in path.split("/") if path else ():
+        parent = descriptor
+        try:
+            descriptor = os.open(part, _DIRECTORY, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return -1
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return -1
+            raise
+        finally:
+            os.close(parent)
+    return descriptor
+
+
+class _Foreign:
+    """What was found that ioprof did not make."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.paths: list[str] = []
+        self.kept_directories: set[str] = set()
+
+    def note(self, path: str) -> None:
+        self.count += 1
+        if len(self.paths) < _EXAMPLES:
+            self.paths.append(path)
+
+
+def _remove_directory(store: Store, path: str, foreign: _Foreign) -> None:
+    """Remove a directory of ours if it is empty; note what else it holds if it is not."""
+    try:
+        if store.local_root is None:
+            _remove_remote_directory(store, path)
+        else:
+            _remove_local_directory(store.local_root, path)
+        return
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        foreign.note(path)
+        foreign.kept_directories.add(path)
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    for entry in store.list(path):
+        below = f"{path}/{entry.name}" if path else entry.name
+        if below not in foreign.kept_directories:
+            foreign.note(below)
+    foreign.kept_directories.add(path)
+
+
+def _remove_remote_directory(store: Store, path: str) -> None:
+    if store.list(path):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+    store.remove_dir(path)
+
+
+def _remove_local_directory(root: str, path: str) -> None:
+    if not path:
+        os.rmdir(root)
+        return
+    parent, _, name = path.rpartition("/")
+    descriptor = _open_directory(root, parent)
+    if descriptor < 0:
+        return
+    try:
+        os.rmdir(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink_known(store: Store, paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            store.unlink(path)
+        except FileNotFoundError:
+            continue
+
+
+def _found(store: Store, path: str) -> FoundDataset | None:
+    try:
+        marker = read_marker(store)
+        if marker is None:
+            return None
+        recorded = marker.objects
+        if marker.state != "complete":
+            recorded = min(marker.objects, len(recorded_chunks(store)) * marker.chunk_objects)
+    except (DatasetError, OSError) as error:
+        return FoundDataset(
+            store=store, path=path, state="damaged", identity={}, objects=0, size_bytes=0,
+            recorded_objects=0, problem=str(error),
+        )  # fmt: skip
+    return FoundDataset(
+        store=store,
+        path=path,
+        state=marker.state,
+        identity=marker.identity,
+        objects=marker.objects,
+        size_bytes=marker.total_bytes,
+        recorded_objects=recorded,
+    )

@@ -1,0 +1,417 @@
+"""Putting a dataset on a store: parallel, resumable after any kind of death, never over someone's files."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ioprof.clock import now_ns
+from ioprof.contract import Layout
+from ioprof.dataset.chunks import (
+    DONE_DIRECTORY,
+    Chunk,
+    chunk_objects,
+    chunks,
+    forget_chunks,
+    recorded_chunks,
+)
+from ioprof.dataset.lock import locked
+from ioprof.dataset.manifest import Manifest, open_manifest, write_manifest
+from ioprof.dataset.marker import (
+    BOOKKEEPING,
+    MARKER_PATH,
+    Marker,
+    dataset_id,
+    identity_json,
+    read_marker,
+    write_marker,
+)
+from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
+from ioprof.dataset.progress import OnProgress, Phase, Progress, ignore
+from ioprof.dataset.room import check_room, need, total_bytes
+from ioprof.dataset.write import WriteJob
+from ioprof.errors import DatasetError, SpecError, StoreError, StoreFullError
+from ioprof.store.base import Entry, Store
+from ioprof.units import format_bytes, format_count
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A dataset that is ready."""
+
+    store: Store
+    """Rooted at the dataset."""
+    manifest: Manifest
+    reused: bool
+    """Whether it was complete before, and nothing was written."""
+    seconds: float
+    """The whole preparation, checks and sync included."""
+    write_seconds: float
+    """From the start of the workers to the last object."""
+    sync_seconds: float
+    """Flushing the store's filesystem once, at the end; zero on stores that are not local."""
+    written_objects: int
+    """Objects written now."""
+    written_bytes: int
+    resumed_objects: int
+    """Objects that an interrupted preparation had finished."""
+    workers: int
+    """Worker processes that wrote; 0 where this process did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is left to do."""
+
+    dataset: Store
+    layout: Layout
+    marker: Marker
+    remaining: list[Chunk]
+    resumed_objects: int
+    resumed_bytes: int
+
+
+def prepare(
+    store: Store,
+    name: str,
+    layout: Layout,
+    *,
+    workers: int | None = None,
+    on_progress: OnProgress = ignore,
+) -> Prepared:
+    """Make sure that the dataset of ``layout`` stands complete in ``<store>/<name>-<identity digits>``.
+
+    A complete one is used as it is; an interrupted one is continued. All objects are flushed to the store's
+    filesystem at the end, so that their pages can be evicted later.
+
+    Args:
+        store: the place for datasets.
+        name: first part of the directory's name.
+        layout: the objects.
+        workers: processes that write; None takes as many as suit the store.
+        on_progress: called with cumulative figures, some times a second.
+
+    Raises:
+        StoreFullError: the store lacks bytes or inodes, before or part way; what was written stays.
+        DatasetError: the directory holds foreign files or another dataset, or is being prepared elsewhere.
+        StoreError: the store cannot be written.
+    """
+    started_ns = now_ns()
+    dataset = store.at(dataset_path(name, layout))
+    workers = _worker_count(dataset, workers)
+    with _store_errors(dataset):
+        marker = _claimed(dataset, layout)
+        if marker is not None and marker.state == "complete":
+            manifest = _matching_manifest(dataset, layout)
+            if manifest is not None:
+                return _reused(dataset, manifest, started_ns)
+        if marker is None:
+            check_room(store, need(layout, chunks(layout.count, 4096)))
+        dataset.make_dir(DONE_DIRECTORY)
+        with locked(dataset):
+            return _fill(dataset, layout, workers, on_progress, started_ns)
+
+
+def dataset_path(name: str, layout: Layout) -> str:
+    """Return the directory of a dataset, relative to its store: the name and ten digits of the identity.
+
+    Raises:
+        SpecError: the name cannot be that of a directory.
+    """
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            f"dataset name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    return f"{name}-{dataset_id(layout.identity())}"
+
+
+def open_prepared(store: Store, name: str, layout: Layout) -> Manifest | None:
+    """Return the manifest of a dataset that stands complete, or None; nothing is written."""
+    dataset = store.at(dataset_path(name, layout))
+    marker = read_marker(dataset)
+    if marker is None or marker.state != "complete":
+        return None
+    return _matching_manifest(dataset, layout)
+
+
+def _fill(dataset: Store, layout: Layout, workers: int, on_progress: OnProgress, started_ns: int) -> Prepared:
+    """Write what is missing; this process holds the dataset."""
+    plan = _plan(dataset, layout, workers)
+    write_marker(dataset, plan.marker)
+    write_manifest(dataset, layout, plan.marker.total_bytes)
+    tally = _Tally(plan, on_progress)
+    tally.show("directories")
+    for directory in layout.directories():
+        _make_dir(dataset, directory)
+    write_ns = now_ns()
+    _write(plan, workers, tally)
+    sync_ns = now_ns()
+    tally.show("sync")
+    _sync(dataset)
+    ended_ns = now_ns()
+    write_marker(dataset, replace(plan.marker, state="complete"))
+    forget_chunks(dataset)
+    return Prepared(
+        store=dataset,
+        manifest=open_manifest(dataset),
+        reused=False,
+        seconds=(now_ns() - started_ns) / 1e9,
+        write_seconds=(sync_ns - write_ns) / 1e9,
+        sync_seconds=(ended_ns - sync_ns) / 1e9,
+        written_objects=tally.objects - plan.resumed_objects,
+        written_bytes=tally.size_bytes - plan.resumed_bytes,
+        resumed_objects=plan.resumed_objects,
+        workers=workers,
+    )
+
+
+def _plan(dataset: Store, layout: Layout, workers: int) -> _Plan:
+    found = read_marker(dataset)
+    done: set[int] = set()
+    if found is None or found.state == "complete":
+        # Complete, but its manifest is gone: its removal was interrupted. The records go first in a removal,
+        # so any that remain here are of no use.
+        forget_chunks(dataset)
+        dataset.make_dir(DONE_DIRECTORY)
+        marker = _new_marker(dataset, layout, workers)
+    else:
+        marker = found
+        done = _trusted_chunks(dataset, layout, marker)
+        marker = replace(marker, boot_id=_boot_id())
+    everything = list(chunks(layout.count, marker.chunk_objects))
+    remaining = [chunk for chunk in everything if chunk.number not in done]
+    kept = [chunk for chunk in everything if chunk.number in done]
+    check_room(dataset, need(layout, remaining))
+    return _Plan(
+        dataset=dataset,
+        layout=layout,
+        marker=marker,
+        remaining=remaining,
+        resumed_objects=sum(chunk.stop - chunk.start for chunk in kept),
+        resumed_bytes=sum(int(layout.sizes(chunk.start, chunk.stop).sum()) for chunk in kept),
+    )
+
+
+def _new_marker(dataset: Store, layout: Layout, workers: int) -> Marker:
+    size_bytes = total_bytes(layout)
+    local = dataset.local_root is not None
+    return Marker(
+        state="preparing",
+        identity=layout.identity(),
+        dataset_id=dataset_id(layout.identity()),
+        objects=layout.count,
+        total_bytes=size_bytes,
+        chunk_objects=chunk_objects(layout.count, size_bytes, max(1, workers), local=local),
+        boot_id=_boot_id(),
+    )
+
+
+def _trusted_chunks(dataset: Store, layout: Layout, marker: Marker) -> set[int]:
+    """Return the recorded chunks whose objects are there.
+
+    Records survive a killed process, whose writes the kernel keeps. They may also survive a power cut that
+    took the objects' bytes with it: after another boot, sizes are looked at before a record is believed.
+    """
+    done = recorded_chunks(dataset)
+    if dataset.local_root is None or marker.boot_id == _boot_id():
+        return done
+    root = dataset.local_root
+    return {
+        chunk.number
+        for chunk in chunks(layout.count, marker.chunk_objects)
+        if chunk.number in done and _sizes_match(root, layout, chunk)
+    }
+
+
+def _sizes_match(root: str, layout: Layout, chunk: Chunk) -> bool:
+    try:
+        return all(
+            os.stat(f"{root}/{layout.path(index)}").st_size == size_bytes
+            for index, size_bytes in enumerate(layout.sizes(chunk.start, chunk.stop).tolist(), chunk.start)
+        )
+    except FileNotFoundError:
+        return False
+
+
+class _Tally:
+    """Adds up what the workers report and passes it on."""
+
+    def __init__(self, plan: _Plan, on_progress: OnProgress) -> None:
+        self._plan = plan
+        self._on_progress = on_progress
+        self.objects = plan.resumed_objects
+        self.size_bytes = plan.resumed_bytes
+        self.recorded_objects = plan.resumed_objects
+
+    def advance(self, objects: int, size_bytes: int) -> None:
+        self.objects += objects
+        self.size_bytes += size_bytes
+        self.show("write")
+
+    def show(self, phase: Phase) -> None:
+        self._on_progress(
+            Progress(
+                phase=phase,
+                objects=self.objects,
+                total_objects=self._plan.marker.objects,
+                size_bytes=self.size_bytes,
+                total_bytes=self._plan.marker.total_bytes,
+                resumed_objects=self._plan.resumed_objects,
+                resumed_bytes=self._plan.resumed_bytes,
+            )
+        )
+
+
+def _write(plan: _Plan, workers: int, tally: _Tally) -> None:
+    job = WriteJob(plan.dataset, plan.layout)
+    try:
+        for chunk, _ in run_chunks(job, plan.remaining, workers, tally.advance):
+            tally.recorded_objects += chunk.stop - chunk.start
+    except OSError as error:
+        kept = (
+            f"{format_count(tally.recorded_objects)} of {format_count(plan.marker.objects)} objects are kept"
+        )
+        if error.errno in _FULL:
+            left_bytes = plan.marker.total_bytes - tally.size_bytes
+            raise StoreFullError(
+                f"{plan.dataset.url}: full ({error.strerror}); {kept}; free about {format_bytes(left_bytes)} "
+                "and run the same again: it continues"
+            ) from error
+        raise StoreError(
+            f"{plan.dataset.url}: writing failed: {_reason(error)}; {kept}, running again continues"
+        ) from error
+
+
+def _claimed(dataset: Store, layout: Layout) -> Marker | None:
+    """Return the marker of what stands in the directory; None where nothing does.
+
+    Raises:
+        DatasetError: foreign files, or another dataset.
+    """
+    marker = read_marker(dataset)
+    if marker is None:
+        _refuse_foreign(dataset)
+        return None
+    if identity_json(marker.identity) != identity_json(layout.identity()):
+        raise DatasetError(
+            f"{dataset.url}: holds another dataset ({identity_json(marker.identity)}); "
+            "was it renamed? Move it away, or remove it with ioprof clean"
+        )
+    return marker
+
+
+def _refuse_foreign(dataset: Store) -> None:
+    """Raise if the directory holds more than what a preparation leaves that died before its marker stood."""
+    foreign = [entry.name for entry in _entries(dataset, "") if entry.name != BOOKKEEPING]
+    ours = {"lock", "done", MARKER_PATH.rpartition("/")[2] + ".new"}
+    foreign += [
+        f"{BOOKKEEPING}/{entry.name}" for entry in _entries(dataset, BOOKKEEPING) if entry.name not in ours
+    ]
+    if foreign:
+        raise DatasetError(
+            f"{dataset.url}: holds files that ioprof did not make ({foreign[0]}"
+            f"{' and others' if len(foreign) > 1 else ''}); move them away or give another --store"
+        )
+
+
+def _entries(dataset: Store, path: str) -> list[Entry]:
+    try:
+        return dataset.list(path)
+    except FileNotFoundError:
+        return []
+
+
+def _matching_manifest(dataset: Store, layout: Layout) -> Manifest | None:
+    """Return the manifest if it describes this layout; None where it is missing or damaged."""
+    try:
+        manifest = open_manifest(dataset)
+    except DatasetError:
+        return None
+    return manifest if manifest.identity == identity_json(layout.identity()) else None
+
+
+def _reused(dataset: Store, manifest: Manifest, started_ns: int) -> Prepared:
+    return Prepared(
+        store=dataset,
+        manifest=manifest,
+        reused=True,
+        seconds=(now_ns() - started_ns) / 1e9,
+        write_seconds=0.0,
+        sync_seconds=0.0,
+        written_objects=0,
+        written_bytes=0,
+        resumed_objects=0,
+        workers=0,
+    )
+
+
+def _worker_count(dataset: Store, workers: int | None) -> int:
+    if workers is not None and workers < 0:
+        raise SpecError(f"{workers} workers: must be 0 (this process writes) or more")
+    if lives_in_this_process(dataset):
+        return 0
+    return default_workers(dataset) if workers is None else workers
+
+
+def _make_dir(dataset: Store, directory: str) -> None:
+    if dataset.local_root is None:
+        dataset.make_dir(directory)
+        return
+    try:
+        os.mkdir(f"{dataset.local_root}/{directory}")
+    except FileExistsError:
+        if not os.path.isdir(f"{dataset.local_root}/{directory}"):
+            raise
+
+
+def _sync(dataset: Store) -> None:
+    """Flush the filesystem that holds the dataset: one call, where an fsync per object would take minutes."""
+    if dataset.local_root is None:
+        return
+    descriptor = os.open(dataset.local_root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), dataset.local_root)
+    finally:
+        os.close(descriptor)
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _store_errors(dataset: Store) -> Iterator[None]:
+    """Turn the store's own refusals into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFullError(
+                f"{dataset.url}: full ({error.strerror}); free some space and run again"
+            ) from error
+        raise StoreError(
+            f"{dataset.url}: cannot prepare here: {_reason(error)}; give another --store"
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}"
