@@ -11,13 +11,14 @@ from ioprof.host.text import Scalar, chosen, read_int, read_text
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})
 _NETWORK = frozenset(
     {
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "gpfs", "beegfs", "afs", "coda", "glusterfs",
-        "pvfs2", "orangefs", "wekafs", "panfs", "ocfs2", "gfs2", "9p", "quobyte", "vast", "juicefs",
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "gpfs", "beegfs", "afs", "coda",
+        "glusterfs", "pvfs2", "orangefs", "wekafs", "panfs", "ocfs2", "gfs2", "9p", "quobyte",
+        "vast", "juicefs",
     }
 )  # fmt: skip
 _NETWORK_FUSE = (
-    "sshfs", "s3fs", "gcsfuse", "goofys", "rclone", "juicefs", "mountpoint-s3", "mount-s3", "glusterfs", "ceph",
-    "blobfuse", "alluxio", "seaweedfs", "dfs", "moosefs", "lizardfs", "quobyte",
+    "sshfs", "s3fs", "gcsfuse", "goofys", "rclone", "juicefs", "mountpoint-s3", "mount-s3", "glusterfs",
+    "ceph", "blobfuse", "alluxio", "seaweedfs", "dfs", "moosefs", "lizardfs", "quobyte",
 )  # fmt: skip
 _MEMORY_DEVICES = ("ram", "zram", "pmem")
 _NETWORK_DEVICES = ("nbd", "rbd", "drbd")
@@ -26,8 +27,8 @@ _NETWORK_DEVICES = ("nbd", "rbd", "drbd")
 def store_facts(path: str | Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> dict[str, Scalar]:
     """Return facts about the file system that holds ``path``, which need not exist yet.
 
-    Sizes are in bytes, ``read_ahead_kb`` in KiB as the kernel names it. None means not known; the reason stands
-    in ``unknown``. ``is_network`` is None for FUSE file systems whose server cannot be told.
+    Sizes are in bytes, ``read_ahead_kb`` in KiB as the kernel names it. None means not known; the reason
+    stands in ``unknown``. ``is_network`` is None for FUSE file systems whose server cannot be told.
     """
     existing = nearest_existing(Path(path))
     mount = mount_of(os.path.realpath(existing), mounts(proc))
@@ -55,7 +56,7 @@ def store_facts(path: str | Path, proc: Path = Path("/proc"), sys: Path = Path("
 def nearest_existing(path: Path) -> Path:
     """Return the path, or the closest directory above it that exists."""
     absolute = Path(os.path.abspath(path))
-    return next((one for one in (absolute, *absolute.parents) if one.exists()), Path("/"))
+    return next((one for one in (absolute, *absolute.parents) if os.path.exists(one)), Path("/"))
 
 
 def _space(existing: Path) -> dict[str, Scalar]:
