@@ -123,8 +123,8 @@ def eviction(evidence: Evidence) -> Check | None:
         return note("eviction", title, f"not tried: {tried}")
     counts = f"{tried.resident_after} of {tried.pages} pages stayed after posix_fadvise (by {tried.method})"
     if evidence.store is not None and evidence.store["is_memory"]:
-        advice = "choose a store on a disk or a server"
-        return warning("eviction", title, f"impossible: the file system is the memory ({counts})", advice)
+        # One fault, one warning: the file system's own check has raised it.
+        return note("eviction", title, f"impossible: the file system is the memory ({counts})")
     if tried.resident_before == 0:
         return note("eviction", title, f"written pages are not kept in the page cache here; {counts}")
     if tried.resident_after:

@@ -101,7 +101,8 @@ def _loading_command(raw: bytes) -> str | None:
     words = [word.decode(errors="replace") for word in raw.split(b"\0") if word]
     for position, word in enumerate(words[:4]):
         is_module = word in ("ioprof", "ioprof.cli.main") and words[position - 1] == "-m"
-        if is_module or (position < 2 and Path(word).name == "ioprof"):
+        is_script = position == 1 and Path(words[0]).name.startswith("python")
+        if is_module or (Path(word).name == "ioprof" and (position == 0 or is_script)):
             commands = [after for after in words[position + 1 :] if not after.startswith("-")]
             return " ".join(words) if commands and commands[0] in _LOADING else None
     return None
