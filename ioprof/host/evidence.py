@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -113,7 +114,12 @@ def write_refusal(path: Path) -> str | None:
         return f"{existing} is not a directory"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing} is not writable for user {os.geteuid()}"
-    return None
+    # Permissions do not tell it all: servers map root to nobody, and some file systems take no files.
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=".ioprof-doctor-"):
+            return None
+    except OSError as error:
+        return f"{existing} takes no files: {error.strerror or error}"
 
 
 def cuda_facts(torch_version: str, proc: Path = Path("/proc")) -> Cuda:

@@ -11,6 +11,8 @@ from pathlib import Path
 from ioprof.host.proc_values import cpu_values
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_NAMED_CORES = 0.05
+"""Processes below this are noise."""
 _LOADING = frozenset({"run", "prepare", "probe", "tune", "suite", "scale", "profile", "replay", "selftest"})
 
 
@@ -58,7 +60,11 @@ def other_load(
     return OtherLoad(
         cores=max(0.0, (last.busy_s - first.busy_s - (last.own_s - first.own_s)) / elapsed_s),
         steal_cores=max(0.0, (last.steal_s - first.steal_s) / elapsed_s),
-        busiest=tuple(f"{name} (pid {pid}) {s / elapsed_s:.2f}" for (pid, name), s in ranked if s > 0),
+        busiest=tuple(
+            f"{name} (pid {pid}) {s / elapsed_s:.2f}"
+            for (pid, name), s in ranked
+            if s > _NAMED_CORES * elapsed_s
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ioprof.host.proc_values import Values
@@ -73,13 +74,17 @@ class ProcessTree:
 
     def _children(self, pid: int) -> list[int]:
         """Children of every thread; a DataLoader may start its workers from any of them."""
-        children: list[int] = []
         try:
-            for thread in os.listdir(f"{self._proc}/{pid}/task"):
-                with open(f"{self._proc}/{pid}/task/{thread}/children", "rb") as file:
-                    children.extend(map(int, file.read().split()))
-        except OSError:  # it ended, or the kernel was built without these files
-            return children
+            threads = os.listdir(f"{self._proc}/{pid}/task")
+        except OSError:  # it ended between the two looks
+            return []
+        children: list[int] = []
+        for thread in threads:
+            with (
+                contextlib.suppress(OSError),
+                open(f"{self._proc}/{pid}/task/{thread}/children", "rb") as file,
+            ):
+                children.extend(map(int, file.read().split()))
         return children
 
     def _open_files(self, pid: int) -> int | None:

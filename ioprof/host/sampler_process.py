@@ -74,7 +74,10 @@ class Gatherer:
             self._open(f"psi_{resource}_*", f"{proc}/pressure/{resource}", parse)
         self._tree = ProcessTree(watch_pid, proc=proc, exclude=frozenset({os.getpid()}))
         self._refresh_at_ns = 0
-        self._readers["tree_*"] = self._tree.read
+        if os.path.exists(f"{proc}/thread-self/children"):
+            self._readers["tree_*"] = self._tree.read
+        else:
+            note("tree_*", "the kernel does not list children (CONFIG_PROC_CHILDREN)")
         self._readers["dev_shm_used_bytes"] = dev_shm_values
 
     def read(self, now_ns: int) -> Values:
@@ -168,7 +171,3 @@ def main(arguments: list[str]) -> None:
     with contextlib.suppress(BrokenPipeError):
         sample(Recorder(writer, gatherer), parent, int(interval_ns))
     writer.close()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from ioprof.host.metrics import METRICS
 from ioprof.host.sampler import RAW_NAME, HostSampler, missing_metrics, read_host_raw
 
 
@@ -75,6 +76,19 @@ def test_children_of_the_watched_process_count(tmp_path: Path) -> None:
     processes = series(read_host_raw(tmp_path / RAW_NAME), "tree_processes")
     assert processes[0] == 1
     assert max(processes) == 2
+
+
+def test_every_series_is_described_and_every_description_is_a_series(tmp_path: Path) -> None:
+    """Readers of host.parquet find the meaning of each metric; none that this kernel gives is left out."""
+    HostSampler().start(tmp_path, os.getpid(), 0.05).stop()
+    sampled = set(pc.unique(read_host_raw(tmp_path / RAW_NAME)["metric"].cast(pa.string())).to_pylist())
+    families = {
+        name.strip().rstrip("*") for key in missing_metrics(tmp_path / RAW_NAME) for name in key.split(",")
+    }
+    given = {metric for metric in METRICS if not metric.startswith(tuple(families))}
+    assert sampled <= METRICS.keys()
+    # A host may have used no disk at all so far, and an older kernel knows no cpu "full".
+    assert {metric for metric in given - sampled if not metric.startswith(("disk_", "psi_cpu_full"))} == set()
 
 
 PARENT = """

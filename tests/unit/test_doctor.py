@@ -37,8 +37,9 @@ HOST: dict[str, Scalar] = {
 CLOCK: dict[str, Scalar] = {"source": "tsc", "available_sources": "tsc hpet", "read_ns": 60.0}
 STORE: dict[str, Scalar] = {
     "path": "/data", "filesystem": "xfs", "device": "/dev/nvme0n1", "mount_point": "/data",
-    "is_memory": False, "is_network": False, "is_overlay": False, "free_bytes": 500 * GIB, "free_inodes": 10_000_000,
-    "disk": "nvme0n1", "model": None, "rotational": False, "scheduler": "none", "read_ahead_kb": 128,
+    "is_memory": False, "is_network": False, "is_overlay": False, "free_bytes": 500 * GIB,
+    "free_inodes": 10_000_000, "disk": "nvme0n1", "model": None, "rotational": False, "scheduler": "none",
+    "read_ahead_kb": 128,
 }  # fmt: skip
 GOOD = Evidence(
     context=DoctorContext(
@@ -238,6 +239,7 @@ def test_a_file_in_the_way_is_a_refusal(tmp_path: Path) -> None:
     """A store below a file cannot be made; below a directory that is missing it can."""
     (tmp_path / "file").touch()
     assert "not a directory" in str(write_refusal(tmp_path / "file" / "store"))
+    assert write_refusal(Path("/proc/self")) is not None
     assert write_refusal(tmp_path / "to" / "be" / "made") is None
 
 

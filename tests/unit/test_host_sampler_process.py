@@ -41,7 +41,7 @@ def test_a_kernel_without_a_facility_gives_notes_and_no_values(tmp_path: Path) -
     assert "No such file" in notes["psi_io_*"]
     assert "unreadable" in notes["memory_*, page_cache_bytes"]
     gatherer.read(1)
-    assert len(notes) == 7
+    assert len(notes) == 8
 
 
 def test_a_tree_is_its_processes_summed(tmp_path: Path) -> None:
