@@ -1,0 +1,110 @@
+"""What a reader must know before trusting a number: one sentence each, the gravest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ioprof.analysis.bootstrap import MIN_STEPS
+from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, OperationErrors
+from ioprof.trace.run_record import RunRecord
+
+HIGH_HIT_RATIO = 0.5
+PREFETCHED_SHARE = 0.02
+MIN_COVERAGE = 0.95
+"""Below this share of the kernel's bytes seen by the taps, their latencies would describe the wrong reads."""
+HEAVY_TRACING = 0.02
+_OUTCOME_WORDS = {"running": "was killed", "interrupted": "was interrupted", "failed": "failed"}
+
+
+def caveats(
+    run: RunRecord,
+    *,
+    cache: CacheEvidence,
+    coverage: Coverage,
+    errors: dict[str, OperationErrors],
+    accelerator: AcceleratorFacts,
+    steps: int,
+    prefetched: int,
+    tracing_share: float | None,
+    defects: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Return the caveats of a run, those the run recorded itself included, without repeats.
+
+    Args:
+        run: the record.
+        cache: what the page cache served.
+        coverage: how much of the reading the taps saw.
+        errors: failed operations by kind.
+        accelerator: what consumed the batches.
+        steps: measured steps.
+        prefetched: measured batches that were made before the window opened.
+        tracing_share: tracing's share of the workers' time.
+        defects: what is wrong with the trace itself.
+    """
+    found = [
+        *_outcome(run),
+        *defects,
+        *_cache(cache),
+        *_errors(errors),
+        *_coverage(coverage),
+        *_accelerator(accelerator),
+        *_window(steps, prefetched),
+        *_tracing(run, tracing_share),
+        *run.caveats,
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _outcome(run: RunRecord) -> Iterator[str]:
+    if run.outcome != "complete":
+        why = f" ({run.reason})" if run.reason else ""
+        yield f"The run {_OUTCOME_WORDS[run.outcome]}{why}: figures cover the part that was measured."
+
+
+def _cache(cache: CacheEvidence) -> Iterator[str]:
+    ratio = cache.client_hit_ratio
+    if ratio is None:
+        if cache.cold_requested:
+            yield "A cold cache was asked for; whether it was cold is not known."
+    elif cache.cold_requested and not cache.cold_achieved:
+        yield f"A cold cache was asked for, but this host's page cache served {ratio:.1%} of the bytes read."
+    elif ratio > HIGH_HIT_RATIO:
+        yield f"This host's page cache served {ratio:.1%} of the bytes: these figures are not the store's."
+
+
+def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
+    for kind, failed in errors.items():
+        names = ", ".join(f"{name} {count:,}" for name, count in failed.by_name.items())
+        yield f"{failed.count:,} {kind} operations failed ({names}): their samples are missing."
+
+
+def _coverage(coverage: Coverage) -> Iterator[str]:
+    if coverage.ratio is not None and coverage.ratio < MIN_COVERAGE:
+        yield (
+            f"The taps saw {coverage.ratio:.1%} of the bytes that the workers read: "
+            "latencies per operation are not available."
+        )
+
+
+def _accelerator(accelerator: AcceleratorFacts) -> Iterator[str]:
+    if accelerator.is_estimate:
+        yield f"The step time of {accelerator.name} is an estimate: {accelerator.source}."
+
+
+def _window(steps: int, prefetched: int) -> Iterator[str]:
+    if 0 < steps < MIN_STEPS:
+        yield f"Only {steps} steps were measured: too few for an interval."
+    if steps and prefetched / steps > PREFETCHED_SHARE:
+        yield (
+            f"{prefetched:,} of {steps:,} measured batches were made before the window opened: "
+            f"rates may be up to {prefetched / steps:.0%} too high. Measure more steps."
+        )
+
+
+def _tracing(run: RunRecord, share: float | None) -> Iterator[str]:
+    if share is not None and share > HEAVY_TRACING:
+        yield f"Tracing took {share:.1%} of the workers' time."
+    if run.sample_every > 1:
+        yield f"Spans were kept for 1 batch in {run.sample_every}; counts and percentiles cover them all."
+    elif run.dropped_spans:
+        yield f"{run.dropped_spans:,} spans were not kept; counts and percentiles cover them all."

@@ -1,0 +1,116 @@
+"""The measured window: which steps count, and how long the accelerator was busy and idle in each.
+
+Steps below the run's ``warmup_steps`` are dropped. The window of a rank opens when its last warm-up step
+ended (with no warm-up: when it first asked for a batch) and closes when its last step ended. Between two
+steps the accelerator is idle from the end of one to the start of the next. The time between the end of one
+epoch and the start of the next, when ioprof itself evicts caches, is neither idle nor part of the window.
+So, exactly, idle + busy = window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ioprof.trace.run_record import EpochRecord, RunRecord
+
+Stamps = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankSteps:
+    """All steps of one rank in order; stamps and durations in nanoseconds."""
+
+    rank: int
+    first: int
+    """Index of the first measured step: the number of warm-up steps before it."""
+    step: Stamps
+    epoch: Stamps
+    batch: Stamps
+    samples: Stamps
+    wait_start_ns: Stamps
+    wait_end_ns: Stamps
+    h2d_end_ns: Stamps
+    busy_start_ns: Stamps
+    busy_end_ns: Stamps
+    idle_ns: Stamps
+    """Accelerator without work before each step; 0 for warm-up steps."""
+    busy_ns: Stamps
+    """Accelerator at work; 0 for warm-up steps."""
+    tail_ns: Stamps
+    """The part of ``idle_ns`` before a new epoch's start: the old epoch was closing down."""
+    opened_ns: Stamps
+    """When the window or, if later, the epoch of each measured step opened."""
+
+    @property
+    def measured(self) -> int:
+        """Number of measured steps."""
+        return len(self.step) - self.first
+
+    @property
+    def window_ns(self) -> int:
+        """Length of the measured window."""
+        return int(self.idle_ns.sum() + self.busy_ns.sum())
+
+
+def measured_ranks(steps: pa.Table, run: RunRecord) -> list[RankSteps]:
+    """Return the steps of every rank, ranks ascending; an empty list where no step was made."""
+    if steps.num_rows == 0:
+        return []
+    ordered = steps.sort_by([("rank", "ascending"), ("step", "ascending")])
+    columns = {name: ordered[name].to_numpy().astype(np.int64, copy=False) for name in _COLUMNS}
+    ranks, starts = np.unique(columns["rank"], return_index=True)
+    bounds = [*starts.tolist(), ordered.num_rows]
+    epochs = {record.epoch: record for record in run.epochs}
+    return [
+        _rank_steps(int(rank), {name: column[low:high] for name, column in columns.items()}, run, epochs)
+        for rank, low, high in zip(ranks, bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+_COLUMNS = (
+    "rank", "epoch", "step", "batch", "samples",
+    "wait_start_ns", "wait_end_ns", "h2d_end_ns", "busy_start_ns", "busy_end_ns",
+)  # fmt: skip
+
+
+def _rank_steps(
+    rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord]
+) -> RankSteps:
+    first = int(np.searchsorted(columns["step"], run.warmup_steps))
+    busy_start, busy_end = columns["busy_start_ns"], columns["busy_end_ns"]
+    before = np.concatenate([columns["wait_start_ns"][:1], busy_end[:-1]])
+    idle = np.maximum(busy_start - before, 0)
+    busy = np.maximum(busy_end - np.maximum(busy_start, before), 0)
+    idle[:first] = busy[:first] = 0
+    tail = np.zeros_like(idle)
+    opened = np.full_like(idle, before[first] if first < len(before) else 0)
+    for index in (np.flatnonzero(np.diff(columns["epoch"])) + 1).tolist():
+        if index < first:
+            continue
+        pause_start, pause_end = _pause(index, columns, epochs, int(before[index]))
+        idle[index] -= pause_end - pause_start
+        tail[index] = min(pause_start - before[index], idle[index])
+        opened[index:] = pause_end
+    return RankSteps(
+        rank=rank, first=first, idle_ns=idle, busy_ns=busy, tail_ns=tail, opened_ns=opened,
+        **{name: column for name, column in columns.items() if name != "rank"},
+    )  # fmt: skip
+
+
+def _pause(
+    index: int, columns: dict[str, Stamps], epochs: dict[int, EpochRecord], before_ns: int
+) -> tuple[int, int]:
+    """Return start and end of the run's own pause before step ``index``, within its gap.
+
+    A killed run may lack an epoch's record: then its last step's end, or its first wait, stands for it.
+    """
+    ended = epochs.get(int(columns["epoch"][index - 1]))
+    opened = epochs.get(int(columns["epoch"][index]))
+    high = max(before_ns, int(columns["busy_start_ns"][index]))
+    start = min(max(ended.end_ns if ended else before_ns, before_ns), high)
+    end = min(max(opened.start_ns if opened else int(columns["wait_start_ns"][index]), start), high)
+    return start, end

@@ -1,0 +1,229 @@
+"""From a trace to its summary: every number of summary.json, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ioprof.analysis.caveats import MIN_COVERAGE, caveats
+from ioprof.analysis.host import cpu_utilization
+from ioprof.analysis.kernel import cache_evidence, coverage, cpu_time
+from ioprof.analysis.measured import RankSteps, measured_ranks
+from ioprof.analysis.operations import KindTotals, bytes_read, stats_of, storage_operations, totals_by_kind
+from ioprof.analysis.reasons import Reasons
+from ioprof.analysis.spans import count_spans, disagreement, errors_by_kind
+from ioprof.analysis.summary import (
+    AcceleratorFacts,
+    Baselines,
+    Coverage,
+    CpuTime,
+    Discovery,
+    OperationStats,
+    Overhead,
+    Summary,
+)
+from ioprof.analysis.utilization import (
+    NO_ACCELERATOR,
+    made_before_window,
+    nothing_measured,
+    progress,
+    utilization,
+)
+from ioprof.analysis.verdict import NO_PROBE, verdict
+from ioprof.trace.kinds import Phase
+from ioprof.trace.run_record import RunRecord
+from ioprof.trace.trace import Trace
+
+_NOT_YET = {
+    "ceiling_samples_per_s": NO_PROBE,
+    "baselines.no_workers_samples_per_s": "needs the baseline runs, which this version does not have",
+    "baselines.transport_samples_per_s": "needs the baseline runs, which this version does not have",
+    "findings": NO_PROBE,
+    "idle_if_free": "needs the pipeline replay, which this version does not have",
+}
+
+
+def summarise(trace: Trace) -> Summary:
+    """Return what a trace says; works for any trace, also one that ended before its first batch."""
+    run, reasons = trace.run, Reasons()
+    reasons.by_key.update(_NOT_YET)
+    ranks = measured_ranks(trace.steps, run)
+    done = progress(run, ranks, reasons)
+    use = utilization(run, ranks, trace.batches, reasons)
+    steady, phase = _measured_totals(trace.operations)
+    everything = totals_by_kind(trace.operations, tuple(Phase))
+    spans = count_spans(trace.spans())
+    errors = errors_by_kind(everything, spans)
+    cache, no_cache = cache_evidence(run)
+    seen, no_coverage = coverage(run)
+    overhead = _overhead(trace, reasons)
+    answer, no_verdict = verdict(
+        use.accelerator_utilization,
+        use.idle_by_cause,
+        done.samples_per_s,
+        reasons.by_key.get("accelerator_utilization", ""),
+    )
+    reasons.by_key.update(no_verdict)
+    _note_kernel(reasons, no_cache, no_coverage, seen)
+    facts = accelerator_facts(run)
+    reasons.known("accelerator.busy_ns_per_batch", facts.busy_ns_per_batch, NO_ACCELERATOR)
+    return Summary(
+        outcome=run.outcome,
+        outcome_reason=reasons.known("outcome_reason", run.reason, _NO_OUTCOME_REASON),
+        workload=run.workload.name,
+        loader=run.loader,
+        store=str(run.store.get("url", "")),
+        accelerator=facts,
+        samples=done.samples,
+        steps=done.steps,
+        warmup_steps=done.warmup_steps,
+        epochs=done.epochs,
+        wall_s=done.wall_s,
+        first_batch_s=done.first_batch_s,
+        accelerator_utilization=use.accelerator_utilization,
+        accelerator_utilization_ci95=use.accelerator_utilization_ci95,
+        mlperf_au=use.mlperf_au,
+        busy_s=use.busy_s,
+        idle_s=use.idle_s,
+        idle_by_cause=use.idle_by_cause,
+        idle_if_free=None,
+        samples_per_s=done.samples_per_s,
+        demand_samples_per_s=done.demand_samples_per_s,
+        ceiling_samples_per_s=None,
+        operations=_operations("operations", steady, done.wall_s, seen, reasons),
+        operations_phase=phase,
+        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, done.wall_s, reasons),
+        iops=_rate("iops", storage_operations(steady), run, done.wall_s, reasons),
+        discovery=_discovery(trace, seen, reasons),
+        cache=cache,
+        cpu=_cpu(trace, ranks, reasons),
+        overhead=overhead,
+        verdict=answer,
+        coverage=seen,
+        baselines=Baselines(no_workers_samples_per_s=None, transport_samples_per_s=None),
+        findings=None,
+        errors=errors,
+        sample_every=run.sample_every,
+        caveats=caveats(
+            run,
+            cache=cache,
+            coverage=seen,
+            errors=errors,
+            accelerator=facts,
+            steps=done.steps,
+            prefetched=made_before_window(ranks, trace.batches),
+            tracing_share=overhead.share_of_worker_time,
+            defects=_defects(run, disagreement(everything, spans), phase),
+        ),
+        reasons=reasons.by_key,
+    )  # a list of all public keys, one line each: longer than a function should be, and nothing but that
+
+
+def accelerator_facts(run: RunRecord) -> AcceleratorFacts:
+    """Return what consumed the batches."""
+    record = run.accelerator
+    return AcceleratorFacts(
+        name=record.name,
+        count=record.count,
+        busy_ns_per_batch=record.busy_ns_per_batch,
+        source=record.source,
+        is_estimate=record.is_estimate,
+    )
+
+
+def _measured_totals(operations: pa.Table) -> tuple[list[KindTotals], str]:
+    """Return the totals of the steady phase; of the whole run but discovery where nothing was steady."""
+    steady = totals_by_kind(operations, (Phase.STEADY,))
+    if steady:
+        return steady, "steady"
+    return totals_by_kind(operations, (Phase.WARMUP, Phase.STEADY)), "all"
+
+
+def _operations(
+    key: str, totals: list[KindTotals], window_s: float | None, seen: Coverage, reasons: Reasons
+) -> dict[str, OperationStats]:
+    stats = {kind.kind.label: stats_of(kind, window_s) for kind in totals}
+    for label, one in stats.items():
+        for rate in ("per_s", "bytes_per_s"):
+            reasons.known(f"{key}.{label}.{rate}", getattr(one, rate), "the window has no length")
+        if seen.ratio is not None and seen.ratio < MIN_COVERAGE:
+            stats[label] = replace(one, latency_ns=None)
+            reasons.by_key[f"{key}.{label}.latency_ns"] = "the taps saw too little of what the workers read"
+        else:
+            reasons.known(f"{key}.{label}.latency_ns", one.latency_ns, "no histogram was kept")
+    return stats
+
+
+def _rate(key: str, amount: int, run: RunRecord, window_s: float | None, reasons: Reasons) -> float | None:
+    if not run.workload.reads_storage:
+        return reasons.number(key, "the loader delivered prepared batches: nothing was read")
+    if amount == 0:
+        return reasons.number(key, "no such operation was traced")
+    return reasons.known(key, amount / window_s if window_s else None, "the measured window has no length")
+
+
+def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
+    workload = trace.run.workload
+    seconds = reasons.known("discovery.seconds", workload.discovery_s, "discovery was not run or did not end")
+    totals = totals_by_kind(trace.operations, (Phase.DISCOVERY,))
+    return Discovery(
+        seconds=seconds,
+        found=reasons.known("discovery.found", workload.discovered, "discovery was not run or did not end"),
+        operations=_operations("discovery.operations", totals, seconds, _ALL_SEEN, reasons),
+    )
+
+
+_ALL_SEEN = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
+"""Coverage concerns the workers' reads; discovery lists in the consumer's own process."""
+
+
+def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
+    measured = [rank for rank in ranks if rank.measured]
+    busy: float | str = nothing_measured(ranks)
+    if measured:
+        opened = min(int(rank.opened_ns[rank.first]) for rank in measured)
+        closed = max(int(rank.busy_end_ns[-1]) for rank in measured)
+        busy = cpu_utilization(trace.host, opened, closed)
+    of_window = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
+    cpu = cpu_time(of_window, reasons.number("cpu.utilization", busy))
+    for name in ("on_cpu_s", "run_queue_s", "blocked_s"):
+        why = "the kernel's accounting is missing for some batches"
+        reasons.known(f"cpu.{name}", getattr(cpu, name), why)
+    return cpu
+
+
+def _overhead(trace: Trace, reasons: Reasons) -> Overhead:
+    """Share = (operations x span cost + batches x hook cost) / time the workers spent on batches."""
+    record, unknown = trace.run.overhead, "the run ended before it measured its own cost"
+    if record is None:
+        reasons.by_key.update(dict.fromkeys(("overhead.span_ns", "overhead.spans"), unknown))
+        return Overhead(span_ns=None, spans=None, share_of_worker_time=reasons.number(_SHARE, unknown))
+    spent_ns = record.spans * record.span_ns + trace.batches.num_rows * record.batch_ns
+    share = spent_ns / record.worker_time_ns if record.worker_time_ns > 0 else None
+    return Overhead(
+        span_ns=record.span_ns,
+        spans=record.spans,
+        share_of_worker_time=reasons.known(_SHARE, share, "the workers' time on batches is not known"),
+    )
+
+
+_NO_OUTCOME_REASON = "the run completed, or ended too suddenly to say why"
+_SHARE = "overhead.share_of_worker_time"
+
+
+def _note_kernel(reasons: Reasons, no_cache: str | None, no_coverage: str | None, seen: Coverage) -> None:
+    if no_cache is not None:
+        reasons.by_key["cache.client_hit_ratio"] = reasons.by_key["cache.cold_achieved"] = no_cache
+    for name in ("tapped_bytes", "kernel_bytes", "ratio"):
+        reasons.known(f"coverage.{name}", getattr(seen, name), no_coverage or "")
+
+
+def _defects(run: RunRecord, unequal: str | None, phase: str) -> tuple[str, ...]:
+    """Return what is wrong with the trace; a complete run that kept all spans must match its counters."""
+    kept_all = run.outcome == "complete" and run.sample_every == 1 and run.dropped_spans == 0
+    defects = [unequal] if unequal is not None and kept_all else []
+    if phase == "all" and run.workload.reads_storage:
+        defects.append("No operation was counted after the warm-up: their figures cover the warm-up.")
+    return tuple(defects)

@@ -1,0 +1,216 @@
+"""summary.json: what the analysis concluded. Its keys are public; nulls carry their ``reasons``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from ioprof.trace.schema import FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorFacts:
+    """What consumed the batches."""
+
+    name: str
+    count: int
+    busy_ns_per_batch: int | None
+    source: str
+    is_estimate: bool
+    """True where the busy time was derived from another accelerator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleByCause:
+    """Accelerator idle time by the stage on the critical path, in seconds; the parts sum to ``idle_s``."""
+
+    fetch: float
+    """Inside storage operations."""
+    prep: float
+    """Decode, augment and collate."""
+    transfer: float
+    """Copy to the accelerator."""
+    other: float
+    """The loader's own machinery: queues, transport between processes, unwrapping, start of workers."""
+    unexplained: float
+    """Matches no stage; never spread over the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyNs:
+    """Distribution of operation durations in nanoseconds; percentiles are within 0.8 %."""
+
+    min: int
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationStats:
+    """One kind of operation, over all ranks and workers."""
+
+    count: int
+    """Failed ones included."""
+    per_s: float | None
+    bytes: int
+    bytes_per_s: float | None
+    errors: int
+    latency_ns: LatencyNs | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """Finding the samples at start-up; part of the time to the first batch, not of the measured window."""
+
+    seconds: float | None
+    found: int | None
+    operations: dict[str, OperationStats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationErrors:
+    """Failed operations of one kind over the whole run."""
+
+    count: int
+    by_name: dict[str, int]
+    """By error name; ``not-recorded`` where the span was not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEvidence:
+    """What this host's page cache served of the measured reads."""
+
+    client_hit_ratio: float | None
+    """Share of the bytes read that did not come from the device or server, 0.0 to 1.0."""
+    evidence: str
+    cold_requested: bool
+    cold_achieved: bool | None
+    """True where at most 1 % came from the page cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTime:
+    """Where the workers' time on measured batches went, in seconds, and how busy the host was."""
+
+    on_cpu_s: float | None
+    run_queue_s: float | None
+    blocked_s: float | None
+    utilization: float | None
+    """Share of all the host's CPU time in use over the window, 0.0 to 1.0; other programs included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """What tracing cost."""
+
+    span_ns: float | None
+    spans: int | None
+    share_of_worker_time: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer in a sentence."""
+
+    bound: str | None
+    sentence: str
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Bytes the taps saw over bytes the kernel saw the same workers read."""
+
+    tapped_bytes: int | None
+    kernel_bytes: int | None
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baselines:
+    """The same work with one part taken out."""
+
+    no_workers_samples_per_s: float | None
+    transport_samples_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing worth changing."""
+
+    id: str
+    severity: str
+    evidence: dict[str, float | str]
+    action: str
+    command: str | None
+    predicted_accelerator_utilization: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The whole of summary.json; rates in SI base units, ratios 0.0 to 1.0."""
+
+    format: int = FORMAT
+    outcome: str
+    outcome_reason: str | None
+    workload: str
+    loader: str
+    store: str
+    accelerator: AcceleratorFacts
+    samples: int
+    """Samples of the measured steps, all ranks."""
+    steps: int
+    """Measured steps, all ranks."""
+    warmup_steps: int
+    """Steps dropped before them, all ranks."""
+    epochs: int
+    """Epochs that measured steps belong to."""
+    wall_s: float | None
+    """Measured window: its longest over the ranks, ioprof's own pauses between epochs left out."""
+    first_batch_s: float | None
+    """From the start of discovery until the first batch was held (slowest rank)."""
+    accelerator_utilization: float | None
+    accelerator_utilization_ci95: tuple[float, float] | None
+    mlperf_au: float | None
+    busy_s: float | None
+    """Accelerator-seconds at work in the window, all ranks."""
+    idle_s: float | None
+    """Accelerator-seconds without work in the window, all ranks."""
+    idle_by_cause: IdleByCause | None
+    idle_if_free: dict[str, float] | None
+    samples_per_s: float | None
+    demand_samples_per_s: float | None
+    """What all accelerators together could eat."""
+    ceiling_samples_per_s: float | None
+    operations: dict[str, OperationStats]
+    operations_phase: str
+    """``steady``: measured batches only; ``all``: no steady operations were counted, so the whole run."""
+    bandwidth_bytes_per_s: float | None
+    iops: float | None
+    """Storage operations of every kind per second."""
+    discovery: Discovery
+    cache: CacheEvidence
+    cpu: CpuTime
+    overhead: Overhead
+    verdict: Verdict
+    coverage: Coverage
+    baselines: Baselines
+    findings: tuple[Finding, ...] | None
+    errors: dict[str, OperationErrors]
+    sample_every: int
+    """Spans were kept for one batch in this many; operation counts are exact regardless."""
+    caveats: tuple[str, ...]
+    reasons: dict[str, str]
+    """Why a value is null, by dotted key."""
+
+    def to_json(self) -> str:
+        """Return the summary as JSON text.
+
+        Raises:
+            ValueError: a number is not finite (a defect of the analysis).
+        """
+        return json.dumps(asdict(self), indent=2, allow_nan=False, ensure_ascii=False) + "\n"

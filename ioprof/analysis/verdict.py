@@ -1,0 +1,70 @@
+"""The answer in one sentence, as far as the evidence goes without the store's ceiling beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ioprof.analysis.summary import IdleByCause, Verdict
+
+HEALTHY_UTILIZATION = 0.95
+"""At this utilisation nothing worth naming starves the accelerator."""
+MAIN_CAUSE_SHARE = 0.5
+"""A cause is named as the main one when it holds more than half of the idle time."""
+NO_PROBE = "needs the ceiling probe, which this version does not have"
+
+_CAUSE_WORDS = {
+    "fetch": "inside storage operations (fetch)",
+    "prep": "preparing samples on the CPU (prep)",
+    "transfer": "copying batches to the accelerator (transfer)",
+    "other": "in the loader's own machinery: queues and transport between processes (other)",
+    "unexplained": "where no stage accounts for it (unexplained)",
+}
+
+
+def verdict(
+    utilization: float | None, idle: IdleByCause | None, samples_per_s: float | None, no_utilization: str
+) -> tuple[Verdict, dict[str, str]]:
+    """Return the verdict and the reasons of its nulls.
+
+    Args:
+        utilization: accelerator utilisation, None if there is none.
+        idle: idle time by cause, None if there is none.
+        samples_per_s: delivered rate, None if there is none.
+        no_utilization: why there is no utilisation; unused otherwise.
+    """
+    reasons = {"verdict.confidence": NO_PROBE}
+    if utilization is None or idle is None:
+        reasons["verdict.bound"] = no_utilization
+        return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
+    if utilization >= HEALTHY_UTILIZATION:
+        sentence = f"The accelerator was busy {_percent(utilization)}: nothing starves it."
+        return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
+    reasons["verdict.bound"] = "telling slow storage from a slow loader " + NO_PROBE
+    return Verdict(bound=None, sentence=_starved(utilization, idle), confidence=None), reasons
+
+
+def _without_accelerator(samples_per_s: float | None) -> str:
+    if samples_per_s is None:
+        return "Nothing was measured: no step lies beyond the warm-up."
+    return (
+        f"The loader delivered {samples_per_s:,.0f} samples/s as fast as they were taken; "
+        "without an accelerator there is no demand to hold that against."
+    )
+
+
+def _starved(utilization: float, idle: IdleByCause) -> str:
+    parts = sorted(asdict(idle).items(), key=lambda part: -part[1])
+    total = sum(seconds for _, seconds in parts)
+    head = f"The accelerator stood idle {_percent(1 - utilization)} of the time; "
+    if total <= 0:
+        return head + "no cause is known."
+    (first, most), (second, next_most) = parts[:2]
+    told = f"{_percent(most / total)} of that waiting {_CAUSE_WORDS[first]}"
+    if most / total <= MAIN_CAUSE_SHARE:
+        told += f" and {_percent(next_most / total)} {_CAUSE_WORDS[second]}"
+    return head + told + "."
+
+
+def _percent(ratio: float) -> str:
+    """Return whole percents, one decimal close to the ends, so that 99.96 % does not read as all."""
+    return f"{ratio:.0%}".replace("%", " %") if 0.01 <= ratio <= 0.985 else f"{min(ratio * 100, 100):.1f} %"

@@ -1,0 +1,138 @@
+"""`ioprof report`, and the past runs of `ioprof list`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ioprof.analysis.summarise import summarise
+from ioprof.analysis.summary import Summary
+from ioprof.errors import RunDirectoryError
+from ioprof.report.jsonfile import SUMMARY_JSON, read_summary
+from ioprof.report.layout import percent
+from ioprof.report.terminal import render
+from ioprof.trace.reader import load_trace
+from ioprof.trace.run_record import RunRecord
+from ioprof.trace.rundir import RUN_JSON, read_run_json
+from ioprof.units import format_count
+
+
+def report_run(directory: Path, *, console: Console, as_json: bool) -> int:
+    """Analyse a run directory anew and print the report, or summary.json; nothing is written there.
+
+    Raises:
+        RunDirectoryError: not a run directory, corrupt, or of a newer format.
+    """
+    trace = load_trace(directory)
+    summary = summarise(trace)
+    if as_json:
+        console.file.write(summary.to_json())
+    else:
+        print_report(summary, trace.run, console=console)
+    return 0
+
+
+def print_report(summary: Summary, run: RunRecord, *, console: Console) -> None:
+    """Print a summary for people, as wide as the console."""
+    for line in render(summary, run, console.width):
+        console.print(line, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """One run directory as `ioprof list` shows it."""
+
+    name: str
+    started_utc: str | None
+    workload: str | None
+    loader: str | None
+    accelerator: str | None
+    outcome: str
+    """As in run.json, or ``unreadable``."""
+    accelerator_utilization: float | None
+    samples_per_s: float | None
+    problem: str | None
+    """Why figures are missing; None: all is well."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def past_runs(results: Path) -> list[PastRun]:
+    """Return the runs of a results folder, newest first; what cannot be read is listed as unreadable.
+
+    Only run.json and summary.json are read. Folders that hold neither run.json nor a trace are no runs.
+    """
+    try:
+        found = [entry for entry in results.iterdir() if entry.is_dir() and _looks_like_run(entry)]
+    except OSError:
+        return []
+    return sorted(map(_past_run, found), key=lambda run: (run.started_utc or "", run.name), reverse=True)
+
+
+def _looks_like_run(directory: Path) -> bool:
+    return any((directory / name).exists() for name in (RUN_JSON, SUMMARY_JSON, "steps.parquet", "trace"))
+
+
+def _past_run(directory: Path) -> PastRun:
+    try:
+        record = read_run_json(directory)
+    except RunDirectoryError as error:
+        return _unreadable(directory, str(error))
+    problem: str | None = None
+    summary: Summary | None = None
+    try:
+        summary = read_summary(directory)
+    except RunDirectoryError as error:
+        problem = str(error)
+    return PastRun(
+        name=directory.name,
+        started_utc=record.started_utc,
+        workload=record.workload.name,
+        loader=record.loader,
+        accelerator=record.accelerator.name,
+        outcome=record.outcome,
+        accelerator_utilization=summary.accelerator_utilization if summary else None,
+        samples_per_s=summary.samples_per_s if summary else None,
+        problem=problem,
+    )
+
+
+def _unreadable(directory: Path, problem: str) -> PastRun:
+    return PastRun(
+        name=directory.name,
+        started_utc=None,
+        workload=None,
+        loader=None,
+        accelerator=None,
+        outcome="unreadable",
+        accelerator_utilization=None,
+        samples_per_s=None,
+        problem=problem,
+    )
+
+
+def past_runs_table(runs: list[PastRun], results: Path) -> Table:
+    """Return the runs as a table; an empty one says where they would be."""
+    title = f"runs in {results}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    if not runs:
+        table.add_column("none yet; make one: ioprof run small-files", header_style="dim")
+        return table
+    table.add_column("run", header_style="dim", overflow="fold", min_width=24)
+    for name in ("accelerator", "utilisation", "samples/s", "outcome"):
+        table.add_column(name, header_style="dim", justify="right" if name[0] in "us" else "left")
+    for run in runs:
+        au, rate = run.accelerator_utilization, run.samples_per_s
+        table.add_row(
+            run.name,
+            run.accelerator or "",
+            "-" if au is None else percent(au),
+            "-" if rate is None else format_count(rate),
+            run.outcome,
+        )
+    return table

@@ -1,0 +1,233 @@
+"""A summary for people: the answer first, then the evidence, caveats, and the verdict."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from ioprof.analysis.summary import LatencyNs, OperationStats, Summary
+from ioprof.report.layout import columns, fact, paragraph, percent
+from ioprof.trace.run_record import RunRecord
+from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
+
+WIDE = 104
+"""From this many columns on, tables show more."""
+
+_CAUSES = {
+    "fetch": "inside storage operations",
+    "prep": "decode, augment and collate on the CPU",
+    "transfer": "copy to the accelerator",
+    "other": "the loader's queues and transport between processes",
+    "unexplained": "matches no stage",
+}
+
+
+def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
+    """Return the report as lines no longer than ``width`` columns (as far as single words allow)."""
+    blocks = [
+        _header(summary, run, width),
+        _idle(summary, run, width),
+        _delivered(summary, width),
+        _operations(summary.operations, width),
+        _start(summary, width),
+        _costs(summary, width),
+        _caveats(summary, width),
+        _verdict(summary, run, width),
+    ]
+    return [line for block in blocks if block for line in [*block, Text("")]][:-1]
+
+
+def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    workers = run.spec.get("loader", {}).get("workers")
+    parts = [
+        summary.workload,
+        summary.loader,
+        *([_counted(workers, "worker")] if isinstance(workers, int) else []),
+        _cache_words(summary, run),
+        f"{_counted(summary.steps, 'step')} ({summary.warmup_steps:,} of warm-up dropped)",
+        _counted(summary.samples, "sample"),
+    ]
+    return paragraph(" · ".join(parts), width, first="", style="bold")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _cache_words(summary: Summary, run: RunRecord) -> str:
+    if not run.workload.reads_storage:
+        return "no storage"
+    asked, ratio = run.cache.requested, summary.cache.client_hit_ratio
+    if ratio is None:
+        return f"{asked} (page cache: not known)"
+    if asked == "cold":
+        return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
+    return f"{asked} (page cache served {percent(ratio)} of the bytes)"
+
+
+def _idle(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    use = summary.accelerator_utilization
+    if use is None or summary.idle_by_cause is None or not summary.idle_s:
+        return _no_idle(summary, width)
+    interval = summary.accelerator_utilization_ci95
+    told = f"{percent(1 - use):>7}   "
+    told += (
+        f"(95 % CI {100 * (1 - interval[1]):.1f} - {100 * (1 - interval[0]):.1f})"
+        if interval
+        else f"(no interval: {summary.reasons.get('accelerator_utilization_ci95', '')})"
+    )
+    lines = [Text("  accelerator idle  ", style="bold").append(told)]
+    total_s = summary.idle_s + (summary.busy_s or 0.0)
+    for cause, meaning in _CAUSES.items():
+        share = getattr(summary.idle_by_cause, cause) / total_s
+        if share >= 0.0005 or cause == "unexplained":
+            lines.append(Text(f"    {cause:<14}  {percent(share):>7}   {meaning}"))
+    return lines
+
+
+def _no_idle(summary: Summary, width: int) -> list[Text]:
+    if summary.accelerator_utilization is not None:
+        return fact("accelerator idle", "  0.0 %   in all measured steps", width)
+    return fact("accelerator", summary.reasons.get("accelerator_utilization", "no utilisation"), width)
+
+
+def _delivered(summary: Summary, width: int) -> list[Text]:
+    lines = fact("delivered", _rate_words(summary), width)
+    if summary.accelerator.busy_ns_per_batch is not None:
+        lines += fact("accelerator", _accelerator_words(summary), width)
+    if summary.mlperf_au is not None:
+        told = f"{percent(summary.mlperf_au)} utilisation by MLPerf Storage's own formula"
+        lines += fact("mlperf", told, width)
+    if summary.iops is None:
+        return lines + fact("store", summary.reasons.get("iops", ""), width)
+    told = f"{format_count(summary.iops)} operations/s"
+    if summary.bandwidth_bytes_per_s is not None:
+        told = f"{format_rate_bytes(summary.bandwidth_bytes_per_s)} in {told}"
+    whole = ", warm-up included" if summary.operations_phase == "all" else ""
+    return lines + fact("store gave", told + whole, width)
+
+
+def _rate_words(summary: Summary) -> str:
+    if summary.samples_per_s is None or summary.wall_s is None:
+        return f"not available: {summary.reasons.get('samples_per_s', '')}"
+    told = f"{format_count(summary.samples_per_s)} samples/s"
+    if summary.demand_samples_per_s is not None:
+        told += f" of {format_count(summary.demand_samples_per_s)} that full speed needs"
+    return f"{told} ({_counted(summary.samples, 'sample')} in {format_duration(summary.wall_s * 1e9)})"
+
+
+def _accelerator_words(summary: Summary) -> str:
+    device = summary.accelerator
+    estimate = " (estimate)" if device.is_estimate else ""
+    busy = format_duration(device.busy_ns_per_batch or 0)
+    return f"{device.count} x {device.name}, busy {busy} per batch{estimate}; {device.source}"
+
+
+def _operations(operations: Mapping[str, OperationStats], width: int) -> list[Text]:
+    if not operations:
+        return []
+    wide = width >= WIDE
+    head = ["operation", "count", "per s", "p50", "p90", "p99", "p99.9", "max"]
+    rows = [head + (["mean", "bytes/s", "failed"] if wide else [])]
+    for label, stats in operations.items():
+        row = [label, f"{stats.count:,}", _or_unknown(stats.per_s), *_latencies(stats.latency_ns)]
+        rows.append(row + (_wide_cells(stats) if wide else []))
+    lines = columns(rows, indent=4)
+    return lines if max(len(line.plain) for line in lines) <= width else columns(rows, indent=2, gap=1)
+
+
+def _or_unknown(rate: float | None) -> str:
+    return "n/a" if rate is None else format_count(round(rate) if rate >= 10 else rate)
+
+
+def _latencies(latency: LatencyNs | None) -> list[str]:
+    if latency is None:
+        return ["n/a"] * 5
+    return [format_duration(ns) for ns in (latency.p50, latency.p90, latency.p99, latency.p999, latency.max)]
+
+
+def _wide_cells(stats: OperationStats) -> list[str]:
+    return [
+        format_duration(stats.latency_ns.mean) if stats.latency_ns else "n/a",
+        format_rate_bytes(stats.bytes_per_s) if stats.bytes and stats.bytes_per_s else "-",
+        f"{stats.errors:,}",
+    ]
+
+
+def _start(summary: Summary, width: int) -> list[Text]:
+    lines: list[Text] = []
+    if summary.first_batch_s is not None:
+        lines += fact("first batch", f"{format_duration(summary.first_batch_s * 1e9)} after the start", width)
+    found = summary.discovery
+    if found.seconds is not None and found.operations:
+        counts = ", ".join(f"{stats.count:,} {label}" for label, stats in found.operations.items())
+        told = f"{format_duration(found.seconds * 1e9)} of that; found {found.found or 0:,} samples ({counts})"
+        lines += fact("discovery", told, width)
+    return lines
+
+
+def _costs(summary: Summary, width: int) -> list[Text]:
+    lines = [*_cpu(summary, width), *_seen(summary, width)]
+    tracing = summary.overhead
+    if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
+        told = f"{tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
+        told += f"({tracing.spans or 0:,} operations at {format_duration(tracing.span_ns)} each, estimated)"
+        lines += fact("tracing", told, width)
+    return lines
+
+
+def _cpu(summary: Summary, width: int) -> list[Text]:
+    cpu, told = summary.cpu, []
+    if cpu.on_cpu_s is not None and cpu.run_queue_s is not None and cpu.blocked_s is not None:
+        total = cpu.on_cpu_s + cpu.run_queue_s + cpu.blocked_s or 1.0
+        parts = (
+            f"on a CPU {percent(cpu.on_cpu_s / total)}",
+            f"waiting for a CPU {percent(cpu.run_queue_s / total)}",
+            f"blocked {percent(cpu.blocked_s / total)}",
+        )
+        told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)})")
+    if cpu.utilization is not None:
+        told.append(f"all CPUs of the host {percent(cpu.utilization)} busy")
+    return fact("workers' time", "; ".join(told), width) if told else []
+
+
+def _seen(summary: Summary, width: int) -> list[Text]:
+    seen = summary.coverage
+    if seen.ratio is None or seen.kernel_bytes is None:
+        return []
+    return fact(
+        "coverage",
+        f"{percent(seen.ratio)} of the {format_bytes(seen.kernel_bytes)} the workers read passed the taps",
+        width,
+    )
+
+
+def _caveats(summary: Summary, width: int) -> list[Text]:
+    return [
+        line
+        for caveat in summary.caveats
+        for line in paragraph(caveat, width, first="  ! ", rest="    ", style="yellow")
+    ]
+
+
+def _verdict(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    lines = paragraph(summary.verdict.sentence, width, style="bold")
+    command = next_command(summary, run)
+    return lines if command is None else [*lines, *paragraph(f"Try: {command}", width, rest="       ")]
+
+
+def next_command(summary: Summary, run: RunRecord) -> str | None:
+    """Return the command worth typing next, or None if the evidence justifies none.
+
+    The one case so far: the page cache, left as it was, served so much that the store was not measured.
+    """
+    ratio = summary.cache.client_hit_ratio
+    if run.cache.requested != "asis" or ratio is None or ratio <= 0.5 or run.command[:2] != ["ioprof", "run"]:
+        return None
+    words = [word for word in run.command if not word.startswith("--cache=")]
+    if "--cache" in words:
+        at = words.index("--cache")
+        words = words[:at] + words[at + 2 :]
+    return f"{shlex.join([*words, '--cache', 'cold'])} (to measure the store, not this host's memory)"
