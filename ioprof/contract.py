@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ioprof.store.base import Store
     from ioprof.store.tap import Tap
 
-    Indices = NDArray[np.int64]
+Indices = NDArray[np.int64]
+"""Sample numbers, object indices or sizes in bytes; one dimension."""
 
 
 class Params(BaseModel):
@@ -62,18 +62,23 @@ class Layout(Protocol):
         ...
 
 
+class ObjectSizes(Protocol):
+    """Object sizes of a prepared dataset; picklable, cheap to send, opened where they are used."""
+
+    def of(self, objects: Sequence[int]) -> list[int]:
+        """Return the sizes in bytes of these objects, in order."""
+        ...
+
+
 class SampleReader(Protocol):
     """Reads samples inside a worker; picklable, built once, used from one process at a time."""
 
     def read(self, tap: Tap, samples: Sequence[int]) -> Iterator[bytes]:
-        """Read samples through the traced store and yield each one's bytes as stored, in order.
+        """Read samples through the traced store, decode them, and yield each one's bytes, in order.
 
-        A sample whose operations failed is left out: the tap has already counted the error.
+        A sample whose operations failed is left out: the tap has already counted the error. Decoding is
+        recorded as operations of kind decode.
         """
-        ...
-
-    def prepare_sample(self, sample: bytes) -> bytes:
-        """Spend the CPU work of one sample (decode, augment) and return what the batch is made of."""
         ...
 
 
@@ -108,8 +113,8 @@ class Workload(Protocol):
         """
         ...
 
-    def reader(self, sizes: Indices | None) -> SampleReader:
-        """Return the reader for workers; ``sizes`` are the object sizes from the manifest, None if all equal."""
+    def reader(self, sizes: ObjectSizes) -> SampleReader:
+        """Return the reader for workers; ``sizes`` are those of the dataset's manifest."""
         ...
 
 
@@ -151,23 +156,30 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadJob:
-    """All a loader needs to deliver a run's batches; picklable apart from ``stop_requested``."""
+class WorkerJob:
+    """What a worker needs to make batches; picklable."""
 
     reader: SampleReader
-    order: Callable[[int], Indices]
-    """Sample numbers of an epoch, for this rank."""
-    batch_size: int
-    drop_last: bool
     store: Store
     """Rooted at the dataset; opened anew in each worker."""
     trace_dir: str
-    """Where worker recorders write."""
+    """Where recorders write."""
     rank: int
     warmup_batches: int
     """Batches below this number count as warm-up in the operation statistics."""
     span_budget: int
-    """Full spans each process may keep; beyond it whole batches are sampled."""
+    """Records each process may keep in full; beyond it whole batches are sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadJob:
+    """All a loader needs to deliver a run's batches."""
+
+    worker: WorkerJob
+    order: Callable[[int], Indices]
+    """Sample numbers of an epoch, for this rank."""
+    batch_size: int
+    drop_last: bool
     stop_requested: Callable[[], bool]
     """Asked before each dispatch, in the consumer's process: True ends the run with what is in flight."""
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ioprof.errors import PluginError, nearest
 
@@ -50,8 +50,7 @@ def find_workload(name: str) -> type[Workload]:
     Raises:
         PluginError: unknown (the nearest name is offered), or it does not import.
     """
-    found: type[Workload] = _find(WORKLOADS, name, "workload")  # type: ignore[assignment]
-    return found
+    return cast("type[Workload]", _find(WORKLOADS, name, "workload"))
 
 
 def find_loader(name: str) -> type[Loader]:
@@ -60,7 +59,7 @@ def find_loader(name: str) -> type[Loader]:
     Raises:
         PluginError: unknown (the nearest name is offered), it does not import, or its extra is missing.
     """
-    found: type[Loader] = _find(LOADERS, name, "loader")  # type: ignore[assignment]
+    found = cast("type[Loader]", _find(LOADERS, name, "loader"))
     missing = missing_extra(found)
     if missing:
         raise PluginError(f"loader '{name}' {missing}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -11,6 +13,7 @@ from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, Section, StoreSection
 from ioprof.spec.sources import RawSpec, Value
 
+_Model = TypeVar("_Model", bound=BaseModel)
 DEFAULT_LOADER = "torch-map"
 DEFAULT_DURATION_NS = 30 * 10**9
 
@@ -62,9 +65,9 @@ def _split(values: dict[str, Value], common: type[Section]) -> tuple[dict[str, V
     return shared, own
 
 
-def _validated[Model: BaseModel](
-    model: type[Model], values: dict[str, Value], section: str, raw: RawSpec, known: list[str] | None = None
-) -> Model:
+def _validated(
+    model: type[_Model], values: dict[str, Value], section: str, raw: RawSpec, known: list[str] | None = None
+) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:

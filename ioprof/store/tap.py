@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind
 from ioprof.trace.recorder import Recorder
 
-_open, _read, _close = os.open, os.read, os.close
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _now = time.perf_counter_ns
+_now_s = time.perf_counter
 _Result = TypeVar("_Result")
 
 
@@ -25,12 +25,14 @@ class Tap:
     """The traced side of a store in one process.
 
     Attributes:
+        root: what goes in front of object paths for `read_objects`.
         tapped_bytes: bytes read so far; compared with the kernel's own count.
         failed_samples: object reads that did not deliver.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self.store = store
+        self.root = ""
         self.recorder = recorder
         self.tapped_bytes = 0
         self.failed_samples = 0
@@ -51,21 +53,40 @@ class Tap:
         """
         return self._timed(Kind.STAT, obj, lambda: self.store.stat(path))
 
-    def read_object(self, path: str, size_bytes: int, obj: int) -> bytes | None:
-        """Read a whole object; None when it could not be read or is not ``size_bytes`` long, which is counted."""
+    def read_objects(
+        self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Read whole objects, one after the other, and yield each one's index and content.
+
+        An object that could not be read, or is not as long as it should be, is counted and left out.
+
+        Args:
+            paths: where each object is, with `root` in front.
+            sizes_bytes: how long each object is.
+            objects: index of each object.
+        """
+        for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
+            start = _now()
+            try:
+                content = self.store.read(path)
+            except OSError as error:
+                self._failed(Kind.GET, start, obj, error_code(error))
+                continue
+            end = _now()
+            self.tapped_bytes += len(content)
+            if len(content) == size_bytes:
+                self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
+                yield obj, content
+            else:
+                self.failed_samples += 1
+                self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
+
+    def decode(self, transform: Callable[[bytes], bytes], content: bytes, obj: int) -> bytes:
+        """Spend a sample's CPU work and record it as an operation of kind decode."""
         start = _now()
-        try:
-            content = self.store.read(path)
-        except OSError as error:
-            return self._failed(Kind.GET, start, obj, error_code(error))
-        end = _now()
-        self.tapped_bytes += len(content)
-        if len(content) != size_bytes:
-            self.failed_samples += 1
-            self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
-            return None
-        self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
-        return content
+        decoded = transform(content)
+        self.recorder.record(Kind.DECODE, start, _now(), len(content), obj, 0)
+        return decoded
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
         self.failed_samples += 1
@@ -87,52 +108,61 @@ class LocalTap(Tap):
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         super().__init__(store, recorder)
-        self._prefix = f"{(store.local_root or '').rstrip('/')}/"
-        self._keep = recorder.reads.extend
+        self.root = f"{(store.local_root or '').rstrip('/')}/"
 
-    def read_object(self, path: str, size_bytes: int, obj: int) -> bytes | None:
-        """Open, read and close a file; None when that failed or it is not ``size_bytes`` long, which is counted."""
-        start = _now()
-        try:
-            descriptor = _open(self._prefix + path, _READ_FLAGS)
-        except OSError as error:
-            return self._failed(Kind.OPEN, start, obj, error_code(error))
-        opened = _now()
-        try:
-            content = _read(descriptor, size_bytes)
-        except OSError as error:
-            return self._read_failed(start, opened, descriptor, obj, error)
-        read = _now()
-        if len(content) != size_bytes:
-            return self._came_short(start, opened, descriptor, content, size_bytes, obj)
-        _close(descriptor)
-        self._keep((start, opened, read, _now(), size_bytes, obj))
-        self.tapped_bytes += size_bytes
-        return content
+    def read_objects(
+        self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Open, read and close files; see `Tap.read_objects`."""
+        # Locals only: at 4 KiB per file, every attribute looked up in this loop shows in the result.
+        keep, now, open_, read_, close_ = self.recorder.reads.extend, _now_s, os.open, os.read, os.close
+        for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
+            start = now()
+            try:
+                descriptor = open_(path, _READ_FLAGS)
+            except OSError as error:
+                self._failed(Kind.OPEN, _as_ns(start), obj, error_code(error))
+                continue
+            opened = now()
+            try:
+                content = read_(descriptor, size_bytes)
+            except OSError as error:
+                self._read_failed(start, opened, descriptor, obj, error)
+                continue
+            read = now()
+            if len(content) != size_bytes:
+                whole = self._read_on(start, opened, descriptor, content, size_bytes, obj)
+                if whole is not None:
+                    yield obj, whole
+                continue
+            close_(descriptor)
+            keep((start, opened, read, now(), size_bytes, obj))
+            self.tapped_bytes += size_bytes
+            yield obj, content
 
-    def _read_failed(self, start: int, opened: int, descriptor: int, obj: int, error: OSError) -> None:
-        self.recorder.record(Kind.OPEN, start, opened, 0, obj, 0)
-        self._failed(Kind.READ, opened, obj, error_code(error))
-        _close(descriptor)
+    def _read_failed(self, start: float, opened: float, descriptor: int, obj: int, error: OSError) -> None:
+        self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
+        self._failed(Kind.READ, _as_ns(opened), obj, error_code(error))
+        os.close(descriptor)
 
-    def _came_short(
-        self, start: int, opened: int, descriptor: int, content: bytes, size_bytes: int, obj: int
+    def _read_on(
+        self, start: float, opened: float, descriptor: int, content: bytes, size_bytes: int, obj: int
     ) -> bytes | None:
-        """Read on after a partial read: the kernel caps one read at 2 GiB; end of file means truncation."""
+        """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation."""
         parts, left = [content], size_bytes - len(content)
         while left and parts[-1]:
-            parts.append(_read(descriptor, left))
+            parts.append(os.read(descriptor, left))
             left -= len(parts[-1])
-        read = _now()
-        _close(descriptor)
+        read = _now_s()
+        os.close(descriptor)
         got = size_bytes - left
         self.tapped_bytes += got
         if not left:
-            self._keep((start, opened, read, _now(), size_bytes, obj))
+            self.recorder.reads.extend((start, opened, read, _now_s(), size_bytes, obj))
             return b"".join(parts)
-        self.recorder.record(Kind.OPEN, start, opened, 0, obj, 0)
-        self.recorder.record(Kind.READ, opened, read, got, obj, SHORT_READ)
-        self.recorder.record(Kind.CLOSE, read, _now(), 0, obj, 0)
+        self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
+        self.recorder.record(Kind.READ, _as_ns(opened), _as_ns(read), got, obj, SHORT_READ)
+        self.recorder.record(Kind.CLOSE, _as_ns(read), _now(), 0, obj, 0)
         self.failed_samples += 1
         return None
 
@@ -145,3 +175,7 @@ def tap_store(store: Store, recorder: Recorder) -> Tap:
 def error_code(error: OSError) -> int:
     """Return the errno of an error, or `UNNAMED_ERROR` where it has none."""
     return error.errno or UNNAMED_ERROR
+
+
+def _as_ns(stamp_s: float) -> int:
+    return round(stamp_s * 1e9)

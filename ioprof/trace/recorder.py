@@ -17,7 +17,7 @@ import numpy as np
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import RECORD_WORDS, RING_RECORDS, WORD, Header, Operations
+from ioprof.trace.opsfile import RECORD_WORDS, RING_RECORDS, WORD, Header
 
 _RECORD_BYTES = RECORD_WORDS * WORD
 _LARGEST_PACK = RING_RECORDS - 1
@@ -29,7 +29,7 @@ class Recorder:
     """Records the operations of this process; one writer, no lock.
 
     Attributes:
-        reads: stamps of object reads of the open batch, six integers each (see `opsfile`); `Tap` extends it.
+        reads: object reads of the open batch, four float stamps, bytes and object each; `LocalTap` extends it.
         singles: other operations of the open batch, six integers each.
     """
 
@@ -40,7 +40,7 @@ class Recorder:
             RunDirectoryError: the files cannot be created or reserved.
         """
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
-        self.reads: list[int] = []
+        self.reads: list[float] = []
         self.singles: list[int] = []
         self._budget = span_budget
         self._kept = 0
@@ -48,7 +48,8 @@ class Recorder:
         self._position = 0
         self._ring_start = opsfile.ring_byte_offset(0)
         self._mark = (opsfile.BATCH_MARK, 0, -1, int(Phase.DISCOVERY), 0, 0)
-        self._packers: dict[int, struct.Struct] = {}
+        self._packers: dict[tuple[int, str], struct.Struct] = {}
+        self._changed: list[int] = []
         try:
             self._map = _reserved_map(stem.with_suffix(".ops"))
             self._spans = os.open(stem.with_suffix(".spans"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
@@ -56,6 +57,8 @@ class Recorder:
             raise RunDirectoryError(f"{stem}: cannot record operations there: {error.strerror}") from error
         self._words = np.frombuffer(self._map, dtype=np.int64)
         self._words[[Header.RANK, Header.WORKER, Header.PID, Header.SAMPLE_EVERY]] = rank, worker, os.getpid(), 1
+        for half in (0, 1):
+            opsfile.ring_of(self._words, half)[:] = 0  # takes the page faults now, not inside a measured batch
         self._words[Header.MAGIC] = opsfile.MAGIC
 
     def begin(self, phase: Phase, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
@@ -70,20 +73,20 @@ class Recorder:
 
     def end(self) -> None:
         """Move what was recorded since `begin` into the shared mapping; survives SIGKILL from here on."""
-        for stamps in (self.reads, self.singles):
+        for stamps, layout in ((self.reads, "4d2q"), (self.singles, "6q")):
             for start in range(0, len(stamps), _LARGEST_PACK * RECORD_WORDS):
-                self._pack(stamps[start : start + _LARGEST_PACK * RECORD_WORDS])
+                self._pack(stamps[start : start + _LARGEST_PACK * RECORD_WORDS], layout)
             stamps.clear()
 
-    def _pack(self, stamps: list[int]) -> None:
-        records = len(stamps) // RECORD_WORDS + 1
-        if self._position + records > RING_RECORDS:
+    def _pack(self, stamps: list[float] | list[int], layout: str) -> None:
+        records = len(stamps) // RECORD_WORDS
+        if self._position + records + 1 > RING_RECORDS:
             self._flush()
-        packer = self._packers.get(records)
+        packer = self._packers.get((records, layout))
         if packer is None:
-            packer = self._packers[records] = struct.Struct(f"<{records * RECORD_WORDS}q")
+            packer = self._packers[records, layout] = struct.Struct("<6q" + layout * records)
         packer.pack_into(self._map, self._ring_start + self._position * _RECORD_BYTES, *self._mark, *stamps)
-        self._position += records
+        self._position += records + 1
 
     def _flush(self) -> None:
         """Fold the ring into the statistics and the spans file; the last store makes it true."""
@@ -91,10 +94,10 @@ class Recorder:
         generation = int(words[Header.GENERATION])
         now, then = generation & 1, 1 - (generation & 1)
         records = opsfile.ring_of(words, now)[: self._position]
-        operations = Operations(records)
-        counts = opsfile.counts_of(words, then)
-        counts[:] = opsfile.counts_of(words, now)
-        opsfile.add_to_counts(counts, operations)
+        current, counts = opsfile.counts_of(words, now), opsfile.counts_of(words, then)
+        # The other copy is one flush behind, in the slots that flush changed and nowhere else.
+        counts[self._changed] = current[self._changed]
+        self._changed = opsfile.add_to_counts(counts, records)
         self._keep_spans(records, generation)
         opsfile.ring_of(words, then)[:] = 0
         words[Header.GENERATION] = generation + 1

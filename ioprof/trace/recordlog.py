@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ioprof.trace.schema import BATCHES, STEPS
-
 WORD = 8
 SEGMENT_RECORDS = 4096
 COMMITTED = 0x0C0FFEE
@@ -80,13 +78,3 @@ def read_log(path: Path, schema: pa.Schema) -> pa.Table:
 def _column(words: np.ndarray[tuple[int], np.dtype[np.int64]], field: pa.Field) -> pa.Array:
     mask = words == _NULL if field.nullable else None
     return pa.array(words, mask=mask).cast(field.type)
-
-
-def steps_log(trace_dir: Path, rank: int) -> RecordLog:
-    """Open the steps file of a rank for writing."""
-    return RecordLog(trace_dir / f"steps-{rank}.log", STEPS)
-
-
-def batches_log(trace_dir: Path, rank: int) -> RecordLog:
-    """Open the batches file of a rank for writing."""
-    return RecordLog(trace_dir / f"batches-{rank}.log", BATCHES)

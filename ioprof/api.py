@@ -1,0 +1,115 @@
+"""From Python: `ioprof.run(spec)` and `ioprof.load(path)` do what the command line does, through the same rooms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ioprof.analysis.summarise import summarise
+from ioprof.analysis.summary import Summary
+from ioprof.dataset.prepare import Prepared, prepare
+from ioprof.dataset.progress import OnProgress, ignore
+from ioprof.report.jsonfile import write_summary
+from ioprof.errors import IoprofError
+from ioprof.runner.interrupt import Interrupted, interruptible, shielded
+from ioprof.runner.observer import Observer, Silent
+from ioprof.runner.plan import RunPlan, plan_run
+from ioprof.runner.record import Recording
+from ioprof.spec.model import RunSpec
+from ioprof.spec.resolve import resolve
+from ioprof.spec.sources import RawSpec, Value, read_toml
+from ioprof.trace.reader import load_trace
+from ioprof.trace.run_record import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished (or interrupted) run."""
+
+    directory: Path
+    record: RunRecord
+    summary: Summary
+
+
+def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) -> RunSpec:
+    """Return the validated spec of a mapping of sections, a TOML file, or a spec itself.
+
+    Raises:
+        SpecError, PluginError: as `ioprof.spec.resolve.resolve`.
+    """
+    if isinstance(source, RunSpec):
+        return source
+    if isinstance(source, str | Path):
+        return resolve(read_toml(Path(source)))
+    raw = RawSpec()
+    for section, values in source.items():
+        for key, value in values.items():
+            raw.put(section, key, value, f"{section}.{key}")
+    return resolve(raw)
+
+
+def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared:
+    """Prepare the dataset of a plan, or find it ready."""
+    return prepare(plan.store, plan.spec.workload, plan.layout, on_progress=on_progress)
+
+
+def run(
+    source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observer: Observer | None = None
+) -> Run:
+    """Prepare if needed, drive, and analyse; the run directory is complete when this returns.
+
+    Raises:
+        IoprofError: as the command line reports it; what was measured is kept.
+        Interrupted: SIGINT or SIGTERM arrived; the run directory is complete and says so.
+    """
+    plan = plan_run(spec_of(source))
+    with interruptible():
+        prepared = prepare_plan(plan)
+        try:
+            return record_and_load(plan, prepared, ["ioprof.run", *sys.argv], observer or Silent())
+        except RecordingStoppedError as stopped:
+            raise stopped.cause from None
+
+
+class RecordingStoppedError(Exception):
+    """A recording ended early; what it left was analysed all the same."""
+
+    def __init__(self, run: Run, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.run = run
+        self.cause = cause
+        """What ended it: `Interrupted` or an `IoprofError`."""
+
+
+def record_and_load(plan: RunPlan, prepared: Prepared, command: list[str], observer: Observer) -> Run:
+    """Record a prepared run and analyse its directory.
+
+    Raises:
+        RecordingStoppedError: it ended early; carries the partial run and the cause.
+    """
+    recording = Recording(plan, prepared, command, observer)
+    try:
+        recording.run()
+    except (Interrupted, IoprofError) as cause:
+        with shielded():
+            partial = _analysed(recording.directory)
+        raise RecordingStoppedError(partial, cause) from cause
+    return _analysed(recording.directory)
+
+
+def load(directory: Path | str) -> Run:
+    """Read and analyse a run directory; nothing is written.
+
+    Raises:
+        RunDirectoryError: not a run directory, corrupt, or of a newer format.
+    """
+    trace = load_trace(Path(directory))
+    return Run(directory=Path(directory), record=trace.run, summary=summarise(trace))
+
+
+def _analysed(directory: Path) -> Run:
+    found = load(directory)
+    write_summary(directory, found.summary)
+    return found

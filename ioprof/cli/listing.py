@@ -1,0 +1,113 @@
+"""`ioprof list`: what can be run here, with what, and what was run before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ioprof.accelerator.table import ACCELERATORS
+from ioprof.cli.report import past_runs, past_runs_table
+from ioprof.contract import Params
+from ioprof.errors import PluginError, nearest
+from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
+from ioprof.spec.render import shown
+from ioprof.units import format_duration, format_rate_bytes
+
+
+def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
+    """List everything, or the parameters of one plug-in."""
+    if name is not None:
+        return _parameters(name, as_json=as_json)
+    if as_json:
+        print(json.dumps(_everything(results), indent=2))
+        return 0
+    console = Console(highlight=False)
+    console.print(_plugins("workloads", list_workloads()))
+    console.print(_plugins("loaders", list_loaders()))
+    console.print(_accelerators())
+    console.print(past_runs_table(past_runs(results), results))
+    return 0
+
+
+def _plugins(title: str, listed: list[Listed]) -> Table:
+    table = _table(title, "name", "what it is")
+    for one in listed:
+        what = one.summary if one.missing is None else f"{one.summary} [yellow]{one.missing}[/yellow]".strip()
+        table.add_row(one.name, what)
+    return table
+
+
+def _accelerators() -> Table:
+    table = _table("accelerators", "name", "step time per sample", "host link, one way", "source of the step time")
+    table.add_row("none", "no utilisation, rates only", "", "")
+    for spec in ACCELERATORS.values():
+        link = format_rate_bytes(spec.h2d_bytes_per_s) if spec.h2d_bytes_per_s else "unknown"
+        first = True
+        for model, step in spec.step_ns_per_sample.items():
+            mark = " (estimate)" if step.is_estimate else ""
+            table.add_row(
+                spec.name if first else "", f"{model} {format_duration(step.ns_per_sample)}{mark}",
+                link if first else "", f"[dim]{step.source}[/dim]",
+            )  # fmt: skip
+            first = False
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="dim")
+    return table
+
+
+def _parameters(name: str, *, as_json: bool) -> int:
+    model = _params_of(name)
+    rows = [
+        {"flag": f"--{key.replace('_', '-')}", "default": shown(model, key), "meaning": field.description or ""}
+        for key, field in model.model_fields.items()
+    ]
+    if as_json:
+        print(json.dumps({"name": name, "parameters": rows}, indent=2))
+        return 0
+    table = _table(f"{name}: parameters", "flag", "default", "meaning")
+    for row in rows:
+        table.add_row(row["flag"], row["default"], row["meaning"])
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _params_of(name: str) -> type[Params]:
+    workloads = [one.name for one in list_workloads()]
+    loaders = [one.name for one in list_loaders()]
+    if name in workloads:
+        return find_workload(name).Params
+    if name in loaders:
+        return find_loader(name).Params
+    known = [*workloads, *loaders]
+    raise PluginError(f"unknown workload or loader '{name}'{nearest(name, known) or '; known: ' + ', '.join(known)}")
+
+
+def _everything(results: Path) -> dict[str, list[dict[str, object]]]:
+    return {
+        "workloads": [_plain(one) for one in list_workloads()],
+        "loaders": [_plain(one) for one in list_loaders()],
+        "accelerators": [
+            {
+                "name": spec.name,
+                "h2d_bytes_per_s": spec.h2d_bytes_per_s,
+                "step_ns_per_sample": {
+                    model: {"ns": step.ns_per_sample, "source": step.source, "is_estimate": step.is_estimate}
+                    for model, step in spec.step_ns_per_sample.items()
+                },
+            }
+            for spec in ACCELERATORS.values()
+        ],
+        "runs": [run.as_json() for run in past_runs(results)],
+    }
+
+
+def _plain(one: Listed) -> dict[str, object]:
+    return {"name": one.name, "summary": one.summary, "provider": one.provider, "missing": one.missing}

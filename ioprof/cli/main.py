@@ -1,0 +1,152 @@
+"""`ioprof`: the commands and their flags. Each body imports what it needs, so that --help stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ioprof.cli.exits import reported
+
+app = typer.Typer(
+    name="ioprof",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Profile AI-training data pipelines: how long the accelerator starves, and which part of the path starves it.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 a --require was not met, 130 Ctrl-C, 143 SIGTERM.",
+)
+_ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+Target = Annotated[str, typer.Argument(metavar="WORKLOAD|FILE.toml", help="a workload of `ioprof list`, or a spec file")]
+Store = Annotated[str | None, typer.Option(help="path or fsspec URL where the dataset lives (default ./ioprof-data)")]
+Files = Annotated[str | None, typer.Option(help="number of files, such as 20k or 1M")]
+FileSize = Annotated[str | None, typer.Option(help="4KiB, uniform:LOW-HIGH, lognormal:MEAN:CV or a CSV file")]
+Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order")]
+Set = Annotated[list[str] | None, typer.Option(metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+Results = Annotated[str | None, typer.Option(help="folder of run directories (default ./results)")]
+
+
+@app.callback(invoke_without_command=True)
+def _ioprof(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        from ioprof import __version__
+
+        print(f"ioprof {__version__}")
+        raise typer.Exit
+
+
+@app.command(context_settings=_ANY_FLAG)
+def run(
+    ctx: typer.Context,
+    target: Target,
+    store: Store = None,
+    files: Files = None,
+    file_size: FileSize = None,
+    loader: Annotated[str | None, typer.Option(help="a loader of `ioprof list`")] = None,
+    workers: Annotated[str | None, typer.Option(help="worker processes")] = None,
+    prefetch: Annotated[str | None, typer.Option(help="batches each worker may be ahead")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="samples per batch")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="an accelerator of `ioprof list`, or none")] = None,
+    compute: Annotated[str | None, typer.Option(help="busy time per batch, such as 20ms")] = None,
+    epochs: Annotated[str | None, typer.Option(help="passes over the dataset")] = None,
+    duration: Annotated[str | None, typer.Option(help="stop after this time, such as 30s")] = None,
+    cache: Annotated[str | None, typer.Option(help="page cache: cold, warm or asis")] = None,
+    seed: Seed = None,
+    max_errors: Annotated[str | None, typer.Option(help="failed samples the run may lose")] = None,
+    results: Results = None,
+    label: Annotated[str | None, typer.Option(help="added to the run directory's name")] = None,
+    require: Annotated[list[str] | None, typer.Option(help="exit 3 unless met, such as 'au>=0.9'")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved spec and stop")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prepare the dataset if needed, drive the loader, analyse, report.
+
+    Every parameter of the workload and the loader is a flag too: `ioprof list small-files` shows them.
+    """
+    from ioprof.cli.run import run_command
+
+    flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "accelerator",
+                   "compute", "epochs", "duration", "cache", "seed", "max_errors", "results", "label")  # fmt: skip
+    reported(run_command)(
+        target, flags, set_ or [], ctx.args, require=require or [], dry_run=dry_run, as_json=as_json, quiet=quiet
+    )
+
+
+@app.command(context_settings=_ANY_FLAG)
+def prepare(
+    ctx: typer.Context,
+    target: Target,
+    store: Store = None,
+    files: Files = None,
+    file_size: FileSize = None,
+    seed: Seed = None,
+    verify: Annotated[bool, typer.Option("--verify", help="re-read every object and check its content")] = False,
+    set_: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Only make the dataset on the store; an interrupted preparation goes on where it stopped."""
+    from ioprof.cli.run import prepare_command
+
+    flags = _given(ctx, "store", "files", "file_size", "seed")
+    reported(prepare_command)(target, flags, set_ or [], ctx.args, verify=verify, quiet=quiet)
+
+
+@app.command()
+def clean(
+    url: Annotated[str, typer.Argument(help="store to clean: path or fsspec URL")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+) -> None:
+    """Remove the datasets that ioprof made on a store, and nothing else."""
+    from ioprof.cli.run import clean_command
+
+    reported(clean_command)(url, assume_yes=yes)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")],
+    as_json: Json = False,
+) -> None:
+    """Analyse a run directory again and report it; works on interrupted and killed runs too."""
+    from ioprof.cli.run import report_command
+
+    reported(report_command)(directory, as_json=as_json)
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str | None, typer.Argument(help="a workload or loader, to see its parameters")] = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Show workloads, loaders, accelerators and past runs; or the parameters of one workload or loader."""
+    from ioprof.cli.listing import list_command
+
+    reported(list_command)(name, Path(results or "./results"), as_json=as_json)
+
+
+@app.command()
+def doctor(
+    store: Annotated[str, typer.Option(help="store the measurement would use")] = "./ioprof-data",
+    as_json: Json = False,
+) -> None:
+    """Show what would spoil a measurement on this machine."""
+    from ioprof.cli.run import doctor_command
+
+    reported(doctor_command)(store, as_json=as_json)
+
+
+def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:
+    return [(name.replace("_", "-"), ctx.params[name]) for name in names if ctx.params.get(name) is not None]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

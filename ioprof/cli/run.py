@@ -1,0 +1,120 @@
+"""`ioprof run` and the commands that share its spec."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from ioprof import api
+from ioprof.cli.clean import clean_store
+from ioprof.cli.doctor import doctor_report
+from ioprof.cli.prepare import prepare_with_progress
+from ioprof.cli.report import print_report, report_run
+from ioprof.cli.show import LiveObserver
+from ioprof.requirement import parse_requirement
+from ioprof.runner.interrupt import interruptible
+from ioprof.runner.observer import Silent
+from ioprof.runner.plan import RunPlan, plan_run
+from ioprof.spec.flags import raw_spec
+from ioprof.spec.model import RunSpec
+from ioprof.spec.render import to_toml
+from ioprof.spec.resolve import resolve
+from ioprof.store.open_store import open_store
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def _stdout() -> Console:
+    return Console(highlight=False)
+
+
+def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str], extra: list[str]) -> RunSpec:
+    return resolve(raw_spec(target, flags, assignments, extra))
+
+
+def run_command(
+    target: str,
+    flags: list[tuple[str, str]],
+    assignments: list[str],
+    extra: list[str],
+    *,
+    require: list[str],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run a workload; the report, or with ``as_json`` the summary, goes to stdout."""
+    requirements = [parse_requirement(text) for text in require]
+    spec = _resolved(target, flags, assignments, extra)
+    plan = plan_run(spec)
+    if dry_run:
+        print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else to_toml(spec))
+        return 0
+    with interruptible():
+        finished = _prepared_and_run(plan, quiet=quiet)
+    summary = json.loads(finished.summary.to_json())
+    if as_json:
+        print(json.dumps(summary, indent=2))
+    else:
+        print_report(finished.summary, finished.record, console=_stdout())
+    if not quiet:
+        _stderr().print(f"[dim]run directory: {os.path.relpath(finished.directory)}[/dim]", soft_wrap=True)
+    for requirement in requirements:
+        requirement.check(summary)
+    return 0
+
+
+def _prepared_and_run(plan: RunPlan, *, quiet: bool) -> api.Run:
+    console = _stderr()
+    prepared = prepare_with_progress(
+        plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
+    )
+    observer = Silent() if quiet else LiveObserver(console)
+    try:
+        return api.record_and_load(plan, prepared, ["ioprof", *sys.argv[1:]], observer)
+    except api.RecordingStoppedError as stopped:
+        if stopped.run.summary.steps and not quiet:
+            print_report(stopped.run.summary, stopped.run.record, console=console)
+        console.print(f"partial run kept: {os.path.relpath(stopped.run.directory)}", soft_wrap=True)
+        raise stopped.cause from None
+
+
+def prepare_command(
+    target: str,
+    flags: list[tuple[str, str]],
+    assignments: list[str],
+    extra: list[str],
+    *,
+    verify: bool,
+    quiet: bool,
+) -> int:
+    """Prepare a workload's dataset; its path goes to stdout."""
+    plan = plan_run(_resolved(target, flags, assignments, extra))
+    with interruptible():
+        prepared = prepare_with_progress(
+            plan.store, plan.spec.workload, plan.layout, console=_stderr(), quiet=quiet, verify=verify
+        )
+    print(prepared.store.url)
+    return 0
+
+
+def clean_command(url: str, *, assume_yes: bool) -> int:
+    """Remove what ioprof made on a store."""
+    with interruptible():
+        return clean_store(open_store(url), url, console=_stdout(), assume_yes=assume_yes)
+
+
+def report_command(directory: Path, *, as_json: bool) -> int:
+    """Report a run directory."""
+    return report_run(directory, console=_stdout(), as_json=as_json)
+
+
+def doctor_command(store_url: str, *, as_json: bool) -> int:
+    """Check the machine."""
+    return doctor_report(store_url, console=_stdout(), as_json=as_json)

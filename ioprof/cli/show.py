@@ -1,0 +1,72 @@
+"""What a run shows while it goes on: phases and progress here, the live view in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+class LiveObserver:
+    """Shows phases on stderr and starts the live view when steps begin.
+
+    The live view reads the run directory from another process: drawing in this one would hold the interpreter
+    that the step loop needs.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._text = ""
+        self._started_s = 0.0
+        self._view: subprocess.Popen[bytes] | None = None
+
+    def phase(self, text: str) -> None:
+        """Name a part of the run; a bar follows if it takes long enough to be worth one."""
+        self._end_bar()
+        self._text, self._started_s = text, time.monotonic()
+
+    def progress(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._bar is None and done < total and time.monotonic() - self._started_s > 0.5:
+            self._bar = Progress(
+                TextColumn("[dim]{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+                console=self._console, transient=True,
+            )  # fmt: skip
+            self._bar.add_task(self._text, total=total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done)
+
+    def measuring(self, directory: Path) -> None:
+        """Start the live view."""
+        self._end_bar()
+        self._view = subprocess.Popen(
+            [sys.executable, "-m", "ioprof.cli.live", str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def finished(self) -> None:
+        """Stop the live view by closing its input and wait until it has let go of the terminal."""
+        self._end_bar()
+        if self._view is None:
+            return
+        view, self._view = self._view, None
+        if view.stdin is not None:
+            view.stdin.close()
+        try:
+            view.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            view.kill()
+            view.wait()
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

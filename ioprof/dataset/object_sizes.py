@@ -1,0 +1,45 @@
+"""Object sizes as readers in worker processes need them: cheap to send, opened where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ioprof.dataset.manifest import Manifest, open_manifest
+from ioprof.dataset.sizes import Sizes
+from ioprof.store.base import Store
+
+
+class FixedSizes:
+    """Every object has the same size."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+
+    def of(self, objects: Sequence[int]) -> list[int]:
+        """Return the one size as often as asked."""
+        return [self._size_bytes] * len(objects)
+
+
+class ManifestSizes:
+    """Sizes from the manifest, mapped in the process that asks; only the store travels between processes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sizes: Sizes | None = None
+
+    def __reduce__(self) -> tuple[type[ManifestSizes], tuple[Store]]:
+        return ManifestSizes, (self._store,)
+
+    def of(self, objects: Sequence[int]) -> list[int]:
+        """Return the sizes in bytes of these objects, in order."""
+        if self._sizes is None:
+            self._sizes = open_manifest(self._store).sizes
+        found: list[int] = self._sizes[objects].tolist()
+        return found
+
+
+def object_sizes(store: Store, manifest: Manifest) -> FixedSizes | ManifestSizes:
+    """Return the sizes of a prepared dataset in the cheapest form there is."""
+    if manifest.fixed_size_bytes is not None:
+        return FixedSizes(manifest.fixed_size_bytes)
+    return ManifestSizes(store)

@@ -1,0 +1,53 @@
+"""From a spec to the parts of a run, with everything checked that can be checked before any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
+from ioprof.contract import Layout, Loader, Workload
+from ioprof.errors import SpecError
+from ioprof.plugins import find_loader, find_workload
+from ioprof.spec.model import RunSpec
+from ioprof.store.base import Store
+from ioprof.store.open_store import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The parts a run is made of."""
+
+    spec: RunSpec
+    workload: Workload
+    layout: Layout
+    loader: Loader
+    accelerator: ResolvedAccelerator
+    store: Store
+    """Root of the store; the dataset stands in a folder below."""
+
+
+def plan_run(spec: RunSpec) -> RunPlan:
+    """Return the parts of the run that ``spec`` describes.
+
+    Raises:
+        SpecError: the values contradict each other, or this host cannot do what they ask.
+        PluginError: a part does not exist.
+        StoreError: the store's URL makes no sense.
+    """
+    workload = find_workload(spec.workload)(spec.workload_params, spec.run.seed)
+    batch_size = spec.loader_section.batch_size
+    if spec.loader_section.drop_last and batch_size > workload.samples():
+        raise SpecError(
+            f"loader.batch_size = {batch_size}: more than the {workload.samples()} samples of an epoch, so there "
+            "would be no batch; use a smaller batch, more files, or --set loader.drop_last=false"
+        )
+    return RunPlan(
+        spec=spec,
+        workload=workload,
+        layout=workload.layout(),
+        loader=find_loader(spec.loader)(spec.loader_params),
+        accelerator=resolve(
+            spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size
+        ),
+        store=open_store(spec.store.url),
+    )

@@ -1,0 +1,307 @@
+"""Records a run: drives the loader through the accelerator and leaves a run directory, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ioprof import __version__
+from ioprof.clock import now_ns
+from ioprof.contract import LoaderSession, LoadJob, WorkerJob
+from ioprof.dataset.object_sizes import object_sizes
+from ioprof.dataset.prepare import Prepared
+from ioprof.errors import IoprofError, RunDirectoryError, RunError
+from ioprof.host.facts import clock_facts, host_facts, package_versions, store_facts
+from ioprof.host.sampler import HostSampler
+from ioprof.runner.interrupt import Interrupted, shielded
+from ioprof.runner.observer import Observer
+from ioprof.runner.plan import RunPlan
+from ioprof.runner.steps import StepLoop
+from ioprof.store.fsspec_store import without_credentials
+from ioprof.store.page_cache import CacheChange, evict, warm
+from ioprof.store.tap import tap_store
+from ioprof.trace.finish import finish_tables, with_raw_facts
+from ioprof.trace.kinds import Phase
+from ioprof.trace.overhead import measured_cost
+from ioprof.trace.recorder import Recorder
+from ioprof.trace.run_record import (
+    CacheRecord,
+    Outcome,
+    OverheadRecord,
+    PreparationRecord,
+    RunRecord,
+    Scalar,
+    WorkloadRecord,
+)
+from ioprof.trace.rundir import RAW, create_run_directory, write_run_json
+
+RANK = 0
+CONSUMER = -1
+"""Worker number of what the consumer's own process does."""
+
+
+@dataclass(slots=True)
+class _Progressing:
+    """What becomes known while the run goes on, for run.json."""
+
+    record: RunRecord
+    evictions: int = 0
+    evicted_objects: int = 0
+    failed_objects: int = 0
+    caveats: list[str] = field(default_factory=list)
+
+
+class Recording:
+    """One run being recorded."""
+
+    def __init__(self, plan: RunPlan, prepared: Prepared, command: list[str], observer: Observer) -> None:
+        """Create the run directory and write run.json, so that even an early end leaves a readable run.
+
+        Raises:
+            RunDirectoryError: the results folder is not writable or full.
+        """
+        self._plan = plan
+        self._prepared = prepared
+        self._observer = observer
+        started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        spec = plan.spec
+        self.directory = create_run_directory(
+            Path(spec.run.results),
+            started_utc=started,
+            workload=spec.workload,
+            loader=spec.loader,
+            label=spec.run.label,
+        )
+        self._raw = self.directory / RAW
+        self._now = _Progressing(_first_record(plan, prepared, command, started))
+        self._deadline_ns: int | None = None
+        self._save()
+
+    def run(self) -> None:
+        """Drive the run to its end and close the run directory.
+
+        Raises:
+            Interrupted: a signal ended it; the directory is complete and says so.
+            IoprofError: it failed; the directory holds what was measured and says so.
+        """
+        outcome: Outcome = "failed"
+        reason: str | None = None
+        try:
+            self._drive()
+            outcome = "complete"
+        except Interrupted as signal:
+            outcome, reason = "interrupted", f"{signal.signal_name} received"
+            raise
+        except IoprofError as error:
+            reason = str(error)
+            raise
+        except OSError as error:
+            reason = f"{error.strerror or error}"
+            raise RunError(f"{self.directory}: the run stopped: {error}; what was measured is kept") from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {_last_line(error)}"
+            raise RunError(f"the loader failed: {reason}; what was measured is kept in {self.directory}") from error
+        finally:
+            with shielded():
+                self._close(outcome, reason)
+
+    def _drive(self) -> None:
+        spec = self._plan.spec
+        job = self._load_job()
+        self._note(overhead=_overhead(job.worker))
+        self._plan.accelerator.accelerator.calibrate()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._observer.finished)
+            sampler = HostSampler()
+            stack.callback(sampler.stop)
+            sampler.start(self._raw, os.getpid())
+            self._cache_before_first_epoch()
+            self._note(run_start_ns=now_ns())
+            self._discover()
+            loop = StepLoop(
+                self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors
+            )
+            stack.callback(loop.close)
+            self._note(loader_open_ns=now_ns())
+            session = self._plan.loader.open(job)
+            stack.callback(session.close)
+            self._save()
+            self._observer.measuring(self.directory)
+            self._epochs(loop, session)
+
+    def _epochs(self, loop: StepLoop, session: LoaderSession) -> None:
+        """Run epochs until their number or the duration is reached; pauses between them do not count."""
+        spec = self._plan.spec.run
+        if spec.duration is not None:
+            self._deadline_ns = now_ns() + spec.duration
+        epoch = 0
+        while True:
+            steps = loop.run_epoch(epoch, session.batches(epoch))
+            epoch += 1
+            if not steps or self._stop_requested() or (spec.epochs is not None and epoch >= spec.epochs):
+                return
+            self._cache_between_epochs()
+
+    def _stop_requested(self) -> bool:
+        return self._deadline_ns is not None and now_ns() >= self._deadline_ns
+
+    def _load_job(self) -> LoadJob:
+        spec = self._plan.spec
+        worker = WorkerJob(
+            reader=self._plan.workload.reader(object_sizes(self._prepared.store, self._prepared.manifest)),
+            store=self._prepared.store,
+            trace_dir=str(self._raw),
+            rank=RANK,
+            warmup_batches=spec.run.warmup,
+            span_budget=spec.run.span_budget,
+        )
+        return LoadJob(
+            worker=worker,
+            order=self._plan.workload.order,
+            batch_size=spec.loader_section.batch_size,
+            drop_last=spec.loader_section.drop_last,
+            stop_requested=self._stop_requested,
+        )
+
+    def _discover(self) -> None:
+        """Find the samples as a training script does when it starts; it is part of the time to the first batch."""
+        if not self._plan.loader.reads_storage:
+            return
+        self._observer.phase("discovering samples")
+        recorder = Recorder(str(self._raw), rank=RANK, worker=CONSUMER - 1, span_budget=10_000)
+        recorder.begin(Phase.DISCOVERY)
+        start_ns = now_ns()
+        try:
+            found = self._plan.workload.discover(self._prepared.store, tap_store(self._prepared.store, recorder))
+        finally:
+            recorder.close()
+        seconds = (now_ns() - start_ns) / 1e9
+        facts = {"discovered": found, "discovery_s": seconds}
+        self._note(workload=self._now.record.workload.model_copy(update=facts))
+        if found != self._plan.workload.samples():
+            self._now.caveats.append(
+                f"discovery found {found:,} samples where the dataset has {self._plan.workload.samples():,}; "
+                "run ioprof prepare with --verify"
+            )
+
+    def _cache_before_first_epoch(self) -> None:
+        wanted = self._plan.spec.run.cache
+        if wanted == "cold":
+            self._change_cache("evicting the dataset from the page cache", evict)
+        elif wanted == "warm":
+            self._change_cache("reading the dataset into the page cache", warm)
+
+    def _cache_between_epochs(self) -> None:
+        if self._plan.spec.run.cache == "cold":
+            start_ns = now_ns()
+            self._change_cache("evicting the dataset from the page cache", evict)
+            if self._deadline_ns is not None:
+                self._deadline_ns += now_ns() - start_ns
+
+    def _change_cache(
+        self, text: str, change: Callable[[str, Callable[[int], str], int, Callable[[int], None]], CacheChange]
+    ) -> None:
+        root, layout = self._prepared.store.local_root, self._plan.layout
+        if root is None or not self._plan.loader.reads_storage:
+            return
+        self._observer.phase(text)
+        done = change(root, layout.path, layout.count, lambda n: self._observer.progress(n, layout.count))
+        self._now.evictions += self._plan.spec.run.cache == "cold"
+        self._now.evicted_objects += done.objects - done.failed
+        self._now.failed_objects += done.failed
+
+    def _note(self, **facts: object) -> None:
+        self._now.record = self._now.record.model_copy(update=facts)
+
+    def _save(self) -> None:
+        try:
+            write_run_json(self.directory, self._now.record)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.directory}: run.json cannot be written: {error.strerror}; free some space or use --results"
+            ) from error
+
+    def _close(self, outcome: Outcome, reason: str | None) -> None:
+        """Write the tables and the final run.json. On a full disk the raw files stay and still read."""
+        now = self._now
+        cache = CacheRecord(
+            requested=self._plan.spec.run.cache,
+            evictions=now.evictions,
+            evicted_objects=now.evicted_objects,
+            failed_objects=now.failed_objects,
+            note=None if self._prepared.store.local_root else "not a local path: this host's page cache is not used",
+        )
+        ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._note(outcome=outcome, reason=reason, ended_utc=ended, cache=cache, caveats=now.caveats)
+        try:
+            finished = with_raw_facts(now.record, self._raw)
+            finish_tables(self.directory)
+            now.record = finished
+        except OSError as error:
+            self._save()
+            raise RunDirectoryError(
+                f"{self.directory}: the tables cannot be written: {error.strerror}; the raw trace is kept and "
+                "ioprof report reads it"
+            ) from error
+        self._save()
+
+
+def _overhead(job: WorkerJob) -> OverheadRecord:
+    cost = measured_cost(job)
+    return OverheadRecord(span_ns=cost.span_ns, batch_ns=cost.batch_ns)
+
+
+def _first_record(plan: RunPlan, prepared: Prepared, command: list[str], started_utc: str) -> RunRecord:
+    spec = plan.spec
+    return RunRecord(
+        ioprof_version=__version__,
+        outcome="running",
+        started_utc=started_utc,
+        command=[without_credentials(word) for word in command],
+        label=spec.run.label,
+        seed=spec.run.seed,
+        spec=_without_secrets(spec.sections(as_text=False)),
+        workload=WorkloadRecord(
+            name=spec.workload,
+            samples_per_epoch=plan.workload.samples(),
+            objects=plan.layout.count,
+            total_bytes=prepared.manifest.total_bytes,
+            reads_storage=plan.loader.reads_storage,
+        ),
+        loader=spec.loader,
+        batch_size=spec.loader_section.batch_size,
+        accelerator=plan.accelerator.record,
+        cache=CacheRecord(requested=spec.run.cache),
+        preparation=PreparationRecord(
+            reused=prepared.reused,
+            seconds=prepared.seconds,
+            written_objects=prepared.written_objects,
+            written_bytes=prepared.written_bytes,
+        ),
+        store=_store_record(prepared),
+        host=host_facts(),
+        versions=package_versions(),
+        clock=clock_facts(),
+        warmup_steps=spec.run.warmup,
+    )
+
+
+def _store_record(prepared: Prepared) -> dict[str, Scalar]:
+    store = prepared.store
+    url: dict[str, Scalar] = {"url": without_credentials(store.url)}
+    return url | (store_facts(store.local_root) if store.local_root is not None else {})
+
+
+def _without_secrets(sections: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
+    url = sections["store"]["url"]
+    return sections | {"store": sections["store"] | {"url": without_credentials(str(url))}}
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last line of an error: torch puts the worker's own message there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else ""

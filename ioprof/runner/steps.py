@@ -1,0 +1,84 @@
+"""The step loop: wait for a batch, copy it over, be busy with it, and write down when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ioprof.accelerator.base import Accelerator
+from ioprof.clock import now_ns
+from ioprof.contract import Batch
+from ioprof.errors import TooManyErrorsError
+from ioprof.trace.raw import EPOCHS
+from ioprof.trace.recordlog import RecordLog
+from ioprof.trace.schema import BATCHES, STEPS
+
+
+class StepLoop:
+    """Drives one rank's accelerator through epochs and records every step and batch."""
+
+    def __init__(self, raw_dir: Path, accelerator: Accelerator, *, rank: int, max_errors: int) -> None:
+        """Create the rank's log files.
+
+        Raises:
+            OSError: the results disk is full.
+        """
+        self._accelerator = accelerator
+        self._rank = rank
+        self._max_errors = max_errors
+        self._steps = RecordLog(raw_dir / f"steps-{rank}.log", STEPS)
+        self._batches = RecordLog(raw_dir / f"batches-{rank}.log", BATCHES)
+        self._epochs = RecordLog(raw_dir / f"epochs-{rank}.log", EPOCHS)
+        self.step = 0
+        self.errors = 0
+
+    def run_epoch(self, epoch: int, batches: Iterator[Batch]) -> int:
+        """Use up one epoch's batches; return how many there were.
+
+        Raises:
+            TooManyErrorsError: more samples failed than the run may lose.
+            OSError: the results disk is full.
+        """
+        first = self.step
+        start_ns = wait_start_ns = now_ns()
+        self._epochs.append(epoch, 0, start_ns)
+        for batch in batches:
+            wait_start_ns = self._step(epoch, batch, wait_start_ns, now_ns())
+        self._epochs.append(epoch, 1, now_ns())
+        return self.step - first
+
+    def _step(self, epoch: int, batch: Batch, wait_start_ns: int, wait_end_ns: int) -> int:
+        """Copy, compute, record; return the stamp at which the accelerator fell idle."""
+        self._accelerator.transfer(batch.size_bytes)
+        h2d_end_ns = now_ns()
+        self._accelerator.compute()
+        busy_end_ns = now_ns() if self._accelerator.busy_ns_per_batch is not None else h2d_end_ns
+        self._steps.append(
+            self._rank, epoch, self.step, batch.number, batch.worker, batch.samples, batch.size_bytes,
+            wait_start_ns, wait_end_ns, h2d_end_ns, h2d_end_ns, busy_end_ns,
+        )  # fmt: skip
+        self._record_batch(epoch, batch, wait_end_ns)
+        self.step += 1
+        self.errors += batch.errors
+        if self.errors > self._max_errors:
+            raise TooManyErrorsError(
+                f"{self.errors} samples could not be read, more than --max-errors {self._max_errors} allows; "
+                "what was measured is kept (ioprof report shows the errors by kind)"
+            )
+        return busy_end_ns
+
+    def _record_batch(self, epoch: int, batch: Batch, received_ns: int) -> None:
+        made_ns = batch.collate_end_ns - batch.fetch_start_ns
+        known = batch.on_cpu_ns >= 0 and batch.run_queue_ns >= 0
+        blocked_ns = max(0, made_ns - batch.on_cpu_ns - batch.run_queue_ns) if known else -1
+        self._batches.append(
+            self._rank, epoch, batch.number, batch.worker, batch.dispatch_ns, batch.fetch_start_ns,
+            batch.fetch_end_ns, batch.collate_end_ns, received_ns, batch.storage_ns, batch.prep_ns,
+            batch.on_cpu_ns, batch.run_queue_ns, blocked_ns, batch.samples, batch.size_bytes, batch.errors,
+            batch.client_hit_bytes,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Release the log files."""
+        for log in (self._steps, self._batches, self._epochs):
+            log.close()

@@ -1,0 +1,96 @@
+"""Flags of the command line as spec values: the common ones by table, a plug-in's own by its parameters' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ioprof.errors import UsageError, nearest
+from ioprof.plugins import find_loader, find_workload
+from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection
+from ioprof.spec.resolve import DEFAULT_LOADER
+from ioprof.spec.sources import RawSpec, put_assignment, read_toml
+
+ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
+
+
+def raw_spec(
+    target: str, flags: Iterable[tuple[str, str]], assignments: Iterable[str], extra: Sequence[str]
+) -> RawSpec:
+    """Return the values of a command line, unvalidated.
+
+    Args:
+        target: a workload's name or the path of a spec file.
+        flags: common flags that were given, name without dashes and value.
+        assignments: the ``--set`` values, applied last.
+        extra: further words of the command line: parameters of the workload or the loader.
+    Raises:
+        SpecError: the file or an assignment is wrong.
+        PluginError: the workload or loader is unknown.
+        UsageError: a word is no flag of anything here.
+    """
+    raw = _target(target)
+    for name, value in flags:
+        if name in ALIASES:
+            raw.put(*ALIASES[name], value, f"--{name}")
+    sections = flag_sections(raw)
+    for name, value in [*((n, v) for n, v in flags if n not in ALIASES), *_pairs(extra)]:
+        key = name.replace("-", "_")
+        if key not in sections:
+            raise UsageError(f"--{name}: no such flag{nearest(name, _shown(sections))}")
+        raw.put(sections[key], key, value, f"--{name}")
+    for assignment in assignments:
+        put_assignment(raw, assignment)
+    return raw
+
+
+def flag_sections(raw: RawSpec) -> dict[str, str]:
+    """Return every key that may be a flag and the section it belongs to; the workload's own come first."""
+    workload = find_workload(str(raw.values["workload"].get("name", "")))
+    loader = find_loader(str(raw.values["loader"].get("name", DEFAULT_LOADER)))
+    found: dict[str, str] = {}
+    owners = (
+        ("workload", workload.Params),
+        ("loader", loader.Params),
+        ("loader", LoaderSection),
+        ("run", RunSection),
+        ("accelerator", AcceleratorSection),
+    )
+    for section, model in owners:
+        for key in model.model_fields:
+            if key not in ("name", *found):
+                found[key] = section
+    return found
+
+
+def _target(target: str) -> RawSpec:
+    if target.endswith(".toml") or "/" in target:
+        return read_toml(Path(target))
+    raw = RawSpec()
+    raw.put("workload", "name", target, "the command line")
+    return raw
+
+
+def _shown(sections: dict[str, str]) -> list[str]:
+    return [*(key.replace("_", "-") for key in sections), *ALIASES]
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Read ``--name value`` and ``--name=value``.
+
+    Raises:
+        UsageError: a word that is neither, or a flag without a value.
+    """
+    pairs: list[tuple[str, str]] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            raise UsageError(f"'{word}': not expected here; flags look like --files 1M")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not left:
+                raise UsageError(f"--{name}: give it a value")
+            value = left.pop(0)
+        pairs.append((name, value))
+    return pairs

@@ -1,0 +1,26 @@
+"""A resolved spec as the TOML file that would give it again."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel
+
+from ioprof.spec.model import RunSpec
+
+
+def to_toml(spec: RunSpec) -> str:
+    """Return the spec as TOML, every value written out; keys without a value stand as comments."""
+    lines: list[str] = []
+    for section, values in spec.sections(as_text=True).items():
+        lines.append(f"[{section}]")
+        for key, value in values.items():
+            lines.append(f"# {key} is not set" if value is None else f"{key} = {json.dumps(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def shown(model: type[BaseModel], key: str) -> str:
+    """Return a parameter's default as people write it; a dash where there is none."""
+    default = model.model_validate({}).model_dump(mode="json")[key]
+    return "-" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

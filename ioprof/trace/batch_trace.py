@@ -1,0 +1,123 @@
+"""What one process records about the batches it makes: stamps, operations, kernel accounting.
+
+A loader's worker holds one `BatchTrace`: `begin`, read through `tap`, `fetched`, join the samples, `end`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ioprof.clock import now_ns
+from ioprof.contract import WorkerJob
+from ioprof.host.thread_accounting import ProcessIo, SchedStat
+from ioprof.store.tap import Tap, tap_store
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.recorder import Recorder
+
+IO_INTERVAL_NS = 50_000_000
+"""How often /proc/PID/io is read at most: it costs as much as several batches' worth of stamps."""
+
+
+class BatchStamps(NamedTuple):
+    """One batch as its maker saw it; travels to the consumer with the data. -1 means not known."""
+
+    worker: int
+    number: int
+    samples: int
+    size_bytes: int
+    errors: int
+    fetch_start_ns: int
+    fetch_end_ns: int
+    collate_end_ns: int
+    storage_ns: int
+    prep_ns: int
+    on_cpu_ns: int
+    run_queue_ns: int
+
+
+class BatchTrace:
+    """The recorder, the tap and the kernel counters of one worker."""
+
+    def __init__(self, job: WorkerJob, worker: int) -> None:
+        """Open everything in the process and thread that will make the batches.
+
+        Raises:
+            RunDirectoryError: the trace directory is not writable or full.
+        """
+        self.worker = worker
+        self.recorder = Recorder(job.trace_dir, rank=job.rank, worker=worker, span_budget=job.span_budget)
+        self.tap: Tap = tap_store(job.store, self.recorder)
+        self._warmup_batches = job.warmup_batches
+        self._schedstat = SchedStat()
+        self._process_io = ProcessIo()
+        self._next_io_ns = 0
+        self._number = -1
+        self._start_ns = self._fetched_ns = -1
+        self._start_sched: tuple[int, int] | None = None
+        self._start_bytes = self._start_failed = 0
+
+    def begin(self, epoch: int, number: int) -> None:
+        """A batch's fetch starts now."""
+        self._number = number
+        self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
+        self._start_sched = self._schedstat.read()
+        self._start_ns = start_ns = now_ns()
+        phase = Phase.WARMUP if number < self._warmup_batches else Phase.STEADY
+        self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
+        if start_ns >= self._next_io_ns:
+            self._note_io(start_ns)
+
+    def fetched(self) -> None:
+        """The last sample is there."""
+        self._fetched_ns = now_ns()
+
+    def end(self, samples: int) -> BatchStamps:
+        """The batch is joined: return its stamps and make its operations survive this process."""
+        end_ns = now_ns()
+        on_cpu_ns, run_queue_ns = self._scheduled_since_begin()
+        storage_ns, prep_ns = self._stage_sums()
+        self.recorder.end()
+        self.recorder.note_batch(end_ns - self._start_ns)
+        return BatchStamps(
+            worker=self.worker,
+            number=self._number,
+            samples=samples,
+            size_bytes=self.tap.tapped_bytes - self._start_bytes,
+            errors=self.tap.failed_samples - self._start_failed,
+            fetch_start_ns=self._start_ns,
+            fetch_end_ns=self._fetched_ns,
+            collate_end_ns=end_ns,
+            storage_ns=storage_ns,
+            prep_ns=prep_ns,
+            on_cpu_ns=on_cpu_ns,
+            run_queue_ns=run_queue_ns,
+        )
+
+    def _scheduled_since_begin(self) -> tuple[int, int]:
+        now = self._schedstat.read()
+        if now is None or self._start_sched is None:
+            return -1, -1
+        return now[0] - self._start_sched[0], now[1] - self._start_sched[1]
+
+    def _stage_sums(self) -> tuple[int, int]:
+        reads, singles = self.recorder.reads, self.recorder.singles
+        storage_ns = round((sum(reads[3::6]) - sum(reads[0::6])) * 1e9)
+        prep_ns = 0
+        if singles:
+            for kind, start_ns, end_ns in zip(singles[0::6], singles[1::6], singles[2::6], strict=True):
+                if kind == -Kind.DECODE:
+                    prep_ns += end_ns - start_ns
+                else:
+                    storage_ns += end_ns - start_ns
+        return storage_ns, prep_ns
+
+    def _note_io(self, at_ns: int) -> None:
+        counters = self._process_io.read()
+        if counters is not None:
+            self.recorder.note_io(self.tap.tapped_bytes, counters.rchar, counters.read_bytes)
+        self._next_io_ns = at_ns + IO_INTERVAL_NS
+
+    def close(self) -> None:
+        """Take the last counters and release the files."""
+        self._note_io(now_ns())
+        self.recorder.close()

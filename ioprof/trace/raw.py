@@ -1,0 +1,204 @@
+"""The raw files of a run, as its processes left them, read as tables.
+
+A process may have been killed at any instant; what it had committed is here, and nothing half-written is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ioprof.trace import opsfile
+from ioprof.trace.kinds import Phase
+from ioprof.trace.opsfile import COUNTERS, KINDS, RECORD_WORDS, Header, Operations, Words
+from ioprof.trace.recorder import sampled
+from ioprof.trace.recordlog import read_log
+from ioprof.trace.run_record import EpochRecord, KernelIo
+from ioprof.trace.schema import BATCHES, OPERATIONS, SPANS, STEPS
+
+EPOCHS = pa.schema(
+    [
+        pa.field("epoch", pa.int64(), nullable=False),
+        pa.field("at_end", pa.int64(), nullable=False),
+        pa.field("time_ns", pa.int64(), nullable=False),
+    ]
+)
+"""Internal: an epoch's start (at_end = 0) and end (1)."""
+_CHUNK_RECORDS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawProcess:
+    """What one recording process left."""
+
+    path: Path
+    words: Words
+
+    @property
+    def spans_path(self) -> Path:
+        """The file of its kept spans."""
+        return self.path.with_suffix(".spans")
+
+    def header(self, word: Header) -> int:
+        """Return one header word."""
+        return int(self.words[word])
+
+    def fresh_records(self) -> Words:
+        """Return the records not yet folded into statistics and spans file."""
+        return opsfile.used_records(opsfile.ring_of(self.words, self.header(Header.GENERATION) & 1))
+
+    def counts(self) -> Words:
+        """Return the statistics with the fresh records added, shape (SLOTS, SLOT_WORDS)."""
+        counts = opsfile.counts_of(self.words, self.header(Header.GENERATION) & 1).copy()
+        opsfile.add_to_counts(counts, self.fresh_records())
+        return counts
+
+
+def raw_processes(raw: Path) -> tuple[list[RawProcess], list[str]]:
+    """Return the recording processes of a run, and a caveat for each file that could not be read."""
+    processes, caveats = [], []
+    for path in sorted(raw.glob("ops-*.ops")):
+        try:
+            processes.append(RawProcess(path=path, words=opsfile.open_words(path)))
+        except (ValueError, OSError) as error:
+            caveats.append(f"operations of one process are lost: {error}")
+    return processes, caveats
+
+
+def raw_steps(raw: Path) -> pa.Table:
+    """Return the steps of all ranks."""
+    return _ranked(raw, "steps", STEPS)
+
+
+def raw_batches(raw: Path) -> pa.Table:
+    """Return the batches of all ranks."""
+    return _ranked(raw, "batches", BATCHES)
+
+
+def _ranked(raw: Path, table: str, schema: pa.Schema) -> pa.Table:
+    tables = [read_log(path, schema) for path in sorted(raw.glob(f"{table}-*.log"))]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def raw_epochs(raw: Path) -> list[EpochRecord]:
+    """Return the epochs of rank 0; one that never ended, ends with its last step."""
+    events = read_log(raw / "epochs-0.log", EPOCHS).to_pylist()
+    ends = {event["epoch"]: event["time_ns"] for event in events if event["at_end"]}
+    steps = read_log(raw / "steps-0.log", STEPS)
+    last_ns = steps["busy_end_ns"][-1].as_py() if len(steps) else None
+    return [
+        EpochRecord(epoch=event["epoch"], start_ns=event["time_ns"], end_ns=end_ns)
+        for event in events
+        if not event["at_end"] and (end_ns := ends.get(event["epoch"], last_ns)) is not None
+        and end_ns >= event["time_ns"]
+    ]
+
+
+def raw_operations(processes: list[RawProcess]) -> pa.Table:
+    """Return the exact statistics, a row per process, phase and kind that occurred."""
+    rows: dict[str, list[object]] = {name: [] for name in OPERATIONS.names}
+    for process in processes:
+        counts = process.counts()
+        for slot in np.flatnonzero(counts[:, 0]):
+            phase, kind = divmod(int(slot), len(KINDS))
+            values = [process.header(Header.RANK), process.header(Header.WORKER), int(Phase(phase)), int(KINDS[kind])]
+            values += [int(value) for value in counts[slot, :COUNTERS]]
+            for name, value in zip(OPERATIONS.names, [*values, counts[slot, COUNTERS:]], strict=True):
+                rows[name].append(value)
+    arrays = [pa.array(rows[field.name], type=field.type) for field in OPERATIONS]
+    return pa.Table.from_arrays(arrays, schema=OPERATIONS)
+
+
+def sample_every(processes: list[RawProcess]) -> int:
+    """Return the N of "1 in N batches traced in full" that holds for the whole run."""
+    return max((process.header(Header.SAMPLE_EVERY) for process in processes), default=1)
+
+
+def raw_spans(processes: list[RawProcess]) -> Iterator[pa.RecordBatch]:
+    """Yield the spans of all processes, evenly thinned to the run's final sampling."""
+    every = sample_every(processes)
+    for process in processes:
+        for records in _kept_chunks(process):
+            spans = _spans_of(process, sampled(records, every))
+            if spans.num_rows:
+                yield spans
+
+
+def _kept_chunks(process: RawProcess) -> Iterator[Words]:
+    """Yield the committed chunks of the spans file, joined to a useful size, then the fresh records."""
+    committed = process.header(Header.GENERATION)
+    words = np.zeros((0, RECORD_WORDS), dtype=np.int64)
+    if process.spans_path.exists():
+        whole = process.spans_path.stat().st_size // (RECORD_WORDS * opsfile.WORD)
+        if whole:
+            words = np.memmap(process.spans_path, dtype=np.int64, mode="r", shape=(whole, RECORD_WORDS))
+    pending: list[Words] = []
+    position = 0
+    while position < len(words) and words[position, 0] == opsfile.CHUNK_MARK:
+        _, generation, count = (int(word) for word in words[position, :3])
+        stop = position + 1 + count
+        # A chunk of the current generation was written by a flush that never finished: the ring still has it.
+        if generation >= committed or stop > len(words):
+            break
+        pending.append(words[position + 1 : stop])
+        position = stop
+        if sum(len(part) for part in pending) >= _CHUNK_RECORDS:
+            yield np.concatenate(pending)
+            pending = []
+    yield np.concatenate([*pending, process.fresh_records()])
+
+
+def _spans_of(process: RawProcess, records: Words) -> pa.RecordBatch:
+    operations = Operations(records)
+    count = len(operations.kind)
+    columns = {
+        "rank": np.full(count, process.header(Header.RANK)),
+        "worker": np.full(count, process.header(Header.WORKER)),
+        "batch": operations.batch,
+        "kind": operations.kind,
+        "start_ns": operations.start_ns,
+        "duration_ns": operations.duration_ns,
+        "bytes": operations.size_bytes,
+        "object": operations.object,
+        "error": operations.error,
+    }
+    arrays = [
+        pa.nulls(count, field.type) if field.name == "client_hit" else pa.array(columns[field.name]).cast(field.type)
+        for field in SPANS
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=SPANS)
+
+
+def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:
+    """Return each worker's /proc/PID/io between its first and last reading; None where there was no reading."""
+    return [
+        KernelIo(
+            worker=process.header(Header.WORKER),
+            tapped_bytes=process.header(Header.IO_LAST_TAPPED) - process.header(Header.IO_FIRST_TAPPED),
+            rchar_bytes=process.header(Header.IO_LAST_RCHAR) - process.header(Header.IO_FIRST_RCHAR),
+            read_bytes=process.header(Header.IO_LAST_READ) - process.header(Header.IO_FIRST_READ),
+        )
+        for process in processes
+        if process.header(Header.IO_KNOWN)
+    ] or None
+
+
+def spans_traced(processes: list[RawProcess]) -> int:
+    """Return how many operations were recorded, kept in full or not."""
+    return sum(int(process.counts()[:, 0].sum()) for process in processes)
+
+
+def worker_time_ns(processes: list[RawProcess]) -> int:
+    """Return the time spent on batches, fetch start to collate end, summed over workers."""
+    return sum(process.header(Header.WORKER_TIME_NS) for process in processes)
+
+
+def lost_records(processes: list[RawProcess]) -> int:
+    """Return the records lost because the results disk was full."""
+    return sum(process.header(Header.LOST_RECORDS) for process in processes)
+
+

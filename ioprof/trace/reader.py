@@ -1,0 +1,75 @@
+"""Reads a run directory, finished or not: the only way into the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ioprof.errors import RunDirectoryError
+from ioprof.host.sampler import read_host_raw
+from ioprof.trace import raw
+from ioprof.trace.finish import HOST_RAW, with_raw_facts
+from ioprof.trace.run_record import RunRecord
+from ioprof.trace.rundir import RAW, read_run_json
+from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, STEPS
+from ioprof.trace.trace import Trace
+
+KILLED = "the process ended without closing the run (killed?); what it had recorded is complete up to then"
+
+
+def load_trace(directory: Path) -> Trace:
+    """Return the trace of a run directory; nothing is written, so any reader may look at any run.
+
+    Raises:
+        RunDirectoryError: not a run directory, corrupt, or of a newer format.
+    """
+    record = read_run_json(directory)
+    if (directory / RAW).is_dir():
+        if record.outcome == "running":
+            record = record.model_copy(update={"outcome": "interrupted", "reason": KILLED})
+        return _raw_trace(directory / RAW, with_raw_facts(record, directory / RAW))
+    try:
+        return Trace(
+            run=record,
+            steps=_table(directory, "steps", STEPS),
+            batches=_table(directory, "batches", BATCHES),
+            operations=_table(directory, "operations", OPERATIONS),
+            host=_table(directory, "host", HOST),
+            spans=lambda: _parquet_spans(directory / "spans.parquet"),
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(f"{directory}: cannot be read: {error}") from error
+
+
+def _raw_trace(raw_dir: Path, record: RunRecord) -> Trace:
+    processes, _ = raw.raw_processes(raw_dir)
+    host = read_host_raw(raw_dir / HOST_RAW) if (raw_dir / HOST_RAW).exists() else None
+    return Trace(
+        run=record,
+        steps=raw.raw_steps(raw_dir),
+        batches=raw.raw_batches(raw_dir),
+        operations=raw.raw_operations(processes),
+        host=host,
+        spans=lambda: raw.raw_spans(processes),
+    )
+
+
+def _table(directory: Path, name: str, schema: pa.Schema) -> pa.Table:
+    table = pq.read_table(directory / f"{name}.parquet")
+    missing = [field for field in schema.names if field not in table.schema.names]
+    if missing:
+        raise RunDirectoryError(f"{directory / name}.parquet: corrupt: it lacks the column {missing[0]}")
+    return table
+
+
+def _parquet_spans(path: Path) -> Iterator[pa.RecordBatch]:
+    """Stream the spans; a published run may have dropped them."""
+    if not path.exists():
+        return
+    try:
+        yield from pq.ParquetFile(path).iter_batches(batch_size=1 << 17)
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error

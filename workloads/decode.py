@@ -1,0 +1,80 @@
+"""CPU work per sample, calibrated on this host: real arithmetic on the sample's bytes, not a sleep.
+
+The transform is the normalisation that image pipelines end in: bytes to float32, scaled and shifted, window by
+window. How many windows make the asked CPU time is measured once, before the run; from then on the amount of work
+is fixed, so that a crowded CPU stretches it as it would stretch a real decoder.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+
+from ioprof.errors import SpecError
+from ioprof.units import format_duration
+
+WINDOW_BYTES = 16 * 1024
+_SCALE, _SHIFT = np.float32(1 / 255), np.float32(-0.5)
+
+
+class CpuTransform:
+    """Normalises windows of a sample until ``windows`` of them are done; picklable."""
+
+    def __init__(self, windows: float) -> None:
+        """Fix the amount of work.
+
+        Args:
+            windows: number of windows; a fraction is a shorter last window.
+        """
+        self._whole = int(windows)
+        self._rest = int((windows - self._whole) * WINDOW_BYTES)
+        self._out = np.empty(WINDOW_BYTES, dtype=np.float32)
+
+    def __call__(self, content: bytes) -> bytes:
+        """Do the work on the sample's bytes and return them as they were."""
+        pixels = np.frombuffer(content, dtype=np.uint8)
+        if len(pixels) < WINDOW_BYTES:
+            pixels = np.resize(pixels, WINDOW_BYTES)
+        last = len(pixels) - WINDOW_BYTES + 1
+        for window in range(self._whole):
+            start = window * WINDOW_BYTES % last
+            self._normalise(pixels[start : start + WINDOW_BYTES])
+        if self._rest:
+            self._normalise(pixels[: self._rest])
+        return content
+
+    def _normalise(self, pixels: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+        out = self._out[: len(pixels)]
+        np.multiply(pixels, _SCALE, out=out)
+        np.add(out, _SHIFT, out=out)
+
+
+def calibrated_transform(cpu_ns: int) -> CpuTransform:
+    """Return a transform that takes ``cpu_ns`` of CPU time per sample on this host while nothing else runs.
+
+    Raises:
+        SpecError: the time is below what one call costs by itself.
+    """
+    sample = bytes(4 * WINDOW_BYTES)
+    few, many = 2.0, 42.0
+    few_ns, many_ns = _cpu_ns(CpuTransform(few), sample), _cpu_ns(CpuTransform(many), sample)
+    per_window_ns = (many_ns - few_ns) / (many - few)
+    call_ns = max(0.0, few_ns - few * per_window_ns)
+    if cpu_ns <= call_ns:
+        raise SpecError(
+            f"workload.decode = {format_duration(cpu_ns)}: one call alone costs {format_duration(call_ns)} here; "
+            "use 0 for no decoding, or a longer time"
+        )
+    return CpuTransform((cpu_ns - call_ns) / per_window_ns)
+
+
+def _cpu_ns(transform: CpuTransform, sample: bytes) -> float:
+    """Return the median CPU time of one call, over repeats spread across some milliseconds."""
+    times = []
+    for _ in range(31):
+        start = time.thread_time_ns()
+        transform(sample)
+        times.append(time.thread_time_ns() - start)
+    return statistics.median(times)

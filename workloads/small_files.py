@@ -1,0 +1,121 @@
+"""`small-files`: millions of small files, one sample each, read whole in random order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from ioprof.contract import Indices, ObjectSizes, Params, SampleReader
+from ioprof.dataset.layout import OpaqueLayout
+from ioprof.dataset.size_text import parse_sizes
+from ioprof.spec.quantities import Count, DurationNs
+from ioprof.store.base import Store
+from ioprof.store.tap import Tap
+from ioprof.workloads.decode import CpuTransform, calibrated_transform
+
+IMAGE_BYTES = 114_660
+"""Mean sample of MLPerf Storage's resnet50, after ImageNet's photographs; rounded up to 112 KiB below."""
+
+
+class SmallFilesParams(Params):
+    """What is stored, and what a sample costs."""
+
+    files: Count = Field(20_000, ge=1, le=10**9, description="number of files; each is one sample")
+    file_size: str = Field(
+        "lognormal:112KiB:0.5",
+        description="4KiB (all equal), uniform:LOW-HIGH, lognormal:MEAN:CV, or a CSV file of size,weight",
+    )
+    files_per_dir: Count = Field(1000, ge=1, le=10**7, description="most entries in one directory")
+    compress_ratio: float = Field(1.0, ge=1.0, le=100.0, description="how far the content compresses; 1 = not at all")
+    decode: DurationNs = Field(0, ge=0, le=60 * 10**9, description="CPU time one sample costs to decode; 0 = none")
+    shuffle: bool = Field(True, description="a new random order each epoch; false reads in index order")
+    discovery: Literal["list", "list+stat", "none"] = Field(
+        "list", description="how the script finds its files at start-up; list walks the tree as image-folder datasets do"
+    )
+
+    @field_validator("file_size")
+    @classmethod
+    def _sizes_make_sense(cls, text: str) -> str:
+        parse_sizes(text)
+        return text
+
+
+class SmallFilesReader:
+    """Reads one file per sample; picklable."""
+
+    def __init__(self, layout: OpaqueLayout, sizes: ObjectSizes, transform: CpuTransform | None) -> None:
+        self._layout = layout
+        self._sizes = sizes
+        self._transform = transform
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Iterator[bytes]:
+        """Yield each sample's bytes, decoded; files that could not be read are left out."""
+        paths = self._layout.paths(samples, tap.root)
+        contents = tap.read_objects(paths, self._sizes.of(samples), samples)
+        if self._transform is None:
+            return (content for _, content in contents)
+        transform = self._transform
+        return (tap.decode(transform, content, sample) for sample, content in contents)
+
+
+class SmallFiles:
+    """Millions of small files, one sample each, read whole in random order."""
+
+    name: ClassVar[str] = "small-files"
+    summary: ClassVar[str] = "one small file per sample, random order: open latency and IOPS"
+    Params: ClassVar[type[Params]] = SmallFilesParams
+    reference_model: ClassVar[str | None] = "resnet50"
+
+    def __init__(self, params: SmallFilesParams, seed: int) -> None:
+        self._params = params
+        self._seed = seed
+        self._layout = OpaqueLayout(
+            count=params.files,
+            sizes=parse_sizes(params.file_size),
+            files_per_dir=params.files_per_dir,
+            seed=seed,
+            compress_ratio=params.compress_ratio,
+        )
+
+    def layout(self) -> OpaqueLayout:
+        """Return the files to store."""
+        return self._layout
+
+    def samples(self) -> int:
+        """Return the number of files."""
+        return self._params.files
+
+    def order(self, epoch: int) -> Indices:
+        """Return the files in the order of ``epoch``: sorted by random bits that depend on seed and epoch alone."""
+        if not self._params.shuffle:
+            return np.arange(self._params.files, dtype=np.int64)
+        # Raw bits, not Generator.permutation: numpy keeps the former the same in every version.
+        bits = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 1))).random_raw(self._params.files)
+        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+
+    def discover(self, store: Store, tap: Tap) -> int:
+        """Walk the tree as an image-folder dataset does when a training script starts; return the files found."""
+        if self._params.discovery == "none":
+            return self._params.files
+        found = 0
+        pending = [""]
+        while pending:
+            directory = pending.pop()
+            for entry in tap.list(directory):
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                if entry.is_dir:
+                    if not entry.name.startswith("."):
+                        pending.append(path)
+                elif not entry.name.startswith("."):
+                    found += 1
+                    if self._params.discovery == "list+stat":
+                        tap.stat(path)
+        return found
+
+    def reader(self, sizes: ObjectSizes) -> SampleReader:
+        """Return the reader; the decode cost is calibrated here, before workers start."""
+        decode_ns = self._params.decode
+        return SmallFilesReader(self._layout, sizes, calibrated_transform(decode_ns) if decode_ns else None)
