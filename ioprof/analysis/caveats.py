@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, OperationErrors
+from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
 
 HIGH_HIT_RATIO = 0.5
@@ -44,7 +45,7 @@ def caveats(
     found = [
         *_outcome(run),
         *defects,
-        *_cache(cache),
+        *(_cache(cache) if steps else ()),
         *_errors(errors),
         *_coverage(coverage),
         *_accelerator(accelerator),
@@ -67,9 +68,11 @@ def _cache(cache: CacheEvidence) -> Iterator[str]:
         if cache.cold_requested:
             yield "A cold cache was asked for; whether it was cold is not known."
     elif cache.cold_requested and not cache.cold_achieved:
-        yield f"A cold cache was asked for, but this host's page cache served {ratio:.1%} of the bytes read."
+        yield f"A cold cache was asked for, but this host's page cache served {percent(ratio)} of the bytes."
     elif ratio > HIGH_HIT_RATIO:
-        yield f"This host's page cache served {ratio:.1%} of the bytes: these figures are not the store's."
+        yield (
+            f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's."
+        )
 
 
 def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
@@ -81,7 +84,7 @@ def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
 def _coverage(coverage: Coverage) -> Iterator[str]:
     if coverage.ratio is not None and coverage.ratio < MIN_COVERAGE:
         yield (
-            f"The taps saw {coverage.ratio:.1%} of the bytes that the workers read: "
+            f"The taps saw {percent(coverage.ratio)} of the bytes that the workers read: "
             "latencies per operation are not available."
         )
 
@@ -97,13 +100,13 @@ def _window(steps: int, prefetched: int) -> Iterator[str]:
     if steps and prefetched / steps > PREFETCHED_SHARE:
         yield (
             f"{prefetched:,} of {steps:,} measured batches were made before the window opened: "
-            f"rates may be up to {prefetched / steps:.0%} too high. Measure more steps."
+            f"rates may be up to {whole_percent(prefetched / steps)} too high. Measure more steps."
         )
 
 
 def _tracing(run: RunRecord, share: float | None) -> Iterator[str]:
     if share is not None and share > HEAVY_TRACING:
-        yield f"Tracing took {share:.1%} of the workers' time."
+        yield f"Tracing took {percent(share)} of the workers' time."
     if run.sample_every > 1:
         yield f"Spans were kept for 1 batch in {run.sample_every}; counts and percentiles cover them all."
     elif run.dropped_spans:

@@ -134,11 +134,10 @@ def accelerator_facts(run: RunRecord) -> AcceleratorFacts:
 
 
 def _measured_totals(operations: pa.Table) -> tuple[list[KindTotals], str]:
-    """Return the totals of the steady phase; of the whole run but discovery where nothing was steady."""
+    """Return the totals of the steady phase; of the warm-up where nothing was steady."""
     steady = totals_by_kind(operations, (Phase.STEADY,))
-    if steady:
-        return steady, "steady"
-    return totals_by_kind(operations, (Phase.WARMUP, Phase.STEADY)), "all"
+    warmup = totals_by_kind(operations, (Phase.WARMUP,))
+    return (warmup, "all") if warmup and not steady else (steady, "steady")
 
 
 def _operations(
@@ -160,7 +159,7 @@ def _rate(key: str, amount: int, run: RunRecord, window_s: float | None, reasons
     if not run.workload.reads_storage:
         return reasons.number(key, "the loader delivered prepared batches: nothing was read")
     if amount == 0:
-        return reasons.number(key, "no such operation was traced")
+        return reasons.number(key, "no storage operation was traced")
     return reasons.known(key, amount / window_s if window_s else None, "the measured window has no length")
 
 

@@ -16,7 +16,7 @@ from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.summary import IdleByCause
 from ioprof.trace.run_record import RunRecord
 
-NO_ACCELERATOR = "accelerator `none` takes batches as they come: it is never idle and never busy"
+NO_ACCELERATOR = "the accelerator is `none`, which takes batches as they come; there are only rates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ioprof.analysis.summary import IdleByCause, Verdict
+from ioprof.analysis.wording import percent, whole_percent
 
 HEALTHY_UTILIZATION = 0.95
 """At this utilisation nothing worth naming starves the accelerator."""
@@ -37,7 +38,7 @@ def verdict(
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
     if utilization >= HEALTHY_UTILIZATION:
-        sentence = f"The accelerator was busy {_percent(utilization)}: nothing starves it."
+        sentence = f"The accelerator was busy {percent(utilization)}: nothing starves it."
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
     reasons["verdict.bound"] = "telling slow storage from a slow loader " + NO_PROBE
     return Verdict(bound=None, sentence=_starved(utilization, idle), confidence=None), reasons
@@ -55,16 +56,11 @@ def _without_accelerator(samples_per_s: float | None) -> str:
 def _starved(utilization: float, idle: IdleByCause) -> str:
     parts = sorted(asdict(idle).items(), key=lambda part: -part[1])
     total = sum(seconds for _, seconds in parts)
-    head = f"The accelerator stood idle {_percent(1 - utilization)} of the time; "
+    head = f"The accelerator stood idle {percent(1 - utilization)} of the time; "
     if total <= 0:
         return head + "no cause is known."
     (first, most), (second, next_most) = parts[:2]
-    told = f"{_percent(most / total)} of that waiting {_CAUSE_WORDS[first]}"
+    told = f"{whole_percent(most / total)} of that waiting {_CAUSE_WORDS[first]}"
     if most / total <= MAIN_CAUSE_SHARE:
-        told += f" and {_percent(next_most / total)} {_CAUSE_WORDS[second]}"
+        told += f" and {whole_percent(next_most / total)} {_CAUSE_WORDS[second]}"
     return head + told + "."
-
-
-def _percent(ratio: float) -> str:
-    """Return whole percents, one decimal close to the ends, so that 99.96 % does not read as all."""
-    return f"{ratio:.0%}".replace("%", " %") if 0.01 <= ratio <= 0.985 else f"{min(ratio * 100, 100):.1f} %"

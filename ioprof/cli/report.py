@@ -10,9 +10,9 @@ from rich.table import Table
 
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
+from ioprof.analysis.wording import percent
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import SUMMARY_JSON, read_summary
-from ioprof.report.layout import percent
 from ioprof.report.terminal import render
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord

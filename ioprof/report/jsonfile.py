@@ -42,9 +42,7 @@ def read_summary(directory: Path) -> Summary:
     try:
         return _SUMMARY.validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise RunDirectoryError(
-            f"{directory}: has no {SUMMARY_JSON} (not analysed yet)"
-        ) from error
+        raise RunDirectoryError(f"{directory}: has no {SUMMARY_JSON} (not analysed yet)") from error
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

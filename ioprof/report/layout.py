@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -11,27 +12,34 @@ LABEL_COLUMNS = 18
 """Columns a fact's label takes, its indent included."""
 
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[nµm]?s|min|[KMGTP]?i?B)(?:/s)?(?:[ ,;.)]|$))")
+_TIED = "\N{NO-BREAK SPACE}"
+
+
+def wrapped(told: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
+    """Return lines of at most ``width`` columns; a number is never parted from its unit, nor a word cut."""
+    lines = textwrap.wrap(
+        _UNIT.sub(_TIED, told),
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_TIED, " ") for line in lines]
+
+
 def fact(label: str, told: str, width: int, *, indent: int = 2, style: str = "") -> list[Text]:
     """Return ``label  told`` with the text wrapped beside the label."""
     head = f"{' ' * indent}{label}".ljust(LABEL_COLUMNS)
-    lines = textwrap.wrap(told, max(20, width - LABEL_COLUMNS), break_long_words=False) or [""]
+    lines = wrapped(told, max(20, width - LABEL_COLUMNS)) or [""]
     first = Text(head, style="bold" if indent == 2 else "").append(lines[0], style=style or "not bold")
     return [first, *(Text(" " * LABEL_COLUMNS).append(line, style=style) for line in lines[1:])]
 
 
 def paragraph(told: str, width: int, *, first: str = "  ", rest: str = "  ", style: str = "") -> list[Text]:
     """Return a wrapped paragraph."""
-    return [
-        Text(line, style=style)
-        for line in textwrap.wrap(
-            told,
-            width,
-            initial_indent=first,
-            subsequent_indent=rest,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
+    return [Text(line, style=style) for line in wrapped(told, width, first=first, rest=rest)]
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: int, gap: int = 2) -> list[Text]:
@@ -43,8 +51,3 @@ def columns(rows: Sequence[Sequence[str]], *, indent: int, gap: int = 2) -> list
         cells[0] = row[0].ljust(widths[0])
         lines.append(Text(" " * indent + (" " * gap).join(cells).rstrip(), style="" if number else "dim"))
     return lines
-
-
-def percent(ratio: float) -> str:
-    """Return a share with one decimal: ``41.2 %``."""
-    return f"{ratio:.1%}".replace("%", " %")

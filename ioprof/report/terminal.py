@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ioprof.analysis.summary import LatencyNs, OperationStats, Summary
-from ioprof.report.layout import columns, fact, paragraph, percent
+from ioprof.analysis.wording import percent
+from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
 
@@ -19,7 +20,7 @@ _CAUSES = {
     "fetch": "inside storage operations",
     "prep": "decode, augment and collate on the CPU",
     "transfer": "copy to the accelerator",
-    "other": "the loader's queues and transport between processes",
+    "other": "the loader's queues, transport and unwrapping",
     "unexplained": "matches no stage",
 }
 
@@ -46,7 +47,8 @@ def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
         summary.loader,
         *([_counted(workers, "worker")] if isinstance(workers, int) else []),
         _cache_words(summary, run),
-        f"{_counted(summary.steps, 'step')} ({summary.warmup_steps:,} of warm-up dropped)",
+        _counted(summary.steps, "step")
+        + (f" ({summary.warmup_steps:,} of warm-up dropped)" if summary.warmup_steps else ""),
         _counted(summary.samples, "sample"),
     ]
     return paragraph(" · ".join(parts), width, first="", style="bold")
@@ -83,14 +85,15 @@ def _idle(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     for cause, meaning in _CAUSES.items():
         share = getattr(summary.idle_by_cause, cause) / total_s
         if share >= 0.0005 or cause == "unexplained":
-            lines.append(Text(f"    {cause:<14}  {percent(share):>7}   {meaning}"))
+            head = f"    {cause:<14}  {percent(share):>7}   "
+            lines += map(Text, wrapped(meaning, width, first=head, rest=" " * len(head)))
     return lines
 
 
 def _no_idle(summary: Summary, width: int) -> list[Text]:
     if summary.accelerator_utilization is not None:
         return fact("accelerator idle", "  0.0 %   in all measured steps", width)
-    return fact("accelerator", summary.reasons.get("accelerator_utilization", "no utilisation"), width)
+    return fact("utilisation", f"none: {summary.reasons.get('accelerator_utilization', '')}", width)
 
 
 def _delivered(summary: Summary, width: int) -> list[Text]:
@@ -163,7 +166,8 @@ def _start(summary: Summary, width: int) -> list[Text]:
     found = summary.discovery
     if found.seconds is not None and found.operations:
         counts = ", ".join(f"{stats.count:,} {label}" for label, stats in found.operations.items())
-        told = f"{format_duration(found.seconds * 1e9)} of that; found {found.found or 0:,} samples ({counts})"
+        seconds = format_duration(found.seconds * 1e9)
+        told = f"{seconds} of that; {found.found or 0:,} samples found with {counts} operations"
         lines += fact("discovery", told, width)
     return lines
 

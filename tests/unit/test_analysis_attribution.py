@@ -41,7 +41,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
 
 @given(pipelines(), st.integers(0, 5))
 def test_parts_sum_to_the_idle_time(pipeline: Pipeline, warmup: int) -> None:
-    """Whatever the pipeline does, the causes add up to the idle time of the measured steps, and none is negative."""
+    """The causes add up to the idle time of the measured steps, and none is negative."""
     charged, _, ranks = attributed(pipeline.trace(warmup_steps=warmup))
     idle = sum(int(rank.idle_ns.sum()) for rank in ranks)
     assert sum(charged.values()) == pytest.approx(idle, rel=1e-9, abs=1e-3)
@@ -58,7 +58,8 @@ def test_nothing_is_unexplained_where_every_stamp_is_known(pipeline: Pipeline) -
 @given(
     st.lists(
         st.fixed_dictionaries({
-            "waited": durations, "copied": durations, "ran": durations, "gap": durations, "rank": st.integers(0, 2),
+            "waited": durations, "copied": durations, "ran": durations, "gap": durations,
+            "rank": st.integers(0, 2),
             "stamps": st.lists(st.integers(-1, 10**9), min_size=7, max_size=7), "epoch": st.booleans(),
         }),
         max_size=30,
@@ -66,7 +67,7 @@ def test_nothing_is_unexplained_where_every_stamp_is_known(pipeline: Pipeline) -
     st.integers(0, 4),
 )  # fmt: skip
 def test_nonsense_stamps_never_break_the_sum(rows: list[dict[str, object]], warmup: int) -> None:
-    """Stamps of any value, in any order, missing or contradictory, still leave parts that sum to the idle time."""
+    """Stamps missing, contradictory, in any order: the parts still sum to the idle time."""
     charged, _, ranks = attributed(_nonsense(rows, warmup))
     idle = sum(int(rank.idle_ns.sum()) for rank in ranks)
     assert sum(charged.values()) == pytest.approx(idle, rel=1e-9, abs=1e-3)
@@ -114,7 +115,7 @@ def test_a_pipeline_slow_in_decoding_is_charged_to_prep() -> None:
 def test_background_work_is_charged_although_it_does_not_overlap_the_wait() -> None:
     """A batch late because of its first half, long before the wait, is charged to that half in full measure.
 
-    One worker, 30 ms of storage and then 10 ms of decoding per batch against 25 ms of compute: the accelerator
+    One worker, 30 ms of storage, then 10 ms of decoding per batch, against 25 ms of compute: the accelerator
     waits 15 ms per step, only ever during decoding and the last of storage. By overlap, decoding would get 10
     of the 15; on the path it holds 10 of 40.
     """
@@ -126,7 +127,7 @@ def test_background_work_is_charged_although_it_does_not_overlap_the_wait() -> N
 
 
 def test_work_hidden_behind_the_accelerator_is_charged_nothing() -> None:
-    """Batches that lie ready cost no idle time: a busy accelerator leaves only the start and the unwrapping."""
+    """Batches that lie ready cost no idle time: only unwrapping them is left."""
     pipeline = Pipeline(fetch=[5 * MS] * 100, prep=[5 * MS] * 100, compute=[50 * MS] * 100, unwrap=MS)
     charged, _, ranks = attributed(pipeline.trace(warmup_steps=4))
     assert charged["other"] == pytest.approx(sum(int(rank.idle_ns.sum()) for rank in ranks))
@@ -144,23 +145,18 @@ def test_the_copy_to_the_device_is_charged_to_transfer() -> None:
 def test_path_lengths_are_the_derivative_of_the_makespan(stage: str, shape: tuple[int, int]) -> None:
     """Speeding a stage up by 0.01 % saves 0.01 % of its length on the path: checked by finite differences."""
     rng = np.random.default_rng(shape[0] * 10 + shape[1])
-    pieces = {
-        name: (rng.lognormal(0, 0.5, 300) * 10 * S_MS).astype(int).tolist() for name in ("fetch", "prep")
-    }
-    compute = (rng.lognormal(0, 0.3, 300) * 8 * S_MS).astype(int).tolist()
+    pieces = {name: (rng.lognormal(0, 0.5, 300) * 10 * MS).astype(int).tolist() for name in ("fetch", "prep")}
+    compute = (rng.lognormal(0, 0.3, 300) * 8 * MS).astype(int).tolist()
     pipeline = Pipeline(**pieces, compute=compute, workers=shape[0], prefetch=shape[1], collate=MS)
     faster = [round(value * (1 - 1e-4)) for value in getattr(pipeline, stage)]
     saved = pipeline.makespan_ns() - dataclasses.replace(pipeline, **{stage: faster}).makespan_ns()
-    charged, walk, ranks = attributed(pipeline.trace())
+    _, walk, _ = attributed(pipeline.trace())
     path = dict(zip(CAUSES, walk.path_ns.tolist(), strict=True))
     total = pipeline.makespan_ns() - sum(path.values())
     expected = {"fetch": path["fetch"], "prep": path["prep"] - _collated(pipeline, path), "compute": total}[
         stage
     ]
     assert saved / 1e-4 == pytest.approx(expected, rel=0.02, abs=0.01 * pipeline.makespan_ns())
-
-
-S_MS = 1_000_000
 
 
 def _collated(pipeline: Pipeline, path: dict[str, float]) -> float:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trace_builder import MS, S, Pipeline, kernel_io, make_trace, run_record, step_row
+from trace_builder import MS, Pipeline, S, kernel_io, make_trace, run_record, step_row
 
 from ioprof.analysis.bootstrap import utilization_ci95
 from ioprof.analysis.host import cpu_utilization
@@ -130,7 +130,7 @@ def test_an_interval_needs_twenty_steps_and_is_always_the_same() -> None:
 
 
 def test_the_cache_ratio_counts_what_the_device_did_not_deliver() -> None:
-    """A quarter of the bytes fetched: three quarters came from the page cache; readahead cannot make it negative."""
+    """A quarter of the bytes fetched means three quarters from the page cache; readahead adds nothing."""
     evidence, reason = cache_evidence(run_record(kernel_io=kernel_io(tapped=4000, read=1000)))
     assert (evidence.client_hit_ratio, evidence.cold_achieved, reason) == (0.75, False, None)
     evidence, _ = cache_evidence(run_record(kernel_io=kernel_io(tapped=4000, read=9000)))
@@ -144,7 +144,7 @@ def test_the_cache_ratio_counts_what_the_device_did_not_deliver() -> None:
         {"kernel_io": None},
         {"kernel_io": kernel_io(tapped=0)},
         {"kernel_io": kernel_io(), "store": {"url": "s3://bucket"}},
-        {"kernel_io": kernel_io(), "store": {"url": "/dev/shm/x", "is_memory": True}},
+        {"kernel_io": kernel_io(), "store": {"url": "memory", "is_memory": True}},
     ],
 )
 def test_an_unknowable_cache_ratio_is_none_with_a_reason(changes: dict[str, object]) -> None:

@@ -95,7 +95,8 @@ def step_row(
 ) -> dict[str, object]:
     """Return one step that starts right after its batch was held and copied."""
     return {
-        "rank": rank, "epoch": epoch, "step": step, "batch": step, "worker": 0, "samples": 64, "bytes": 64 * 4096,
+        "rank": rank, "epoch": epoch, "step": step, "batch": step, "worker": 0, "samples": 64,
+        "bytes": 64 * 4096,
         "wait_start_ns": wait_start, "wait_end_ns": wait_end, "h2d_end_ns": wait_end + h2d,
         "busy_start_ns": wait_end + h2d, "busy_end_ns": busy_end,
     }  # fmt: skip

@@ -1,0 +1,186 @@
+"""The report on a terminal: snapshots of whole runs, and what must hold for any width and any run."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from trace_builder import MS, OVERHEAD, Pipeline, S, kernel_io, make_trace, operation_row, run_record
+
+from ioprof.analysis.summarise import summarise
+from ioprof.cli.report import print_report
+from ioprof.report.terminal import next_command, render
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.run_record import AcceleratorRecord, CacheRecord, EpochRecord, RunRecord
+from ioprof.trace.schema import HOST, SPANS
+from ioprof.trace.trace import Trace
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+UPDATE = "IOPROF_UPDATE_SNAPSHOTS"
+"""Set this variable to write the snapshots anew; then read the diff."""
+
+ESTIMATED = AcceleratorRecord(
+    name="L40S", count=1, busy_ns_per_batch=21 * MS, source="A100 / 1.7 (vendor claim)", is_estimate=True,
+    h2d_bytes_per_s=32e9,
+)  # fmt: skip
+
+
+def recorded(pipeline: Pipeline, run: RunRecord, *, open_ns: float, read_ns: float) -> Trace:
+    """Return a pipeline's run with operations around the given medians, and a host that was 61 % busy."""
+    rng = np.random.default_rng(3)
+    count = 64 * (len(pipeline.fetch) - run.warmup_steps)
+    steps, batches = pipeline.rows()
+    operations = [
+        operation_row(kind, (rng.lognormal(0, 0.6, count) * median).astype(np.int64).tolist(), size=size)
+        for kind, median, size in (
+            (Kind.OPEN, open_ns, 0), (Kind.READ, read_ns, 4096), (Kind.CLOSE, 2_000, 0),
+            (Kind.DECODE, 31_000, 0),
+        )
+    ]  # fmt: skip
+    operations.append(operation_row(Kind.LIST, [5 * MS] * 10, phase=Phase.DISCOVERY, worker=-2))
+    end = pipeline.makespan_ns()
+    run = run.model_copy(update={"epochs": [EpochRecord(epoch=0, start_ns=0, end_ns=end + 30 * MS)]})
+    rows = [
+        {"time_ns": time, "metric": metric, "device": device, "value": value}
+        for time, metric, device, value in (
+            (0, "cpu_busy_s_total", "", 0.0), (end, "cpu_busy_s_total", "", end / 1e9 * 2 * 0.61),
+            (0, "core_busy_s_total", "cpu0", 0.0), (0, "core_busy_s_total", "cpu1", 0.0),
+        )
+    ]  # fmt: skip
+    host = pa.Table.from_pylist(rows, schema=HOST)
+    trace = make_trace(run, steps=steps, batches=batches, operations=operations, host=host)
+    return dataclasses.replace(trace, spans=lambda: iter([spans_of(operations)]))
+
+
+def spans_of(operations: list[dict[str, object]]) -> pa.RecordBatch:
+    """Return a span for every operation, with nothing in it but its kind."""
+    kinds = [kind for row in operations for kind in [row["kind"]] * int(row["count"])]  # type: ignore[call-overload]
+    zeros = np.zeros(len(kinds), np.int64)
+    columns = [pa.array(kinds if field.name == "kind" else zeros).cast(field.type) for field in SPANS]
+    return pa.RecordBatch.from_arrays(columns, schema=SPANS)
+
+
+def discovered(run: RunRecord, seconds: float) -> RunRecord:
+    """Return the run with a discovery before its first step."""
+    workload = run.workload.model_copy(update={"discovery_s": seconds, "discovered": 20_000})
+    return run.model_copy(update={"workload": workload, "run_start_ns": -round(seconds * S)})
+
+
+def lognormal(median_ns: float, count: int) -> list[int]:
+    """Return reproducible durations."""
+    return list((np.random.default_rng(5).lognormal(0, 0.4, count) * median_ns).astype(int).tolist())
+
+
+def starved() -> Trace:
+    """A cold run on slow storage, on an accelerator whose step time is an estimate."""
+    run = run_record(
+        warmup_steps=5, accelerator=ESTIMATED, kernel_io=kernel_io(tapped=52_428_800, read=53_000_000),
+        overhead=OVERHEAD, sample_every=4,
+    )  # fmt: skip
+    pipeline = Pipeline(
+        fetch=lognormal(60 * MS, 205), prep=lognormal(8 * MS, 205), compute=[21 * MS] * 205, collate=MS,
+        ipc=MS // 2, unwrap=MS // 3, h2d=MS // 5,
+    )  # fmt: skip
+    return recorded(pipeline, discovered(run, 0.4), open_ns=300_000, read_ns=600_000)
+
+
+def healthy() -> Trace:
+    """A run that keeps its accelerator fed, but from the page cache, which was left as it was."""
+    run = run_record(
+        busy_ns=50 * MS, warmup_steps=5, kernel_io=kernel_io(tapped=52_428_800, read=1_000_000),
+        cache=CacheRecord(requested="asis"), overhead=OVERHEAD,
+        command=["ioprof", "run", "small-files", "--workers", "4"],
+    )  # fmt: skip
+    pipeline = Pipeline(fetch=[2 * MS] * 205, prep=[8 * MS] * 205, compute=[50 * MS] * 205, unwrap=MS // 5)
+    return recorded(pipeline, discovered(run, 0.05), open_ns=6_000, read_ns=9_000)
+
+
+def unconsumed() -> Trace:
+    """No accelerator: rates only."""
+    run = run_record(busy_ns=None, warmup_steps=5, kernel_io=kernel_io(), overhead=OVERHEAD)
+    pipeline = Pipeline(fetch=[9 * MS] * 100, prep=[2 * MS] * 100, compute=[0] * 100)
+    return recorded(pipeline, run, open_ns=60_000, read_ns=90_000)
+
+
+def stillborn() -> Trace:
+    """Interrupted before the first batch."""
+    return make_trace(run_record(outcome="interrupted", reason="SIGINT received"))
+
+
+RUNS = {"starved": starved, "healthy": healthy, "none": unconsumed, "interrupted": stillborn}
+
+
+def shown(trace: Trace, width: int) -> str:
+    """Return what a console without colours shows."""
+    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False)
+    print_report(summarise(trace), trace.run, console=console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", RUNS)
+def test_the_report_reads_as_it_was_approved(name: str, width: int) -> None:
+    """Any change of the words or the layout shows up as a change of a text file."""
+    text, snapshot = shown(RUNS[name](), width), SNAPSHOTS / f"report_{name}_{width}.txt"
+    if os.environ.get(UPDATE):
+        snapshot.write_text(text, encoding="utf-8")
+    assert text == snapshot.read_text(encoding="utf-8")
+
+
+@given(st.integers(60, 200), st.sampled_from(sorted(RUNS)))
+@settings(deadline=None, max_examples=25)
+def test_no_line_is_wider_than_the_terminal(width: int, name: str) -> None:
+    """From 80 columns on nothing is cut or wrapped by the terminal; below, only the table sticks out."""
+    summary, run = SUMMARIES[name]
+    lines = render(summary, run, width)
+    assert max(len(line.plain) for line in lines) <= max(width, 80)
+
+
+SUMMARIES = {
+    name: (summarise(trace), trace.run) for name, trace in ((name, make()) for name, make in RUNS.items())
+}
+
+
+def test_the_parts_on_the_screen_add_up_to_the_idle_time() -> None:
+    """What is printed sums to what is printed, to rounding."""
+    lines = shown(starved(), 80).splitlines()
+    idle = next(line for line in lines if "accelerator idle" in line)
+    parts = lines[lines.index(idle) + 1 : lines.index("", lines.index(idle))]
+    told = [float(line.split("%")[0].split()[-1]) for line in (idle, *parts)]
+    assert told[0] == pytest.approx(sum(told[1:]), abs=0.05 * len(told))
+    assert any("unexplained" in line for line in parts)
+
+
+def test_a_command_is_offered_only_where_the_cache_hid_the_store() -> None:
+    """The page cache served it all and nobody asked for that: measure the store instead."""
+    commands = {name: next_command(*pair) for name, pair in SUMMARIES.items()}
+    offered = commands.pop("healthy")
+    assert offered is not None
+    assert offered.startswith("ioprof run small-files --workers 4 --cache cold")
+    assert set(commands.values()) == {None}
+
+
+def test_an_old_cache_flag_is_replaced_not_repeated() -> None:
+    """`--cache asis` in the command gives way to `--cache cold`."""
+    summary, run = SUMMARIES["healthy"]
+    for flags in (["--cache", "asis"], ["--cache=asis"]):
+        offered = next_command(
+            summary, run.model_copy(update={"command": ["ioprof", "run", "small-files", *flags]})
+        )
+        assert offered is not None
+        assert offered.startswith("ioprof run small-files --cache cold ")
+
+
+def test_long_runs_are_told_in_minutes() -> None:
+    """Long durations read as minutes, not as five-digit seconds."""
+    pipeline = Pipeline(fetch=[500 * S] * 30, prep=[MS] * 30, compute=[S] * 30)
+    assert "min" in shown(pipeline.trace(), 80)
