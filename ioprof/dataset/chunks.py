@@ -10,6 +10,7 @@ from ioprof.store.base import Store
 
 DONE_DIRECTORY = f"{BOOKKEEPING}/done"
 _MOST_OBJECTS = 4096
+_LEAST_OBJECTS = 512
 _MOST_REMOTE_OBJECTS = 256
 _MOST_BYTES = 64 * 1024**2
 _PER_WORKER = 8
@@ -31,7 +32,8 @@ def chunk_objects(count: int, total_bytes: int, workers: int, *, local: bool) ->
     """Return how many objects a chunk should hold: up to 4,096 (remote stores 256) and 64 MiB."""
     mean_bytes = max(1, total_bytes // count)
     most = min(_MOST_OBJECTS if local else _MOST_REMOTE_OBJECTS, _MOST_BYTES // mean_bytes)
-    return max(1, min(most, max(64, count // (workers * _PER_WORKER))))
+    least = _LEAST_OBJECTS if local else 1
+    return max(1, min(most, max(least, count // (workers * _PER_WORKER))))
 
 
 def chunks(count: int, per_chunk: int) -> Iterator[Chunk]:

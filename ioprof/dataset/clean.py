@@ -13,6 +13,7 @@ from ioprof.dataset.layout import Naming
 from ioprof.dataset.lock import LOCK_PATH, locked
 from ioprof.dataset.manifest import MANIFEST_PATH, NAMES_PATH, read_names
 from ioprof.dataset.marker import BOOKKEEPING, MARKER_PATH, Marker, read_marker
+from ioprof.dataset.place import place
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Progress, ignore
 from ioprof.dataset.worker import Meter
@@ -83,7 +84,7 @@ def find_datasets(store: Store) -> list[FoundDataset]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StoreError(f"{store.url}: cannot be listed: {error.strerror or error}") from error
+        raise StoreError(f"{place(store)}: cannot be listed: {error.strerror or error}") from error
     names = sorted(entry.name for entry in entries if entry.is_dir and entry.name != BOOKKEEPING)
     return [found for name in names if (found := _found(store.at(name), name)) is not None]
 
@@ -101,12 +102,14 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
     store = dataset.store
     marker = read_marker(store)
     if marker is None:
-        raise DatasetError(f"{store.url}: carries no marker of ioprof; nothing was removed")
+        raise DatasetError(f"{place(store)}: carries no marker of ioprof; nothing was removed")
     try:
         with locked(store):
             return _remove(store, marker, workers, on_progress)
     except OSError as error:
-        raise StoreError(f"{store.url}: removal stopped: {error.strerror or error}; run it again") from error
+        raise StoreError(
+            f"{place(store)}: removal stopped: {error.strerror or error}; run it again"
+        ) from error
 
 
 def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:

@@ -63,6 +63,9 @@ class Content:
 
     def pieces(self, index: int, size_bytes: int) -> Iterator[memoryview]:
         """Yield the content of object ``index`` in order, at most `PIECE_BYTES` at a time, in one buffer."""
+        if size_bytes <= BLOCK_BYTES:
+            yield self._small(index, size_bytes)
+            return
         for start in range(0, size_bytes, PIECE_BYTES):
             length = min(PIECE_BYTES, size_bytes - start)
             self._fill(0, self._room(length), index, start // PIECE_BYTES)
@@ -98,8 +101,8 @@ class Content:
         self._mix(words, ~(index * _INDEX_STEP + piece * _PIECE_STEP) & _MASK)
         if self._random_words < _BLOCK_WORDS:
             words.reshape(-1, _BLOCK_WORDS)[:, self._random_words :] = 0
-        # One packed header costs a tenth of a microsecond: less than numpy's overhead up to a few dozen blocks,
-        # and nothing beside the bytes of the block after that.
+        # One packed header costs a tenth of a microsecond: less than numpy's overhead for a few dozen
+        # blocks, and nothing beside the bytes of the block after that.
         first = piece * _PIECE_BLOCKS
         for block in range(stop - start):
             position = (start + block) * BLOCK_BYTES

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ioprof.dataset.marker import BOOKKEEPING
+from ioprof.dataset.place import place
 from ioprof.errors import DatasetError
 from ioprof.store.base import Store
 
@@ -41,7 +42,7 @@ def _take(descriptor: int, store: Store) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise DatasetError(
-            f"{store.url}: another process is preparing or removing it; wait for it to end"
+            f"{place(store)}: another process is preparing or removing it; wait for it to end"
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS_HERE:

@@ -19,6 +19,7 @@ from ioprof import __version__
 from ioprof.contract import Layout
 from ioprof.dataset.layout import Naming
 from ioprof.dataset.marker import BOOKKEEPING, identity_json
+from ioprof.dataset.place import place
 from ioprof.dataset.sizes import Sizes
 from ioprof.errors import DatasetError
 from ioprof.store.base import Store
@@ -97,14 +98,17 @@ def open_manifest(store: Store) -> Manifest:
         metadata = {key.decode(): value.decode() for key, value in (reader.schema.metadata or {}).items()}
         if metadata["ioprof.format"] != MANIFEST_FORMAT:
             raise DatasetError(
-                f"{store.url}/{MANIFEST_PATH}: format {metadata['ioprof.format']} is newer than this ioprof"
+                f"{place(store)}/{MANIFEST_PATH}: format {metadata['ioprof.format']} is newer than this "
+                "ioprof; use that version"
             )
         return _manifest(reader, metadata)
     except FileNotFoundError as error:
-        raise DatasetError(f"{store.url}: no manifest ({MANIFEST_PATH}); run ioprof prepare again") from error
+        raise DatasetError(
+            f"{place(store)}: no manifest ({MANIFEST_PATH}); run ioprof prepare again"
+        ) from error
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise DatasetError(
-            f"{store.url}/{MANIFEST_PATH}: damaged manifest ({error}); run ioprof prepare again"
+            f"{place(store)}/{MANIFEST_PATH}: damaged manifest ({error}); run ioprof prepare again"
         ) from error
 
 
@@ -121,7 +125,7 @@ def read_names(store: Store) -> Iterator[list[str]]:
         for number in range(reader.num_record_batches):
             yield reader.get_batch(number).column(0).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{store.url}/{NAMES_PATH}: names cannot be read ({error})") from error
+        raise DatasetError(f"{place(store)}/{NAMES_PATH}: names cannot be read ({error})") from error
 
 
 def _manifest(reader: pa.RecordBatchFileReader, metadata: dict[str, str]) -> Manifest:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
 from ioprof import __version__
+from ioprof.dataset.place import place
 from ioprof.errors import DatasetError
 from ioprof.store.base import Store
 
@@ -77,10 +78,12 @@ def read_marker(store: Store) -> Marker | None:
         newer = found["made_by"] == "ioprof" and found["format"] > MARKER_FORMAT
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f"{store.url}/{MARKER_PATH}: not a marker of ioprof ({error}); look at it"
+            f"{place(store)}/{MARKER_PATH}: not a marker of ioprof ({error}); look at it"
         ) from error
     if newer:
-        raise DatasetError(f"{store.url}: made by a newer ioprof ({found.get('version')}); use that version")
+        raise DatasetError(
+            f"{place(store)}: made by a newer ioprof ({found.get('version')}); use that version"
+        )
     return _marker(store, found)
 
 
@@ -101,4 +104,4 @@ def _marker(store: Store, found: Mapping[str, object]) -> Marker:
             version=str(found["version"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{store.url}/{MARKER_PATH}: damaged marker ({error}); look at it") from error
+        raise DatasetError(f"{place(store)}/{MARKER_PATH}: damaged marker ({error}); look at it") from error

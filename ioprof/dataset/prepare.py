@@ -9,40 +9,33 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ioprof.clock import now_ns
 from ioprof.contract import Layout
 from ioprof.dataset.chunks import (
     DONE_DIRECTORY,
-    Chunk,
-    chunk_objects,
     chunks,
     forget_chunks,
-    recorded_chunks,
 )
 from ioprof.dataset.lock import locked
 from ioprof.dataset.manifest import Manifest, open_manifest, write_manifest
 from ioprof.dataset.marker import (
-    BOOKKEEPING,
-    MARKER_PATH,
-    Marker,
     dataset_id,
-    identity_json,
     read_marker,
     write_marker,
 )
+from ioprof.dataset.place import place
+from ioprof.dataset.plan import Plan, claimed, make_plan, matching_manifest
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Phase, Progress, ignore
-from ioprof.dataset.room import check_room, need, total_bytes
+from ioprof.dataset.room import check_room, need
 from ioprof.dataset.write import WriteJob
-from ioprof.errors import DatasetError, SpecError, StoreError, StoreFullError
-from ioprof.store.base import Entry, Store
+from ioprof.errors import SpecError, StoreError, StoreFullError
+from ioprof.store.base import Store
 from ioprof.units import format_bytes, format_count
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +60,6 @@ class Prepared:
     """Objects that an interrupted preparation had finished."""
     workers: int
     """Worker processes that wrote; 0 where this process did."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What is left to do."""
-
-    dataset: Store
-    layout: Layout
-    marker: Marker
-    remaining: list[Chunk]
-    resumed_objects: int
-    resumed_bytes: int
 
 
 def prepare(
@@ -110,9 +91,9 @@ def prepare(
     dataset = store.at(dataset_path(name, layout))
     workers = _worker_count(dataset, workers)
     with _store_errors(dataset):
-        marker = _claimed(dataset, layout)
+        marker = claimed(dataset, layout)
         if marker is not None and marker.state == "complete":
-            manifest = _matching_manifest(dataset, layout)
+            manifest = matching_manifest(dataset, layout)
             if manifest is not None:
                 return _reused(dataset, manifest, started_ns)
         if marker is None:
@@ -141,12 +122,12 @@ def open_prepared(store: Store, name: str, layout: Layout) -> Manifest | None:
     marker = read_marker(dataset)
     if marker is None or marker.state != "complete":
         return None
-    return _matching_manifest(dataset, layout)
+    return matching_manifest(dataset, layout)
 
 
 def _fill(dataset: Store, layout: Layout, workers: int, on_progress: OnProgress, started_ns: int) -> Prepared:
     """Write what is missing; this process holds the dataset."""
-    plan = _plan(dataset, layout, workers)
+    plan = make_plan(dataset, layout, workers)
     write_marker(dataset, plan.marker)
     write_manifest(dataset, layout, plan.marker.total_bytes)
     tally = _Tally(plan, on_progress)
@@ -171,82 +152,14 @@ def _fill(dataset: Store, layout: Layout, workers: int, on_progress: OnProgress,
         written_objects=tally.objects - plan.resumed_objects,
         written_bytes=tally.size_bytes - plan.resumed_bytes,
         resumed_objects=plan.resumed_objects,
-        workers=workers,
+        workers=min(workers, len(plan.remaining)),
     )
-
-
-def _plan(dataset: Store, layout: Layout, workers: int) -> _Plan:
-    found = read_marker(dataset)
-    done: set[int] = set()
-    if found is None or found.state == "complete":
-        # Complete, but its manifest is gone: its removal was interrupted. The records go first in a removal,
-        # so any that remain here are of no use.
-        forget_chunks(dataset)
-        dataset.make_dir(DONE_DIRECTORY)
-        marker = _new_marker(dataset, layout, workers)
-    else:
-        marker = found
-        done = _trusted_chunks(dataset, layout, marker)
-        marker = replace(marker, boot_id=_boot_id())
-    everything = list(chunks(layout.count, marker.chunk_objects))
-    remaining = [chunk for chunk in everything if chunk.number not in done]
-    kept = [chunk for chunk in everything if chunk.number in done]
-    check_room(dataset, need(layout, remaining))
-    return _Plan(
-        dataset=dataset,
-        layout=layout,
-        marker=marker,
-        remaining=remaining,
-        resumed_objects=sum(chunk.stop - chunk.start for chunk in kept),
-        resumed_bytes=sum(int(layout.sizes(chunk.start, chunk.stop).sum()) for chunk in kept),
-    )
-
-
-def _new_marker(dataset: Store, layout: Layout, workers: int) -> Marker:
-    size_bytes = total_bytes(layout)
-    local = dataset.local_root is not None
-    return Marker(
-        state="preparing",
-        identity=layout.identity(),
-        dataset_id=dataset_id(layout.identity()),
-        objects=layout.count,
-        total_bytes=size_bytes,
-        chunk_objects=chunk_objects(layout.count, size_bytes, max(1, workers), local=local),
-        boot_id=_boot_id(),
-    )
-
-
-def _trusted_chunks(dataset: Store, layout: Layout, marker: Marker) -> set[int]:
-    """Return the recorded chunks whose objects are there.
-
-    Records survive a killed process, whose writes the kernel keeps. They may also survive a power cut that
-    took the objects' bytes with it: after another boot, sizes are looked at before a record is believed.
-    """
-    done = recorded_chunks(dataset)
-    if dataset.local_root is None or marker.boot_id == _boot_id():
-        return done
-    root = dataset.local_root
-    return {
-        chunk.number
-        for chunk in chunks(layout.count, marker.chunk_objects)
-        if chunk.number in done and _sizes_match(root, layout, chunk)
-    }
-
-
-def _sizes_match(root: str, layout: Layout, chunk: Chunk) -> bool:
-    try:
-        return all(
-            os.stat(f"{root}/{layout.path(index)}").st_size == size_bytes
-            for index, size_bytes in enumerate(layout.sizes(chunk.start, chunk.stop).tolist(), chunk.start)
-        )
-    except FileNotFoundError:
-        return False
 
 
 class _Tally:
     """Adds up what the workers report and passes it on."""
 
-    def __init__(self, plan: _Plan, on_progress: OnProgress) -> None:
+    def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
         self._plan = plan
         self._on_progress = on_progress
         self.objects = plan.resumed_objects
@@ -272,7 +185,7 @@ class _Tally:
         )
 
 
-def _write(plan: _Plan, workers: int, tally: _Tally) -> None:
+def _write(plan: Plan, workers: int, tally: _Tally) -> None:
     job = WriteJob(plan.dataset, plan.layout)
     try:
         for chunk, _ in run_chunks(job, plan.remaining, workers, tally.advance):
@@ -282,62 +195,14 @@ def _write(plan: _Plan, workers: int, tally: _Tally) -> None:
             f"{format_count(tally.recorded_objects)} of {format_count(plan.marker.objects)} objects are kept"
         )
         if error.errno in _FULL:
-            left_bytes = plan.marker.total_bytes - tally.size_bytes
+            left = format_bytes(plan.marker.total_bytes - tally.size_bytes)
             raise StoreFullError(
-                f"{plan.dataset.url}: full ({error.strerror}); {kept}; free about {format_bytes(left_bytes)} "
+                f"{place(plan.dataset)}: full ({error.strerror}); {kept}; free about {left} "
                 "and run the same again: it continues"
             ) from error
         raise StoreError(
-            f"{plan.dataset.url}: writing failed: {_reason(error)}; {kept}, running again continues"
+            f"{place(plan.dataset)}: writing failed: {_reason(error)}; {kept}, running again continues"
         ) from error
-
-
-def _claimed(dataset: Store, layout: Layout) -> Marker | None:
-    """Return the marker of what stands in the directory; None where nothing does.
-
-    Raises:
-        DatasetError: foreign files, or another dataset.
-    """
-    marker = read_marker(dataset)
-    if marker is None:
-        _refuse_foreign(dataset)
-        return None
-    if identity_json(marker.identity) != identity_json(layout.identity()):
-        raise DatasetError(
-            f"{dataset.url}: holds another dataset ({identity_json(marker.identity)}); "
-            "was it renamed? Move it away, or remove it with ioprof clean"
-        )
-    return marker
-
-
-def _refuse_foreign(dataset: Store) -> None:
-    """Raise if the directory holds more than what a preparation leaves that died before its marker stood."""
-    foreign = [entry.name for entry in _entries(dataset, "") if entry.name != BOOKKEEPING]
-    ours = {"lock", "done", MARKER_PATH.rpartition("/")[2] + ".new"}
-    foreign += [
-        f"{BOOKKEEPING}/{entry.name}" for entry in _entries(dataset, BOOKKEEPING) if entry.name not in ours
-    ]
-    if foreign:
-        raise DatasetError(
-            f"{dataset.url}: holds files that ioprof did not make ({foreign[0]}"
-            f"{' and others' if len(foreign) > 1 else ''}); move them away or give another --store"
-        )
-
-
-def _entries(dataset: Store, path: str) -> list[Entry]:
-    try:
-        return dataset.list(path)
-    except FileNotFoundError:
-        return []
-
-
-def _matching_manifest(dataset: Store, layout: Layout) -> Manifest | None:
-    """Return the manifest if it describes this layout; None where it is missing or damaged."""
-    try:
-        manifest = open_manifest(dataset)
-    except DatasetError:
-        return None
-    return manifest if manifest.identity == identity_json(layout.identity()) else None
 
 
 def _reused(dataset: Store, manifest: Manifest, started_ns: int) -> Prepared:
@@ -390,13 +255,6 @@ def _sync(dataset: Store) -> None:
         os.close(descriptor)
 
 
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
 @contextmanager
 def _store_errors(dataset: Store) -> Iterator[None]:
     """Turn the store's own refusals into errors that say what to do."""
@@ -405,10 +263,10 @@ def _store_errors(dataset: Store) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StoreFullError(
-                f"{dataset.url}: full ({error.strerror}); free some space and run again"
+                f"{place(dataset)}: full ({error.strerror}); free some space and run again"
             ) from error
         raise StoreError(
-            f"{dataset.url}: cannot prepare here: {_reason(error)}; give another --store"
+            f"{place(dataset)}: cannot prepare here: {_reason(error)}; give another --store"
         ) from error
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ioprof.contract import Layout
 from ioprof.dataset.chunks import Chunk
 from ioprof.dataset.manifest import fixed_size, size_blocks
+from ioprof.dataset.place import place
 from ioprof.errors import StoreFullError
 from ioprof.store.base import Store
 from ioprof.units import format_bytes, format_count
@@ -64,13 +65,13 @@ def check_room(store: Store, needed: Need) -> None:
     capacity = store.capacity()
     if capacity.free_bytes is not None and capacity.free_bytes < needed.size_bytes:
         raise StoreFullError(
-            f"{store.url}: needs {format_bytes(needed.size_bytes)}, "
+            f"{place(store)}: needs {format_bytes(needed.size_bytes)}, "
             f"{format_bytes(capacity.free_bytes)} are free; "
             "use fewer or smaller files (--files, --file-size), free some space, or give another --store"
         )
     if capacity.free_inodes is not None and capacity.free_inodes < needed.inodes:
         raise StoreFullError(
-            f"{store.url}: needs {format_count(needed.inodes)} inodes, "
+            f"{place(store)}: needs {format_count(needed.inodes)} inodes, "
             f"{format_count(capacity.free_inodes)} are free; "
             "use fewer files (--files), or a filesystem made for more of them"
         )
