@@ -113,9 +113,8 @@ def collate(fetched: tuple[BatchTrace, list[bytes]]) -> Envelope:
     """Join samples into one uint8 tensor, a row per sample where all have one size, and seal the stamps."""
     trace, samples = fetched
     joined = torch.frombuffer(bytearray().join(samples) or bytearray(1), dtype=torch.uint8)
-    size = len(samples[0]) if samples else 0
-    if size and len(joined) == size * len(samples) and all(len(sample) == size for sample in samples):
-        joined = joined.view(len(samples), size)
+    if samples and len(set(map(len, samples))) == 1:
+        joined = joined.view(len(samples), -1)
     return Envelope(joined, trace.end(len(samples)))
 
 

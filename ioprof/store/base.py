@@ -44,8 +44,8 @@ class Store(Protocol):
         """Return what is known of one name."""
         ...
 
-    def read(self, path: str) -> bytes:
-        """Return the whole object."""
+    def read(self, path: str, size_bytes: int | None = None) -> bytes:
+        """Return the whole object; ``size_bytes`` is its size where the caller knows it."""
         ...
 
     def write(self, path: str, content: bytes | bytearray | memoryview, *, sync: bool = False) -> None:

@@ -74,8 +74,8 @@ class FsspecStore:
             name=path.rpartition("/")[2], is_dir=item["type"] == "directory", size_bytes=item.get("size")
         )
 
-    def read(self, path: str) -> bytes:
-        """Return the whole object."""
+    def read(self, path: str, size_bytes: int | None = None) -> bytes:
+        """Return the whole object; the size is not needed."""
         client = self._connect()
         try:
             return bytes(client.cat_file(self._full(path)))

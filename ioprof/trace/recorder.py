@@ -21,6 +21,8 @@ from ioprof.trace.opsfile import RECORD_WORDS, RING_RECORDS, WORD, Header
 
 _RECORD_BYTES = RECORD_WORDS * WORD
 _LARGEST_PACK = RING_RECORDS - 1
+_TOTALS = struct.Struct("<2q")
+_TOTALS_OFFSET = Header.WORKER_TIME_NS * WORD
 DEFAULT_SPAN_BUDGET = 1_000_000
 """Records each process may keep; an object read is one record and three spans."""
 
@@ -50,6 +52,8 @@ class Recorder:
         self._mark = (opsfile.BATCH_MARK, 0, -1, int(Phase.DISCOVERY), 0, 0)
         self._packers: dict[tuple[int, str], struct.Struct] = {}
         self._changed: list[int] = []
+        self._worker_time_ns = 0
+        self._batches = 0
         try:
             self._map = _reserved_map(stem.with_suffix(".ops"))
             self._spans = os.open(stem.with_suffix(".spans"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
@@ -61,9 +65,9 @@ class Recorder:
             opsfile.ring_of(self._words, half)[:] = 0  # takes the page faults now, not inside a measured batch
         self._words[Header.MAGIC] = opsfile.MAGIC
 
-    def begin(self, phase: Phase, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
-        """Say what the coming operations belong to."""
-        self._mark = (opsfile.BATCH_MARK, epoch, batch, int(phase), start_ns, 0)
+    def begin(self, phase: int, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
+        """Say what the coming operations belong to; ``phase`` is a number of `Phase`."""
+        self._mark = (opsfile.BATCH_MARK, epoch, batch, phase, start_ns, 0)
 
     def record(self, kind: Kind, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
         """Record one operation."""
@@ -73,10 +77,18 @@ class Recorder:
 
     def end(self) -> None:
         """Move what was recorded since `begin` into the shared mapping; survives SIGKILL from here on."""
-        for stamps, layout in ((self.reads, "4d2q"), (self.singles, "6q")):
+        if self.reads:
+            self._move(self.reads, "4d2q")
+        if self.singles:
+            self._move(self.singles, "6q")
+
+    def _move(self, stamps: list[float] | list[int], layout: str) -> None:
+        if len(stamps) <= _LARGEST_PACK * RECORD_WORDS:
+            self._pack(stamps, layout)
+        else:
             for start in range(0, len(stamps), _LARGEST_PACK * RECORD_WORDS):
                 self._pack(stamps[start : start + _LARGEST_PACK * RECORD_WORDS], layout)
-            stamps.clear()
+        stamps.clear()
 
     def _pack(self, stamps: list[float] | list[int], layout: str) -> None:
         records = len(stamps) // RECORD_WORDS
@@ -122,8 +134,9 @@ class Recorder:
 
     def note_batch(self, worker_time_ns: int) -> None:
         """Add a finished batch to the totals that the overhead is judged against."""
-        self._words[Header.WORKER_TIME_NS] += worker_time_ns
-        self._words[Header.BATCHES] += 1
+        self._worker_time_ns += worker_time_ns
+        self._batches += 1
+        _TOTALS.pack_into(self._map, _TOTALS_OFFSET, self._worker_time_ns, self._batches)
 
     def note_io(self, tapped_bytes: int, rchar_bytes: int, read_bytes: int) -> None:
         """Keep a reading of /proc/PID/io beside the bytes tapped so far; the first and the last one count."""
