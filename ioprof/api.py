@@ -22,6 +22,7 @@ from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import RawSpec, Value, read_toml
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord
+from ioprof.trace.rundir import check_results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,11 @@ def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) ->
 
 
 def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared:
-    """Prepare the dataset of a plan, or find it ready."""
+    """Prepare the dataset of a plan, or find it ready.
+
+    Raises:
+        StoreError: as `ioprof.dataset.prepare.prepare`.
+    """
     return prepare(plan.store, plan.spec.workload, plan.layout, on_progress=on_progress)
 
 
@@ -65,6 +70,7 @@ def run(
         Interrupted: SIGINT or SIGTERM arrived; the run directory is complete and says so.
     """
     plan = plan_run(spec_of(source))
+    check_results(Path(plan.spec.run.results))
     with interruptible():
         prepared = prepare_plan(plan)
         try:

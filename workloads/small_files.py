@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from ioprof.contract import Indices, ObjectSizes, Params, SampleReader
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.size_text import parse_sizes
+from ioprof.errors import SpecError
 from ioprof.spec.quantities import Count, DurationNs
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
@@ -39,7 +40,11 @@ class SmallFilesParams(Params):
     @field_validator("file_size")
     @classmethod
     def _sizes_make_sense(cls, text: str) -> str:
-        parse_sizes(text)
+        try:
+            parse_sizes(text)
+        except SpecError as error:
+            # pydantic adds the key and where its value came from to a ValueError, and to nothing else.
+            raise ValueError(str(error)) from error
         return text
 
 

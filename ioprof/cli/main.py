@@ -150,3 +150,7 @@ def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

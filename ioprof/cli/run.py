@@ -24,6 +24,7 @@ from ioprof.spec.model import RunSpec
 from ioprof.spec.render import to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
+from ioprof.trace.rundir import check_results
 
 
 def _stderr() -> Console:
@@ -56,6 +57,7 @@ def run_command(
     if dry_run:
         print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else to_toml(spec))
         return 0
+    check_results(Path(spec.run.results))
     with interruptible():
         finished = _prepared_and_run(plan, quiet=quiet)
     summary = json.loads(finished.summary.to_json())

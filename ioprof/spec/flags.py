@@ -37,7 +37,7 @@ def raw_spec(
     for name, value in [*((n, v) for n, v in flags if n not in ALIASES), *_pairs(extra)]:
         key = name.replace("-", "_")
         if key not in sections:
-            raise UsageError(f"--{name}: no such flag{nearest(name, _shown(sections))}")
+            raise UsageError(f"--{name}: no such flag{nearest(f'--{name}', _shown(sections))}")
         raw.put(sections[key], key, value, f"--{name}")
     for assignment in assignments:
         put_assignment(raw, assignment)
@@ -72,7 +72,7 @@ def _target(target: str) -> RawSpec:
 
 
 def _shown(sections: dict[str, str]) -> list[str]:
-    return [*(key.replace("_", "-") for key in sections), *ALIASES]
+    return [f"--{key.replace('_', '-')}" for key in (*sections, *ALIASES)]
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:

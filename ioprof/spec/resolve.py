@@ -79,7 +79,7 @@ def _one_line(error: ErrorDetails, section: str, raw: RawSpec, known: list[str])
     origin = raw.origin(section, key)
     if error["type"] == "extra_forbidden":
         hint = nearest(key, known) or f"; known here: {', '.join(sorted(known))}"
-        return f"{origin}: unknown key '{key}' in [{section}]{hint}"
+        return f"{origin} = {error['input']!r}: unknown key '{key}' in [{section}]{hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message else "not valid"
     return f"{origin} = {error['input']!r}: {message}" if key else f"[{section}]: {message}"

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fsspec.spec import AbstractFileSystem
 
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_PROTOCOLS = "file://, memory://, s3://, gs://, az:// and whatever else fsspec knows"
+
+
 class FsspecStore:
     """A store behind an fsspec filesystem."""
 
@@ -47,8 +51,10 @@ class FsspecStore:
             return self._client
         try:
             client, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=False)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"{without_credentials(self.url)}: {error}") from error
+        except ImportError as error:
+            raise StoreError(f"{without_credentials(self.url)}: {error}; {_install(self.url)}") from error
+        except ValueError as error:
+            raise StoreError(f"{without_credentials(self.url)}: {error}; known: a path, {_PROTOCOLS}") from error
         self._client, self._root, self._client_pid = client, str(root).rstrip("/"), os.getpid()
         return client
 
@@ -120,3 +126,8 @@ def without_credentials(url: str) -> str:
     """Return the URL with user, password and query values removed, fit for logs and run directories."""
     stripped = re.sub(r"(?<=://)[^/@]*@", "", url)
     return re.sub(r"([?&][^=&]+)=[^&]*", r"\1=...", stripped)
+
+
+def _install(url: str) -> str:
+    extra = _EXTRAS.get(url.partition("://")[0])
+    return f"pip install 'ioprof[{extra}]'" if extra else "install the package that fsspec needs for it"

@@ -1,0 +1,70 @@
+"""Starts the real command in a session of its own and looks at what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from ioprof.trace.recordlog import read_log
+from ioprof.trace.schema import STEPS
+
+IOPROF = [sys.executable, "-m", "ioprof.cli.main"]
+
+
+def ioprof(*words: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run([*IOPROF, *words], cwd=cwd, capture_output=True, text=True, timeout=timeout_s)
+
+
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start a command in a session of its own, so that everything it starts can be found again."""
+    return subprocess.Popen(
+        [*IOPROF, *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(what: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Poll until something holds; fail loudly if it never does."""
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        if time.monotonic() > deadline:
+            raise AssertionError("the awaited moment never came")
+        time.sleep(0.02)
+
+
+def run_directories(results: Path) -> list[Path]:
+    """Return the run directories made so far."""
+    return sorted(results.glob("*-small-files-*")) if results.exists() else []
+
+
+def steps_recorded(results: Path) -> int:
+    """Return how many steps the newest run has recorded."""
+    directories = run_directories(results)
+    log = directories[-1] / "trace" / "steps-0.log" if directories else None
+    return read_log(log, STEPS).num_rows if log is not None and log.exists() else 0
+
+
+def leftovers(mark: Path) -> list[str]:
+    """Return the processes that still work for a test: their command line, directory or parents name its folder."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+        if process.pid != os.getpid() and (process.info["cwd"] or "").startswith(str(mark)):
+            found.append(f"{process.pid} {process.info['cmdline']}")
+    return found
+
+
+def signalled(process: subprocess.Popen[str], signum: signal.Signals, *, group: bool) -> tuple[int, str, str]:
+    """Send a signal to the process or, as a terminal does, to its whole group; return how it ended."""
+    if group:
+        os.killpg(process.pid, signum)
+    else:
+        process.send_signal(signum)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
