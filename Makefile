@@ -1,0 +1,37 @@
+# Development tasks. PYTHON is any interpreter of an environment made by: pip install -c constraints.txt -e '.[test]'
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+FILES ?= 20k
+
+.PHONY: check lint types test-unit test bench dist clean
+
+check: lint types test-unit  ## what must pass before a commit
+
+lint:
+	$(PYTHON) -m ruff check .
+
+# Type checkers cannot follow the editable install's folder mapping: they get one package made of links.
+types:
+	mkdir -p build/types/ioprof
+	find build/types -xtype l -delete
+	for entry in ioprof/* loaders workloads; do \
+	    case $$entry in */__pycache__) ;; *) ln -sfn "$(CURDIR)/$$entry" build/types/ioprof/ ;; esac; \
+	done
+	$(PYTHON) -m mypy build/types/ioprof
+
+test-unit:
+	$(PYTHON) -m pytest -q tests/unit tests/contract
+
+test:
+	$(PYTHON) -m pytest
+
+bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
+	$(PYTHON) tests/benchmarks/bench_store.py
+	$(PYTHON) tests/benchmarks/bench_prepare.py --files $(FILES)
+	$(PYTHON) tests/benchmarks/bench_torch_map.py
+	$(PYTHON) tests/benchmarks/bench_analysis.py 1000000 20000
+
+dist:
+	$(PYTHON) -m build --outdir dist .
+
+clean:
+	rm -rf build dist ioprof.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
