@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
-from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, OperationErrors
+from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
 
@@ -14,6 +14,8 @@ PREFETCHED_SHARE = 0.02
 MIN_COVERAGE = 0.95
 """Below this share of the kernel's bytes seen by the taps, their latencies would describe the wrong reads."""
 HEAVY_TRACING = 0.02
+CROWDED_CPU = 0.1
+"""Beyond this share of the workers' time in the run queue, their latencies tell of the host as well."""
 _OUTCOME_WORDS = {"running": "was killed", "interrupted": "was interrupted", "failed": "failed"}
 
 
@@ -22,6 +24,7 @@ def caveats(
     *,
     cache: CacheEvidence,
     coverage: Coverage,
+    cpu: CpuTime,
     errors: dict[str, OperationErrors],
     accelerator: AcceleratorFacts,
     steps: int,
@@ -35,6 +38,7 @@ def caveats(
         run: the record.
         cache: what the page cache served.
         coverage: how much of the reading the taps saw.
+        cpu: where the workers' time went.
         errors: failed operations by kind.
         accelerator: what consumed the batches.
         steps: measured steps.
@@ -48,6 +52,7 @@ def caveats(
         *(_cache(cache) if steps else ()),
         *_errors(errors),
         *_coverage(coverage),
+        *_cpu(cpu),
         *_accelerator(accelerator),
         *_window(steps, prefetched),
         *_tracing(run, tracing_share),
@@ -86,6 +91,17 @@ def _coverage(coverage: Coverage) -> Iterator[str]:
         yield (
             f"The taps saw {percent(coverage.ratio)} of the bytes that the workers read: "
             "latencies per operation are not available."
+        )
+
+
+def _cpu(cpu: CpuTime) -> Iterator[str]:
+    if cpu.on_cpu_s is None or cpu.run_queue_s is None or cpu.blocked_s is None:
+        return
+    total_s = cpu.on_cpu_s + cpu.run_queue_s + cpu.blocked_s
+    if total_s > 0 and cpu.run_queue_s / total_s > CROWDED_CPU:
+        yield (
+            f"The workers waited for a CPU {percent(cpu.run_queue_s / total_s)} of their time: "
+            "that is in their latencies too, and is not the store's."
         )
 
 

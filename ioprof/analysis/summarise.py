@@ -58,7 +58,7 @@ def summarise(trace: Trace) -> Summary:
     errors = errors_by_kind(everything, spans)
     cache, no_cache = cache_evidence(run)
     seen, no_coverage = coverage(run)
-    overhead = _overhead(trace, reasons)
+    cpu, overhead = _cpu(trace, ranks, reasons), _overhead(trace, reasons)
     answer, no_verdict = verdict(
         use.accelerator_utilization,
         use.idle_by_cause,
@@ -98,7 +98,7 @@ def summarise(trace: Trace) -> Summary:
         iops=_rate("iops", storage_operations(steady), run, done.wall_s, reasons),
         discovery=_discovery(trace, seen, reasons),
         cache=cache,
-        cpu=_cpu(trace, ranks, reasons),
+        cpu=cpu,
         overhead=overhead,
         verdict=answer,
         coverage=seen,
@@ -110,6 +110,7 @@ def summarise(trace: Trace) -> Summary:
             run,
             cache=cache,
             coverage=seen,
+            cpu=cpu,
             errors=errors,
             accelerator=facts,
             steps=done.steps,

@@ -124,14 +124,13 @@ def past_runs_table(runs: list[PastRun], results: Path) -> Table:
         table.add_column("none yet; make one: ioprof run small-files", header_style="dim")
         return table
     table.add_column("run", header_style="dim", overflow="fold", min_width=24)
-    for name in ("accelerator", "utilisation", "samples/s", "outcome"):
-        table.add_column(name, header_style="dim", justify="right" if name[0] in "us" else "left")
+    for name in ("utilisation", "samples/s", "outcome"):
+        table.add_column(name, header_style="dim", justify="left" if name == "outcome" else "right")
     for run in runs:
         au, rate = run.accelerator_utilization, run.samples_per_s
         table.add_row(
             run.name,
-            run.accelerator or "",
-            "-" if au is None else percent(au),
+            "-" if au is None else f"{percent(au)} of {run.accelerator}",
             "-" if rate is None else format_count(rate),
             run.outcome,
         )

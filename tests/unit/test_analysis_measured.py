@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trace_builder import MS, Pipeline, S, kernel_io, make_trace, run_record, step_row
 
@@ -69,6 +69,7 @@ gaps = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.booleans())
 
 
 @given(gaps, st.integers(0, 50), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
 def test_idle_and_busy_make_up_the_window_exactly(
     rows: list[tuple[int, int, bool]], warmup: int, pause: int
 ) -> None:
@@ -177,6 +178,7 @@ def test_cpu_utilization_is_interpolated_and_cut_to_the_window() -> None:
 
 
 @given(st.integers(1, 1000))
+@settings(max_examples=60, deadline=None)
 def test_scaling_every_time_leaves_the_utilisation(scale: int) -> None:
     """Utilisation has no unit: a clock ten times faster sees the same."""
     base = Pipeline(fetch=[30, 20, 10, 40], prep=[5] * 4, compute=[10] * 4)

@@ -124,7 +124,7 @@ def test_every_null_has_its_reason(trace: Trace) -> None:
     st.one_of(st.none(), st.integers(0, 10**9)),
     st.integers(0, 10),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_any_trace_gives_finite_numbers(
     waits: list[tuple[int, int]], busy_ns: int | None, warmup: int
 ) -> None:
@@ -185,7 +185,10 @@ def test_percentiles_are_read_off_the_merged_histogram() -> None:
 
 def test_errors_are_counted_exactly_and_named_where_the_span_was_kept() -> None:
     """The counters are exact; names come from spans, and what has none says so."""
-    spans = [{"kind": int(Kind.OPEN), "error": 2}, {"kind": int(Kind.READ), "error": SHORT_READ}]
+    spans: list[dict[str, object]] = [
+        {"kind": int(Kind.OPEN), "error": 2},
+        {"kind": int(Kind.READ), "error": SHORT_READ},
+    ]
     rows = [operation_row(Kind.OPEN, [1000] * 5, errors=3), operation_row(Kind.READ, [1000] * 5, errors=1)]
     summary = summarise(make_trace(operations=rows, spans=spans))
     assert summary.errors["open"].by_name == {"ENOENT": 1, "not-recorded": 2}
@@ -239,6 +242,13 @@ def test_a_verdict_without_utilisation_claims_nothing() -> None:
     assert answer.bound is None
     assert reasons["verdict.bound"] == "no accelerator"
     assert "no demand" in answer.sentence
+
+
+def test_waiting_for_a_cpu_is_a_caveat_of_every_latency() -> None:
+    """A read that waited for a core looks like a slow store: the report says how much of that there was."""
+    made: dict[str, object] = {"on_cpu_ns": 40 * MS, "run_queue_ns": 30 * MS, "blocked_ns": 30 * MS}
+    told = summarise(make_trace(steps=[step_row(0, 0, 5, 10)], batches=[made])).caveats
+    assert any("waited for a CPU 30.0 % of their time" in caveat for caveat in told)
 
 
 def test_overhead_share_counts_operations_and_batches() -> None:

@@ -138,7 +138,9 @@ class Pipeline:
     def rows(self) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         """Return the steps and batches that this pipeline would leave behind."""
         count, ahead = len(self.fetch), self.workers * self.prefetch
-        made, held, steps, batches = [0] * count, [0] * count, [], []
+        made, held = [0] * count, [0] * count
+        steps: list[dict[str, object]] = []
+        batches: list[dict[str, object]] = []
         arrived = [0] * count
         free = 0
         for k in range(count):
