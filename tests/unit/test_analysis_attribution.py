@@ -199,7 +199,7 @@ def test_the_old_epochs_tail_is_unexplained_and_the_pause_is_nobodys() -> None:
         EpochRecord(epoch=0, start_ns=0, end_ns=13 * MS),
         EpochRecord(epoch=1, start_ns=100 * MS, end_ns=114 * MS),
     ]
-    made = {"worker": 0, "storage_ns": 2 * MS, "prep_ns": 0}
+    made: dict[str, object] = {"worker": 0, "storage_ns": 2 * MS, "prep_ns": 0}
     second: dict[str, object] = made | {
         "batch": 1, "dispatch_ns": 101 * MS, "fetch_start_ns": 101 * MS, "fetch_end_ns": 103 * MS,
         "collate_end_ns": 103 * MS,
