@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ioprof import __version__
-from ioprof.contract import Layout
 from ioprof.dataset.layout import Naming
 from ioprof.dataset.marker import BOOKKEEPING, identity_json
 from ioprof.dataset.place import place
@@ -26,6 +25,8 @@ from ioprof.store.base import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from ioprof.contract import Layout
 
 MANIFEST_PATH = f"{BOOKKEEPING}/manifest.arrow"
 NAMES_PATH = f"{BOOKKEEPING}/names.arrow"

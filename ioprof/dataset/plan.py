@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ioprof.contract import Layout
 from ioprof.dataset.chunks import (
     DONE_DIRECTORY,
     Chunk,
@@ -21,6 +21,10 @@ from ioprof.dataset.place import place
 from ioprof.dataset.room import check_room, need, total_bytes
 from ioprof.errors import DatasetError
 from ioprof.store.base import Entry, Store
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ioprof.clock import now_ns
-from ioprof.contract import Layout
 from ioprof.dataset.chunks import (
     DONE_DIRECTORY,
     chunks,
@@ -33,6 +33,10 @@ from ioprof.dataset.write import WriteJob
 from ioprof.errors import SpecError, StoreError, StoreFullError
 from ioprof.store.base import Store
 from ioprof.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FULL = (errno.ENOSPC, errno.EDQUOT)

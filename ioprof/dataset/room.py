@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ioprof.contract import Layout
 from ioprof.dataset.chunks import Chunk
 from ioprof.dataset.manifest import fixed_size, size_blocks
 from ioprof.dataset.place import place
 from ioprof.errors import StoreFullError
 from ioprof.store.base import Store
 from ioprof.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 _ALLOCATION_BYTES = 4096
 _ENTRY_BYTES = 32

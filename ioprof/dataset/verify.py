@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ioprof.contract import Layout
 from ioprof.dataset.chunks import Chunk, chunk_objects, chunks
 from ioprof.dataset.content import PIECE_BYTES
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
@@ -16,6 +15,10 @@ from ioprof.dataset.room import total_bytes
 from ioprof.dataset.worker import Meter
 from ioprof.dataset.write import PiecewiseLayout
 from ioprof.store.base import Store
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 Problem = Literal["missing", "wrong size", "wrong content", "unreadable"]
 

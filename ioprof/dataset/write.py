@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ioprof.contract import Layout
 from ioprof.dataset.chunks import Chunk, record_path
 from ioprof.dataset.content import PIECE_BYTES
 from ioprof.dataset.worker import Meter
 from ioprof.store.base import Store
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 RUN_OBJECTS = 256
 """Objects handled between two reports to the meter."""

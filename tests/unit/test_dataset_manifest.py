@@ -121,7 +121,7 @@ def test_a_missing_manifest_is_named(store: Store) -> None:
 def test_the_marker_says_again_what_was_written(store: Store) -> None:
     """Both states survive the round trip, and replacing leaves no temporary file."""
     for state in ("preparing", "complete"):
-        marker = replace(MARKER, state=state)  # type: ignore[arg-type]
+        marker = replace(MARKER, state=state)
         write_marker(store, marker)
         assert read_marker(store) == marker
     assert [entry.name for entry in store.list(".ioprof")] == ["marker.json"]
