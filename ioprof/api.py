@@ -100,7 +100,12 @@ def record_and_load(plan: RunPlan, prepared: Prepared, command: list[str], obser
         recording.run()
     except (Interrupted, IoprofError) as cause:
         with shielded():
-            partial = _analysed(recording.directory)
+            try:
+                partial = _analysed(recording.directory)
+            except IoprofError as second:
+                # Often the same full disk; what ended the run is what the user must hear of.
+                cause.add_note(str(second))
+                raise cause from second
         raise RecordingStoppedError(partial, cause) from cause
     return _analysed(recording.directory)
 

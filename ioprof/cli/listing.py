@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ioprof.accelerator.table import ACCELERATORS
+from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
 from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.contract import Params
 from ioprof.errors import PluginError, nearest
@@ -19,6 +19,8 @@ from ioprof.units import format_duration, format_rate_bytes
 
 def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
     """List everything, or the parameters of one plug-in."""
+    if name is not None and name.lower() in ACCELERATORS:
+        return _accelerator(ACCELERATORS[name.lower()], as_json=as_json)
     if name is not None:
         return _parameters(name, as_json=as_json)
     if as_json:
@@ -41,19 +43,43 @@ def _plugins(title: str, listed: list[Listed]) -> Table:
 
 
 def _accelerators() -> Table:
-    table = _table("accelerators", "name", "step time per sample", "host link, one way", "source of the step time")
-    table.add_row("none", "no utilisation, rates only", "", "")
+    table = _table("accelerators (ioprof list NAME shows where each number comes from)", "name", "host link", "step time per sample")
+    table.add_row("none", "", "no utilisation, rates only")
     for spec in ACCELERATORS.values():
-        link = format_rate_bytes(spec.h2d_bytes_per_s) if spec.h2d_bytes_per_s else "unknown"
-        first = True
-        for model, step in spec.step_ns_per_sample.items():
-            mark = " (estimate)" if step.is_estimate else ""
-            table.add_row(
-                spec.name if first else "", f"{model} {format_duration(step.ns_per_sample)}{mark}",
-                link if first else "", f"[dim]{step.source}[/dim]",
-            )  # fmt: skip
-            first = False
+        steps = [
+            f"{model} {format_duration(step.ns_per_sample)}{' (estimate)' if step.is_estimate else ''}"
+            for model, step in spec.step_ns_per_sample.items()
+        ]
+        table.add_row(spec.name, _link(spec), ", ".join(steps))
     return table
+
+
+def _link(spec: AcceleratorSpec) -> str:
+    return format_rate_bytes(spec.h2d_bytes_per_s) if spec.h2d_bytes_per_s else "unknown"
+
+
+def _accelerator(spec: AcceleratorSpec, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(_accelerator_json(spec), indent=2))
+        return 0
+    table = _table(f"{spec.name}: {spec.title}", "what", "value", "source")
+    table.add_row("host link, one way", _link(spec), spec.h2d_source or "")
+    for model, step in spec.step_ns_per_sample.items():
+        mark = "estimate: " if step.is_estimate else ""
+        table.add_row(f"{model}, per sample", format_duration(step.ns_per_sample), f"{mark}{step.source}")
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _accelerator_json(spec: AcceleratorSpec) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "h2d_bytes_per_s": spec.h2d_bytes_per_s,
+        "step_ns_per_sample": {
+            model: {"ns": step.ns_per_sample, "source": step.source, "is_estimate": step.is_estimate}
+            for model, step in spec.step_ns_per_sample.items()
+        },
+    }
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -86,25 +112,15 @@ def _params_of(name: str) -> type[Params]:
         return find_workload(name).Params
     if name in loaders:
         return find_loader(name).Params
-    known = [*workloads, *loaders]
-    raise PluginError(f"unknown workload or loader '{name}'{nearest(name, known) or '; known: ' + ', '.join(known)}")
+    known = [*workloads, *loaders, *ACCELERATORS]
+    raise PluginError(f"nothing here is called '{name}'{nearest(name, known) or '; known: ' + ', '.join(known)}")
 
 
 def _everything(results: Path) -> dict[str, list[dict[str, object]]]:
     return {
         "workloads": [_plain(one) for one in list_workloads()],
         "loaders": [_plain(one) for one in list_loaders()],
-        "accelerators": [
-            {
-                "name": spec.name,
-                "h2d_bytes_per_s": spec.h2d_bytes_per_s,
-                "step_ns_per_sample": {
-                    model: {"ns": step.ns_per_sample, "source": step.source, "is_estimate": step.is_estimate}
-                    for model, step in spec.step_ns_per_sample.items()
-                },
-            }
-            for spec in ACCELERATORS.values()
-        ],
+        "accelerators": [_accelerator_json(spec) for spec in ACCELERATORS.values()],
         "runs": [run.as_json() for run in past_runs(results)],
     }
 

@@ -122,11 +122,11 @@ def report(
 
 @app.command("list")
 def list_(
-    name: Annotated[str | None, typer.Argument(help="a workload or loader, to see its parameters")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a workload, loader or accelerator, to see its parameters")] = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Show workloads, loaders, accelerators and past runs; or the parameters of one workload or loader."""
+    """Show workloads, loaders, accelerators and past runs; or all about one of them."""
     from ioprof.cli.listing import list_command
 
     reported(list_command)(name, Path(results or "./results"), as_json=as_json)

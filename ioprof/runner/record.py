@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -97,8 +98,11 @@ class Recording:
             outcome, reason = "interrupted", f"{signal.signal_name} received"
             raise
         except IoprofError as error:
-            reason = str(error)
-            raise
+            reason = _last_line(error)
+            if reason == str(error):
+                raise
+            # From a worker: torch put its traceback in front of the message.
+            raise RunError(reason) from error
         except OSError as error:
             reason = f"{error.strerror or error}"
             raise RunError(f"{self.directory}: the run stopped: {error}; what was measured is kept") from error
@@ -302,6 +306,6 @@ def _without_secrets(sections: dict[str, dict[str, Scalar]]) -> dict[str, dict[s
 
 
 def _last_line(error: Exception) -> str:
-    """Return the last line of an error: torch puts the worker's own message there."""
+    """Return the last line of an error, without its class: torch puts a worker's own message there."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return re.sub(r"^ioprof\.errors\.\w+: ", "", lines[-1]) if lines else ""

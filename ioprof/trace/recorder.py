@@ -168,6 +168,9 @@ def _reserved_map(path: Path) -> mmap.mmap:
     try:
         os.posix_fallocate(descriptor, 0, opsfile.FILE_BYTES)
         return mmap.mmap(descriptor, opsfile.FILE_BYTES)
+    except OSError:
+        path.unlink()
+        raise
     finally:
         os.close(descriptor)
 
