@@ -11,8 +11,8 @@ from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
-from ioprof.report.jsonfile import write_summary
 from ioprof.errors import IoprofError
+from ioprof.report.jsonfile import write_summary
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -60,9 +60,7 @@ def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared:
     return prepare(plan.store, plan.spec.workload, plan.layout, on_progress=on_progress)
 
 
-def run(
-    source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observer: Observer | None = None
-) -> Run:
+def run(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observer: Observer | None = None) -> Run:
     """Prepare if needed, drive, and analyse; the run directory is complete when this returns.
 
     Raises:

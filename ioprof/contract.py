@@ -23,7 +23,7 @@ Indices = NDArray[np.int64]
 """Sample numbers, object indices or sizes in bytes; one dimension."""
 
 
-class Params(BaseModel):
+class PluginParams(BaseModel):
     """Base of every plug-in's parameters: frozen, unknown keys refused, each field with a description.
 
     The fields become flags of ``ioprof run`` (``file_size`` is ``--file-size``) and keys of the spec file.
@@ -88,11 +88,11 @@ class Workload(Protocol):
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for ``ioprof list``: the question this workload answers."""
-    Params: ClassVar[type[Params]]
+    Params: ClassVar[type[PluginParams]]
     reference_model: ClassVar[str | None]
     """Model whose published step times stand for this workload (key of the accelerator table)."""
 
-    def __init__(self, params: Params, seed: int) -> None: ...
+    def __init__(self, params: PluginParams, seed: int) -> None: ...
 
     def layout(self) -> Layout:
         """Return the objects to store."""
@@ -211,9 +211,9 @@ class Loader(Protocol):
     """The extra of ioprof that brings them."""
     reads_storage: ClassVar[bool]
     """False for loaders that only measure ioprof itself."""
-    Params: ClassVar[type[Params]]
+    Params: ClassVar[type[PluginParams]]
 
-    def __init__(self, params: Params) -> None: ...
+    def __init__(self, params: PluginParams) -> None: ...
 
     def open(self, job: LoadJob) -> LoaderSession:
         """Start delivering ``job``; workers may start here or with the first epoch."""

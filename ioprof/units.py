@@ -4,8 +4,8 @@ Binary units are KiB, MiB, GiB (powers of 1024), decimal ones kB or KB, MB, GB (
 never mixed: what is printed with an ``i`` was divided by 1024.
 """
 
-import math
 import re
+from decimal import Decimal
 
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+(?:[_,]\d{3})*|\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ]*)\s*$")
 
@@ -21,19 +21,19 @@ _DURATION_NS = {
 _COUNT = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
-def _parse(text: str | int | float, units: dict[str, int], what: str, example: str) -> float:
+def _parse(text: str | int | float, units: dict[str, int], what: str, example: str) -> Decimal:
     if isinstance(text, bool):
         raise ValueError(f"{text!r} is not a {what}; write it like {example}")
     if isinstance(text, int | float):
-        value, unit = float(text), ""
+        value, unit = Decimal(str(text)), ""
     else:
         match = _NUMBER.match(text)
         if match is None or match[1] in ("", "+", "-"):
             raise ValueError(f"{text!r} is not a {what}; write it like {example}")
-        value, unit = float(match[1].replace("_", "").replace(",", "")), match[2].lower()
+        value, unit = Decimal(match[1].replace("_", "").replace(",", "")), match[2].lower()
     if unit not in units:
         raise ValueError(f"{text!r}: unknown unit {unit!r} of a {what}; write it like {example}")
-    if not math.isfinite(value):
+    if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite {what}")
     return value * units[unit]
 
@@ -45,7 +45,7 @@ def parse_bytes(text: str | int | float) -> int:
         ValueError: not a size, or not a whole number of bytes.
     """
     value = _parse(text, _BYTES, "size", "4KiB, 1.5MB or 512")
-    if abs(value - round(value)) > 1e-6:
+    if value != round(value):
         raise ValueError(f"{text!r} is not a whole number of bytes")
     return round(value)
 
@@ -66,7 +66,7 @@ def parse_count(text: str | int | float) -> int:
         ValueError: not a count, or not a whole number.
     """
     value = _parse(text, _COUNT, "count", "500, 20k or 1M")
-    if abs(value - round(value)) > 1e-6:
+    if value != round(value):
         raise ValueError(f"{text!r} is not a whole number")
     return round(value)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ioprof.contract import Batch, LoadJob, Params
+from ioprof.contract import Batch, LoadJob, PluginParams
 
 
-class NullParams(Params):
+class NullParams(PluginParams):
     """It has no knobs."""
 
 
@@ -45,7 +45,7 @@ class Null:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = False
-    Params: ClassVar[type[Params]] = NullParams
+    Params: ClassVar[type[PluginParams]] = NullParams
 
     def __init__(self, params: NullParams) -> None:
         self._params = params

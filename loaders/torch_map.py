@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, LoadJob, Params, WorkerJob
+from ioprof.contract import Batch, LoadJob, PluginParams, WorkerJob
 from ioprof.errors import SpecError
 from ioprof.host.parent_death import die_with_parent
 from ioprof.spec.quantities import Count
@@ -25,9 +25,11 @@ from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Request = tuple[int, int, list[int]]
 """Epoch, batch number, sample numbers: what the sampler hands to a worker."""
+Fetched = tuple[BatchTrace, list[bytes]]
+"""What the dataset hands to `collate`, in one worker: its trace and the samples."""
 
 
-class TorchMapParams(Params):
+class TorchMapParams(PluginParams):
     """Knobs of torch's DataLoader, under its own names where it has one."""
 
     workers: Count = Field(2, ge=0, le=1024, description="worker processes; 0 loads in the consumer's process")
@@ -55,7 +57,7 @@ class Envelope:
         return Envelope(self.data.pin_memory(), self.stamps)
 
 
-class TracedDataset(Dataset[list[bytes]]):
+class TracedDataset(Dataset[Fetched]):
     """Reads whole batches of samples inside a worker; picklable, opens its files where it runs."""
 
     def __init__(self, job: WorkerJob) -> None:
@@ -66,11 +68,11 @@ class TracedDataset(Dataset[list[bytes]]):
         """Start recording in this process."""
         self.trace = BatchTrace(self._job, worker)
 
-    def __getitem__(self, request: Request) -> tuple[BatchTrace, list[bytes]]:
+    def __getitem__(self, request: Request) -> Fetched:
         """Refuse: torch calls `__getitems__` where it exists."""
         raise NotImplementedError("TracedDataset is read batch by batch")
 
-    def __getitems__(self, request: Request) -> tuple[BatchTrace, list[bytes]]:
+    def __getitems__(self, request: Request) -> Fetched:
         """Read one batch of samples; hand them to `collate` with this process's trace."""
         trace = self.trace
         if trace is None:
@@ -109,7 +111,7 @@ class StampedBatches(Sampler[Request]):
             yield self._epoch, number, order[start : start + size].tolist()
 
 
-def collate(fetched: tuple[BatchTrace, list[bytes]]) -> Envelope:
+def collate(fetched: Fetched) -> Envelope:
     """Join samples into one uint8 tensor, a row per sample where all have one size, and seal the stamps."""
     trace, samples = fetched
     joined = torch.frombuffer(bytearray().join(samples) or bytearray(1), dtype=torch.uint8)
@@ -124,8 +126,10 @@ def start_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with_parent()
     info = get_worker_info()
-    if info is not None:
-        info.dataset.open_trace(worker)
+    dataset = info.dataset if info is not None else None
+    if not isinstance(dataset, TracedDataset):
+        raise TypeError(f"worker {worker} was started for {type(dataset).__name__}, not for ioprof's dataset")
+    dataset.open_trace(worker)
 
 
 class TorchMapSession:
@@ -135,10 +139,12 @@ class TorchMapSession:
         self._sampler = StampedBatches(job)
         self._dataset = TracedDataset(job.worker)
         parallel = params.workers > 0
-        self._loader: DataLoader[list[bytes]] = DataLoader(
+        # torch types a sampler's items as lists and collate's input as a list of items. What it hands through are
+        # whatever the sampler yields and `__getitems__` returns, which here are a request and what was fetched.
+        self._loader: DataLoader[Fetched] = DataLoader(
             self._dataset,
-            batch_sampler=self._sampler,
-            collate_fn=collate,
+            batch_sampler=cast("Sampler[list[int]]", self._sampler),
+            collate_fn=cast("Callable[[list[Fetched]], Envelope]", collate),
             num_workers=params.workers,
             prefetch_factor=params.prefetch if parallel else None,
             persistent_workers=params.persistent and parallel,
@@ -202,7 +208,7 @@ class TorchMap:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
-    Params: ClassVar[type[Params]] = TorchMapParams
+    Params: ClassVar[type[PluginParams]] = TorchMapParams
 
     def __init__(self, params: TorchMapParams) -> None:
         """Check what only this host can tell.

@@ -2,4 +2,6 @@
 
 if __name__ != "ioprof.workloads":
     # A second copy of these classes under another name would break pickling and isinstance checks.
-    raise ImportError(f"import this package as ioprof.workloads, not {__name__}; install ioprof first (pip install -e .)")
+    raise ImportError(
+        f"import this package as ioprof.workloads, not {__name__}; install ioprof first (pip install -e .)"
+    )

@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
+from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from pydantic import Field, field_validator
 
-from ioprof.contract import Indices, ObjectSizes, Params, SampleReader
+from ioprof.contract import Indices, ObjectSizes, PluginParams, SampleReader
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.size_text import parse_sizes
 from ioprof.errors import SpecError
 from ioprof.spec.quantities import Count, DurationNs
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
-from ioprof.workloads.decode import CpuTransform, calibrated_transform
 
 IMAGE_BYTES = 114_660
 """Mean sample of MLPerf Storage's resnet50, after ImageNet's photographs; rounded up to 112 KiB below."""
 
 
-class SmallFilesParams(Params):
+class SmallFilesParams(PluginParams):
     """What is stored, and what a sample costs."""
 
     files: Count = Field(20_000, ge=1, le=10**9, description="number of files; each is one sample")
@@ -34,7 +34,8 @@ class SmallFilesParams(Params):
     decode: DurationNs = Field(0, ge=0, le=60 * 10**9, description="CPU time one sample costs to decode; 0 = none")
     shuffle: bool = Field(True, description="a new random order each epoch; false reads in index order")
     discovery: Literal["list", "list+stat", "none"] = Field(
-        "list", description="how the script finds its files at start-up; list walks the tree as image-folder datasets do"
+        "list",
+        description="how the script finds its files at start-up; list walks the tree as image-folder datasets do",
     )
 
     @field_validator("file_size")
@@ -71,7 +72,7 @@ class SmallFiles:
 
     name: ClassVar[str] = "small-files"
     summary: ClassVar[str] = "one small file per sample, random order: open latency and IOPS"
-    Params: ClassVar[type[Params]] = SmallFilesParams
+    Params: ClassVar[type[PluginParams]] = SmallFilesParams
     reference_model: ClassVar[str | None] = "resnet50"
 
     def __init__(self, params: SmallFilesParams, seed: int) -> None:

@@ -20,9 +20,7 @@ _HEADINGS: dict[Severity, tuple[str, str]] = {
 }
 
 
-def doctor_report(
-    store_url: str, *, console: Console, as_json: bool, context: DoctorContext | None = None
-) -> int:
+def doctor_report(store_url: str, *, console: Console, as_json: bool, context: DoctorContext | None = None) -> int:
     """Check this host and the store and print the findings; return the exit code.
 
     Args:
@@ -62,8 +60,6 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
 
 
 def _print_check(check: Check, console: Console) -> None:
-    console.print(
-        Padding(Text.assemble((check.title, "bold"), f": {check.finding}"), (0, 0, 0, 2), expand=False)
-    )
+    console.print(Padding(Text.assemble((check.title, "bold"), f": {check.finding}"), (0, 0, 0, 2), expand=False))
     if check.advice:
         console.print(Padding(Text(check.advice, style="dim"), (0, 0, 0, 6), expand=False))

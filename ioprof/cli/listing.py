@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
 from ioprof.cli.report import past_runs, past_runs_table
-from ioprof.contract import Params
+from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
 from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
 from ioprof.spec.render import shown
@@ -43,7 +43,12 @@ def _plugins(title: str, listed: list[Listed]) -> Table:
 
 
 def _accelerators() -> Table:
-    table = _table("accelerators (ioprof list NAME shows where each number comes from)", "name", "host link", "step time per sample")
+    table = _table(
+        "accelerators (ioprof list NAME shows where each number comes from)",
+        "name",
+        "host link",
+        "step time per sample",
+    )
     table.add_row("none", "", "no utilisation, rates only")
     for spec in ACCELERATORS.values():
         steps = [
@@ -105,7 +110,7 @@ def _parameters(name: str, *, as_json: bool) -> int:
     return 0
 
 
-def _params_of(name: str) -> type[Params]:
+def _params_of(name: str) -> type[PluginParams]:
     workloads = [one.name for one in list_workloads()]
     loaders = [one.name for one in list_loaders()]
     if name in workloads:

@@ -20,12 +20,16 @@ app = typer.Typer(
 )
 _ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-Target = Annotated[str, typer.Argument(metavar="WORKLOAD|FILE.toml", help="a workload of `ioprof list`, or a spec file")]
+Target = Annotated[
+    str, typer.Argument(metavar="WORKLOAD|FILE.toml", help="a workload of `ioprof list`, or a spec file")
+]
 Store = Annotated[str | None, typer.Option(help="path or fsspec URL where the dataset lives (default ./ioprof-data)")]
 Files = Annotated[str | None, typer.Option(help="number of files, such as 20k or 1M")]
 FileSize = Annotated[str | None, typer.Option(help="4KiB, uniform:LOW-HIGH, lognormal:MEAN:CV or a CSV file")]
 Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order")]
-Set = Annotated[list[str] | None, typer.Option(metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")]
+Set = Annotated[
+    list[str] | None, typer.Option(metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 Results = Annotated[str | None, typer.Option(help="folder of run directories (default ./results)")]
@@ -61,7 +65,9 @@ def run(
     results: Results = None,
     label: Annotated[str | None, typer.Option(help="added to the run directory's name")] = None,
     require: Annotated[list[str] | None, typer.Option(help="exit 3 unless met, such as 'au>=0.9'")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved spec and stop")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -122,7 +128,9 @@ def report(
 
 @app.command("list")
 def list_(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a workload, loader or accelerator, to see its parameters")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="a workload, loader or accelerator, to see its parameters")
+    ] = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:

@@ -95,11 +95,7 @@ def open_show(console: Console, *, quiet: bool, clock: Clock | None = None) -> S
     """Return a bar for terminals, lines for files and pipes, or nothing."""
     if quiet:
         return _Silence()
-    return (
-        _Bar(console, clock or SystemClock())
-        if console.is_terminal
-        else _Lines(console, clock or SystemClock())
-    )
+    return _Bar(console, clock or SystemClock()) if console.is_terminal else _Lines(console, clock or SystemClock())
 
 
 def figures(progress: Progress, elapsed_ns: int) -> str:

@@ -46,8 +46,6 @@ def plan_run(spec: RunSpec) -> RunPlan:
         workload=workload,
         layout=workload.layout(),
         loader=find_loader(spec.loader)(spec.loader_params),
-        accelerator=resolve(
-            spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size
-        ),
+        accelerator=resolve(spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size),
         store=open_store(spec.store.url),
     )

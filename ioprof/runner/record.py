@@ -126,9 +126,7 @@ class Recording:
             self._cache_before_first_epoch()
             self._note(run_start_ns=now_ns())
             self._discover()
-            loop = StepLoop(
-                self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors
-            )
+            loop = StepLoop(self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors)
             stack.callback(loop.close)
             self._note(loader_open_ns=now_ns())
             session = self._plan.loader.open(job)

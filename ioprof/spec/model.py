@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ioprof.contract import Params
+from ioprof.contract import PluginParams
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 
 CacheState = Literal["cold", "warm", "asis"]
@@ -22,7 +22,9 @@ class Section(BaseModel):
 class StoreSection(Section):
     """Where the dataset lives."""
 
-    url: str = Field("./ioprof-data", description="path or fsspec URL of the store; the dataset gets its own folder there")
+    url: str = Field(
+        "./ioprof-data", description="path or fsspec URL of the store; the dataset gets its own folder there"
+    )
 
 
 class LoaderSection(Section):
@@ -52,12 +54,16 @@ class RunSection(Section):
     )
     warmup: Count = Field(5, ge=0, le=1_000_000, description="first steps left out of the figures")
     cache: CacheState = Field(
-        "cold", description="cold: evict the dataset from the page cache before each epoch; warm: read it once first; asis: leave it"
+        "cold",
+        description="cold: evicted from the page cache before each epoch; warm: read once first; asis: left",
     )
     seed: int = Field(20_261_123, ge=0, lt=2**63, description="decides content, sizes and order")
     max_errors: Count = Field(100, ge=0, description="failed samples the run may lose before it gives up")
     span_budget: Count = Field(
-        1_000_000, ge=1000, le=100_000_000, description="records each process keeps; beyond, 1 in N batches is traced in full"
+        1_000_000,
+        ge=1000,
+        le=100_000_000,
+        description="records each process keeps; beyond, 1 in N batches is traced in full",
     )
     results: str = Field("./results", description="folder that gets the run directory")
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")
@@ -68,11 +74,11 @@ class RunSpec:
     """A run, fully resolved: every value validated, every default filled in."""
 
     workload: str
-    workload_params: Params
+    workload_params: PluginParams
     store: StoreSection
     loader: str
     loader_section: LoaderSection
-    loader_params: Params
+    loader_params: PluginParams
     accelerator: AcceleratorSection
     run: RunSection
 

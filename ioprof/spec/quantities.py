@@ -8,9 +8,7 @@ from ioprof.units import exact_bytes, exact_duration, parse_bytes, parse_count, 
 
 _AS_TEXT = "json"
 
-Bytes = Annotated[
-    int, BeforeValidator(parse_bytes), PlainSerializer(exact_bytes, return_type=str, when_used=_AS_TEXT)
-]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(exact_bytes, return_type=str, when_used=_AS_TEXT)]
 """A size in bytes, written ``4KiB`` or ``1.5MB``."""
 
 DurationNs = Annotated[

@@ -76,9 +76,7 @@ class FsspecStore:
     def stat(self, path: str) -> Entry:
         """Return what is known of one name."""
         item = self._connect().info(self._full(path))
-        return Entry(
-            name=path.rpartition("/")[2], is_dir=item["type"] == "directory", size_bytes=item.get("size")
-        )
+        return Entry(name=path.rpartition("/")[2], is_dir=item["type"] == "directory", size_bytes=item.get("size"))
 
     def read(self, path: str, size_bytes: int | None = None) -> bytes:
         """Return the whole object; the size is not needed."""

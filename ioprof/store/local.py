@@ -6,7 +6,6 @@ import os
 
 from ioprof.store.base import Capacity, Entry
 
-
 _open, _read, _close = os.open, os.read, os.close
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 
@@ -25,9 +24,7 @@ class LocalStore:
     def list(self, path: str = "") -> list[Entry]:
         """Return the entries of a directory, in the kernel's order; sizes are not asked for."""
         with os.scandir(self._prefix + path) as entries:
-            return [
-                Entry(name=e.name, is_dir=e.is_dir(follow_symlinks=False), size_bytes=None) for e in entries
-            ]
+            return [Entry(name=e.name, is_dir=e.is_dir(follow_symlinks=False), size_bytes=None) for e in entries]
 
     def stat(self, path: str) -> Entry:
         """Return what is known of one name."""

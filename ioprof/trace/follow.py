@@ -11,7 +11,7 @@ import numpy as np
 from ioprof.clock import now_ns
 from ioprof.trace.histogram import percentile_ns
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind, Phase
-from ioprof.trace.opsfile import COUNTERS, KINDS, Words
+from ioprof.trace.opsfile import COUNTERS, KINDS, SLOT_WORDS, Words
 from ioprof.trace.raw import raw_processes
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.rundir import RAW
@@ -84,13 +84,11 @@ class Follower:
 
     def _counts(self) -> Words:
         """Return the statistics of all processes outside of discovery, one row per kind."""
-        total = np.zeros((len(KINDS), COUNTERS), dtype=np.int64)
-        found: Words | None = None
+        total = np.zeros((len(KINDS), SLOT_WORDS), dtype=np.int64)
         for process in raw_processes(self._raw)[0]:
-            counts = process.counts()
-            run = sum(counts[phase * len(KINDS) : (phase + 1) * len(KINDS)] for phase in (Phase.WARMUP, Phase.STEADY))
-            found = run if found is None else found + run
-        return found if found is not None else np.hstack([total, np.zeros((len(KINDS), 1), dtype=np.int64)])
+            by_phase = process.counts().reshape(len(Phase), len(KINDS), SLOT_WORDS)
+            total += by_phase[Phase.WARMUP] + by_phase[Phase.STEADY]
+        return total
 
     def _remembered(self, counts: Words) -> tuple[int, Words]:
         """Keep these counts and return those of about five seconds ago."""
@@ -99,7 +97,7 @@ class Follower:
         while len(self._seen) > 2 and now - self._seen[1][0] >= _RECENT_NS:
             self._seen.popleft()
         at_ns, before = self._seen[0]
-        return (at_ns, before) if before.shape == counts.shape and at_ns < now else (self._start_ns, np.zeros_like(counts))
+        return (at_ns, before) if at_ns < now else (self._start_ns, np.zeros_like(counts))
 
 
 def _utilization(columns: dict[str, Words], first: int) -> float | None:

@@ -23,7 +23,8 @@ RELATIVE_ERROR = 1 / (1 << (SUB_BITS + 1))
 def bucket_of(duration_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bucket of each duration, 0 to BUCKETS - 1; durations below 1 ns count as 1 ns."""
     bits = np.maximum(duration_ns, 1).astype(np.float64).view(np.int64)
-    return np.minimum((bits >> _SHIFT) - _BIAS, BUCKETS - 1)
+    found: NDArray[np.int64] = np.minimum((bits >> _SHIFT) - _BIAS, BUCKETS - 1)
+    return found
 
 
 def bucket_low_ns(bucket: NDArray[np.int64] | Sequence[int] | int) -> NDArray[np.float64]:

@@ -37,9 +37,7 @@ def measured_cost(job: WorkerJob) -> TracingCost:
         empty_ns = statistics.median(_batch_ns(trace, 0) for _ in range(_REPEATS))
         full_ns = statistics.median(_batch_ns(trace, _SAMPLES) for _ in range(_REPEATS))
         trace.close()
-    return TracingCost(
-        span_ns=max(0.0, (full_ns - empty_ns) / (_SAMPLES * _SPANS_PER_READ)), batch_ns=float(empty_ns)
-    )
+    return TracingCost(span_ns=max(0.0, (full_ns - empty_ns) / (_SAMPLES * _SPANS_PER_READ)), batch_ns=float(empty_ns))
 
 
 def _batch_ns(trace: BatchTrace, samples: int) -> int:

@@ -93,7 +93,8 @@ def raw_epochs(raw: Path) -> list[EpochRecord]:
     return [
         EpochRecord(epoch=event["epoch"], start_ns=event["time_ns"], end_ns=end_ns)
         for event in events
-        if not event["at_end"] and (end_ns := ends.get(event["epoch"], last_ns)) is not None
+        if not event["at_end"]
+        and (end_ns := ends.get(event["epoch"], last_ns)) is not None
         and end_ns >= event["time_ns"]
     ]
 
@@ -200,5 +201,3 @@ def worker_time_ns(processes: list[RawProcess]) -> int:
 def lost_records(processes: list[RawProcess]) -> int:
     """Return the records lost because the results disk was full."""
     return sum(process.header(Header.LOST_RECORDS) for process in processes)
-
-

@@ -160,7 +160,8 @@ def sampled(records: opsfile.Words, sample_every: int) -> opsfile.Words:
     if sample_every == 1:
         return records
     batch, _ = opsfile.carried_marks(records)
-    return records[(batch % sample_every == 0) | (batch < 0)]
+    kept: opsfile.Words = records[(batch % sample_every == 0) | (batch < 0)]
+    return kept
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

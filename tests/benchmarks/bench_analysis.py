@@ -4,7 +4,6 @@ Run: python tests/benchmarks/bench_analysis.py [spans] [steps]
 Writes a synthetic run directory to a temporary folder (about 160 MB of disk), then loads and summarises it in
 a process of its own, and prints what that took. Exit code 1 if a goal was missed.
 """
-# ruff: noqa: T201 - what a benchmark prints is its result
 
 from __future__ import annotations
 

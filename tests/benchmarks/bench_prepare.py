@@ -67,13 +67,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--files-per-dir", type=int, default=1000)
-    parser.add_argument(
-        "--dir", default=None, help="directory on the disk to measure (default: the temporary one)"
-    )
+    parser.add_argument("--dir", default=None, help="directory on the disk to measure (default: the temporary one)")
     options = parser.parse_args()
-    layout = OpaqueLayout(
-        count=options.files, sizes=Fixed(options.size), files_per_dir=options.files_per_dir, seed=1
-    )
+    layout = OpaqueLayout(count=options.files, sizes=Fixed(options.size), files_per_dir=options.files_per_dir, seed=1)
     if layout.naming.two_levels:
         parser.error("more than --files-per-dir directories: the bare side knows one level only")
     bare: list[float] = []
@@ -92,13 +88,11 @@ def main() -> None:
                     note = f", then {sync_seconds:.1f} s of sync"
                 rate = options.files / (bare if side == "bare" else ours)[-1]
                 bandwidth = format_rate_bytes(rate * options.size)
-                print(f"{side:8} {format_count(round(rate)):>9} files/s  {bandwidth}{note}", flush=True)  # noqa: T201
+                print(f"{side:8} {format_count(round(rate)):>9} files/s  {bandwidth}{note}", flush=True)
                 shutil.rmtree(root)
     ratios = [b / o for b, o in zip(bare, ours, strict=True)]
-    our_rate, bare_rate = (
-        format_count(round(options.files / statistics.median(side))) for side in (ours, bare)
-    )
-    print(  # noqa: T201
+    our_rate, bare_rate = (format_count(round(options.files / statistics.median(side))) for side in (ours, bare))
+    print(
         f"prepare reaches {statistics.median(ratios):.1%} of bare writers (median of {len(ratios)} pairs, "
         f"{min(ratios):.1%} - {max(ratios):.1%}): {our_rate} against {bare_rate} files/s, "
         f"{options.workers} processes, {format_count(options.files)} files of {options.size} bytes"

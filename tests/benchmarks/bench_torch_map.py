@@ -19,9 +19,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ioprof.dataset.prepare import Prepared, prepare
+from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
-from ioprof.runner.observer import Silent
 from ioprof.spec.flags import raw_spec
 from ioprof.spec.resolve import resolve
 from ioprof.trace.reader import load_trace

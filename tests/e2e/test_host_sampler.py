@@ -82,9 +82,7 @@ def test_every_series_is_described_and_every_description_is_a_series(tmp_path: P
     """Readers of host.parquet find the meaning of each metric; none that this kernel gives is left out."""
     HostSampler().start(tmp_path, os.getpid(), 0.05).stop()
     sampled = set(pc.unique(read_host_raw(tmp_path / RAW_NAME)["metric"].cast(pa.string())).to_pylist())
-    families = {
-        name.strip().rstrip("*") for key in missing_metrics(tmp_path / RAW_NAME) for name in key.split(",")
-    }
+    families = {name.strip().rstrip("*") for key in missing_metrics(tmp_path / RAW_NAME) for name in key.split(",")}
     given = {metric for metric in METRICS if not metric.startswith(tuple(families))}
     assert sampled <= METRICS.keys()
     # A host may have used no disk at all so far, and an older kernel knows no cpu "full".

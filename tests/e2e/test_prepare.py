@@ -429,9 +429,7 @@ def test_a_disk_that_fills_up_keeps_what_is_written_and_is_continued(small_disk:
         if progress.phase == "directories":
             filler.write_bytes(b"\0" * (22 * 1024**2))
 
-    with pytest.raises(
-        StoreFullError, match=r"full \(No space left on device\); [\d,]+ of 7,000 objects are kept"
-    ):
+    with pytest.raises(StoreFullError, match=r"full \(No space left on device\); [\d,]+ of 7,000 objects are kept"):
         prepare(store, "set", layout, workers=workers, on_progress=fill_up)
     assert psutil.Process().children() == []
     filler.unlink()
@@ -516,9 +514,7 @@ def test_ten_million_objects_take_less_than_400_mib(tmp_path: Path) -> None:
 def test_preparation_imports_no_torch() -> None:
     """Neither the parent's side nor the worker's: it takes seconds and gigabytes of address space."""
     script = "import sys, ioprof.cli.prepare, ioprof.cli.clean, ioprof.dataset.worker; print(*sys.modules)"
-    modules = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout
+    modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "ioprof.dataset.worker" in modules.split()
     assert "torch" not in modules.split()
 
@@ -545,9 +541,7 @@ def test_failed_verification_is_an_error_with_counts_and_names(store: LocalStore
     """Exit code and message come from the error."""
     prepared, _ = shown(store, LAYOUT)
     paths(prepared.store, LAYOUT)[60].unlink()
-    with pytest.raises(
-        DatasetError, match=r"1 of 3,000 objects are damaged: 1 missing; first: .*60 \(missing\)"
-    ):
+    with pytest.raises(DatasetError, match=r"1 of 3,000 objects are damaged: 1 missing; first: .*60 \(missing\)"):
         shown(store, LAYOUT, verify=True)
 
 

@@ -52,7 +52,9 @@ def test_the_null_loader_costs_only_the_step_loop(tmp_path: Path) -> None:
 
 def test_no_accelerator_gives_rates_and_says_why_there_is_no_utilisation(tmp_path: Path) -> None:
     """With `none` utilisation and idle are null, each with its reason."""
-    done = ioprof("run", "small-files", "--files", "400", "--accelerator", "none", "--epochs", "2", "--json", cwd=tmp_path)
+    done = ioprof(
+        "run", "small-files", "--files", "400", "--accelerator", "none", "--epochs", "2", "--json", cwd=tmp_path
+    )
     summary = json.loads(done.stdout)
     assert summary["accelerator_utilization"] is None
     assert "accelerator_utilization" in summary["reasons"]
@@ -95,7 +97,9 @@ def test_too_many_errors_end_the_run_and_keep_what_was_measured(tmp_path: Path) 
 
 def test_a_dry_run_prints_a_spec_that_resolves_to_itself(tmp_path: Path) -> None:
     """The printed TOML is a spec file: run again from it, nothing changes."""
-    first = ioprof("run", "small-files", "--files", "1M", "--compute", "20ms", "--workers", "8", "--dry-run", cwd=tmp_path)
+    first = ioprof(
+        "run", "small-files", "--files", "1M", "--compute", "20ms", "--workers", "8", "--dry-run", cwd=tmp_path
+    )
     assert tomllib.loads(first.stdout)["workload"]["files"] == 1_000_000
     (tmp_path / "my.toml").write_text(first.stdout)
     again = ioprof("run", "my.toml", "--dry-run", cwd=tmp_path)
