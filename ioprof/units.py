@@ -33,7 +33,8 @@ def _parse(text: str | int | float, units: dict[str, int], what: str, example: s
         value, unit = Decimal(match[1].replace("_", "").replace(",", "")), match[2].lower()
     if unit not in units:
         raise ValueError(f"{text!r}: unknown unit {unit!r} of a {what}; write it like {example}")
-    if not value.is_finite():
+    # An exponent of a billion would take for ever to write out; nothing here is that large.
+    if not value.is_finite() or value.adjusted() > 40:
         raise ValueError(f"{text!r} is not a finite {what}")
     return value * units[unit]
 
