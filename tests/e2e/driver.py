@@ -18,9 +18,16 @@ from ioprof.trace.schema import STEPS
 IOPROF = [sys.executable, "-m", "ioprof.cli.main"]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Temporary files go into the test's own folder: a killed process cannot remove them."""
+    return os.environ | {"TMPDIR": str(folder)}
+
+
 def ioprof(*words: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run([*IOPROF, *words], cwd=cwd, capture_output=True, text=True, timeout=timeout_s)
+    return subprocess.run(
+        [*IOPROF, *words], cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=timeout_s
+    )
 
 
 def start(*words: str, cwd: Path) -> subprocess.Popen[str]:

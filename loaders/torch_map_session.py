@@ -1,0 +1,188 @@
+"""An open torch DataLoader, hooked only at its public seams.
+
+The batch sampler stamps dispatch, the dataset stamps fetch, the collate function stamps collate and returns the
+batch in an envelope that also carries the worker's counters; the consumer unwraps it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from ioprof.clock import now_ns
+from ioprof.contract import Batch, LoadJob, WorkerJob
+from ioprof.host.parent_death import die_with_parent
+from ioprof.trace.batch_trace import BatchStamps, BatchTrace
+
+if TYPE_CHECKING:
+    from ioprof.loaders.torch_map import TorchMapParams
+
+Request = tuple[int, int, list[int]]
+"""Epoch, batch number, sample numbers: what the sampler hands to a worker."""
+Fetched = tuple[BatchTrace, list[bytes]]
+"""What the dataset hands to `collate`, in one worker: its trace and the samples."""
+
+
+class Envelope:
+    """A batch's tensor and the stamps of the worker that made it."""
+
+    __slots__ = ("data", "stamps")
+
+    def __init__(self, data: torch.Tensor, stamps: BatchStamps) -> None:
+        self.data = data
+        self.stamps = stamps
+
+    def __reduce__(self) -> tuple[type[Envelope], tuple[torch.Tensor, BatchStamps]]:
+        return Envelope, (self.data, self.stamps)
+
+    def pin_memory(self) -> Envelope:
+        """Pin the tensor; torch calls this in its pinning thread."""
+        return Envelope(self.data.pin_memory(), self.stamps)
+
+
+class TracedDataset(Dataset[Fetched]):
+    """Reads whole batches of samples inside a worker; picklable, opens its files where it runs."""
+
+    def __init__(self, job: WorkerJob) -> None:
+        self._job = job
+        self.trace: BatchTrace | None = None
+
+    def open_trace(self, worker: int) -> None:
+        """Start recording in this process."""
+        self.trace = BatchTrace(self._job, worker)
+
+    def __getitem__(self, request: Request) -> Fetched:
+        """Refuse: torch calls `__getitems__` where it exists."""
+        raise NotImplementedError("TracedDataset is read batch by batch")
+
+    def __getitems__(self, request: Request) -> Fetched:
+        """Read one batch of samples; hand them to `collate` with this process's trace."""
+        trace = self.trace
+        if trace is None:
+            raise RuntimeError("the worker's trace was not opened: worker_init_fn did not run")
+        epoch, number, samples = request
+        trace.begin(epoch, number)
+        content = list(self._job.reader.read(trace.tap, samples))
+        trace.fetched()
+        return trace, content
+
+
+class StampedBatches(Sampler[Request]):
+    """The batch sampler: says which samples make a batch and when it was handed out."""
+
+    def __init__(self, job: LoadJob) -> None:
+        self._job = job
+        self._next_number = 0
+        self._epoch = 0
+        self.dispatched_ns: dict[int, int] = {}
+
+    def start(self, epoch: int) -> None:
+        """Say which epoch the next iteration is."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Request]:
+        """Yield requests until the epoch is through or the run wants to stop."""
+        order = self._job.order(self._epoch)
+        size = self._job.batch_size
+        stop = len(order) - len(order) % size if self._job.drop_last else len(order)
+        for start in range(0, stop, size):
+            if self._job.stop_requested():
+                return
+            number = self._next_number
+            self._next_number += 1
+            self.dispatched_ns[number] = now_ns()
+            yield self._epoch, number, order[start : start + size].tolist()
+
+
+def collate(fetched: Fetched) -> Envelope:
+    """Join samples into one uint8 tensor, a row per sample where all have one size, and seal the stamps."""
+    trace, samples = fetched
+    joined = torch.frombuffer(bytearray().join(samples) or bytearray(1), dtype=torch.uint8)
+    if samples and len(set(map(len, samples))) == 1:
+        joined = joined.view(len(samples), -1)
+    return Envelope(joined, trace.end(len(samples)))
+
+
+def start_worker(worker: int) -> None:
+    """Set a worker up: it leaves Ctrl-C to the consumer, dies with it, and opens its trace."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+    info = get_worker_info()
+    dataset = info.dataset if info is not None else None
+    if not isinstance(dataset, TracedDataset):
+        raise TypeError(f"worker {worker} was started for {type(dataset).__name__}, not for ioprof's dataset")
+    dataset.open_trace(worker)
+
+
+class TorchMapSession:
+    """An open torch DataLoader."""
+
+    def __init__(self, job: LoadJob, params: TorchMapParams) -> None:
+        self._sampler = StampedBatches(job)
+        self._dataset = TracedDataset(job.worker)
+        parallel = params.workers > 0
+        # torch types a sampler's items as lists and collate's input as a list of items. What it hands through are
+        # whatever the sampler yields and `__getitems__` returns, which here are a request and what was fetched.
+        self._loader: DataLoader[Fetched] = DataLoader(
+            self._dataset,
+            batch_sampler=cast("Sampler[list[int]]", self._sampler),
+            collate_fn=cast("Callable[[list[Fetched]], Envelope]", collate),
+            num_workers=params.workers,
+            prefetch_factor=params.prefetch if parallel else None,
+            persistent_workers=params.persistent and parallel,
+            pin_memory=params.pin,
+            multiprocessing_context=multiprocessing.get_context(params.start_method) if parallel else None,
+            in_order=params.in_order,
+            worker_init_fn=start_worker,
+        )
+        if not parallel:
+            self._dataset.open_trace(-1)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Deliver one epoch, unwrapping each envelope."""
+        self._sampler.start(epoch)
+        for envelope in self._loader:
+            batch = self._unwrapped(envelope)
+            # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
+            del envelope
+            yield batch
+            del batch
+
+    def _unwrapped(self, envelope: Envelope) -> Batch:
+        stamps = envelope.stamps
+        return Batch(
+            data=envelope.data,
+            number=stamps.number,
+            worker=stamps.worker,
+            samples=stamps.samples,
+            size_bytes=stamps.size_bytes,
+            errors=stamps.errors,
+            dispatch_ns=self._sampler.dispatched_ns.pop(stamps.number, -1),
+            fetch_start_ns=stamps.fetch_start_ns,
+            fetch_end_ns=stamps.fetch_end_ns,
+            collate_end_ns=stamps.collate_end_ns,
+            storage_ns=stamps.storage_ns,
+            prep_ns=stamps.prep_ns,
+            on_cpu_ns=stamps.on_cpu_ns,
+            run_queue_ns=stamps.run_queue_ns,
+        )
+
+    def process_ids(self) -> list[int]:
+        """Return the children of this process that torch started."""
+        return [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+
+    def close(self) -> None:
+        """Shut the workers down, those of an epoch left half-way included."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+            self._loader._iterator = None
+        if self._dataset.trace is not None:
+            self._dataset.trace.close()
+            self._dataset.trace = None
