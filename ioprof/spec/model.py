@@ -58,7 +58,7 @@ class RunSection(Section):
         description="cold: evicted from the page cache before each epoch; warm: read once first; asis: left",
     )
     seed: int = Field(20_261_123, ge=0, lt=2**63, description="decides content, sizes and order")
-    max_errors: Count = Field(100, ge=0, description="failed samples the run may lose before it gives up")
+    max_errors: Count = Field(100, ge=0, le=10**12, description="failed samples the run may lose before it gives up")
     span_budget: Count = Field(
         1_000_000,
         ge=1000,

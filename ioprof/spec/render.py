@@ -15,9 +15,14 @@ def to_toml(spec: RunSpec) -> str:
     for section, values in spec.sections(as_text=True).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
-            lines.append(f"# {key} is not set" if value is None else f"{key} = {json.dumps(value)}")
+            lines.append(f"# {key} is not set" if value is None else f"{key} = {_toml(value)}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _toml(value: str | int | float | bool) -> str:
+    # JSON writes what lies beyond U+FFFF as surrogate pairs, which TOML refuses; TOML wants DEL escaped, JSON does not.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shown(model: type[BaseModel], key: str) -> str:

@@ -82,4 +82,6 @@ def _one_line(error: ErrorDetails, section: str, raw: RawSpec, known: list[str])
         return f"{origin} = {error['input']!r}: unknown key '{key}' in [{section}]{hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message else "not valid"
-    return f"{origin} = {error['input']!r}: {message}" if key else f"[{section}]: {message}"
+    # As it was written: where a range is passed, the error's own input is already in plain units.
+    given = raw.values[section].get(key, error["input"])
+    return f"{origin} = {given!r}: {message}" if key else f"[{section}]: {message}"

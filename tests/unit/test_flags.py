@@ -1,0 +1,116 @@
+"""The command line as a spec: later sources win, plug-ins bring their own flags, anything else is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ioprof.errors import SpecError, UsageError
+from ioprof.spec.flags import raw_spec
+from ioprof.spec.model import RunSpec
+from ioprof.spec.resolve import resolve
+
+
+def _spec(target: str, *, flags: list[tuple[str, str]] | None = None, sets: list[str] | None = None,
+          extra: list[str] | None = None) -> RunSpec:  # fmt: skip
+    return resolve(raw_spec(target, flags or [], sets or [], extra or []))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    in_file=st.none() | st.integers(0, 99),
+    by_flag=st.none() | st.integers(100, 199),
+    by_set=st.none() | st.integers(200, 299),
+)
+def test_a_flag_wins_over_the_file_and_set_wins_over_the_flag(
+    in_file: int | None, by_flag: int | None, by_set: int | None, tmp_path: Path
+) -> None:
+    """Whichever sources there are, the last one that speaks is heard."""
+    path = tmp_path / "my.toml"
+    line = "" if in_file is None else f"workers = {in_file}"
+    path.write_text(f"[workload]\nname = 'small-files'\n[loader]\n{line}\n", encoding="utf-8")
+    spec = _spec(
+        str(path),
+        flags=[] if by_flag is None else [("workers", str(by_flag))],
+        sets=[] if by_set is None else [f"loader.workers={by_set}"],
+    )
+    wanted = next((value for value in (by_set, by_flag, in_file) if value is not None), 2)
+    assert spec.sections(as_text=False)["loader"]["workers"] == wanted
+
+
+def test_parameters_of_workload_and_loader_are_flags_in_both_spellings() -> None:
+    """``--name value`` and ``--name=value``; dashes stand for underscores."""
+    spec = _spec("small-files", extra=["--files-per-dir", "50", "--start-method=spawn", "--compress-ratio=2"])
+    sections = spec.sections(as_text=False)
+    assert sections["workload"]["files_per_dir"] == 50
+    assert sections["workload"]["compress_ratio"] == 2.0
+    assert sections["loader"]["start_method"] == "spawn"
+
+
+def test_common_flags_reach_their_sections() -> None:
+    """Store, loader and accelerator are named; the rest goes where the key belongs."""
+    flags = [
+        ("store", "/mnt/x"),
+        ("loader", "null"),
+        ("accelerator", "none"),
+        ("batch-size", "1k"),
+        ("epochs", "2"),
+        ("compute", "2ms"),
+    ]
+    sections = _spec("small-files", flags=flags).sections(as_text=False)
+    assert sections["store"]["url"] == "/mnt/x"
+    assert (sections["loader"]["name"], sections["loader"]["batch_size"]) == ("null", 1000)
+    assert (sections["accelerator"]["name"], sections["accelerator"]["compute"]) == ("none", 2_000_000)
+    assert sections["run"]["epochs"] == 2
+
+
+def test_set_reads_true_and_false_as_such() -> None:
+    """Everything else is text that the field understands."""
+    spec = _spec("small-files", sets=["loader.persistent=false", "workload.shuffle = false", "loader.batch_size=1k"])
+    sections = spec.sections(as_text=False)
+    assert (sections["loader"]["persistent"], sections["workload"]["shuffle"]) == (False, False)
+    assert sections["loader"]["batch_size"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--wokers", "4"], "--wokers: no such flag; did you mean '--workers'?"),
+        (["--filez=4"], "--filez: no such flag; did you mean '--files'?"),
+        (["--zzzzzzz", "4"], "--zzzzzzz: no such flag"),
+        (["--files"], "--files: give it a value"),
+        (["4"], "'4': not expected here; flags look like --files 1M"),
+    ],
+)
+def test_a_word_that_is_no_flag_is_a_usage_error(extra: list[str], message: str) -> None:
+    """With the nearest flag, dashes and all."""
+    with pytest.raises(UsageError) as caught:
+        _spec("small-files", extra=extra)
+    assert str(caught.value) == message
+
+
+def test_a_flag_of_a_loader_that_is_not_in_use_is_refused() -> None:
+    """It would do nothing, and nobody would notice."""
+    with pytest.raises(UsageError, match="--start-method: no such flag"):
+        _spec("small-files", flags=[("loader", "null")], extra=["--start-method", "spawn"])
+
+
+def test_a_wrong_value_is_reported_under_the_flag_that_brought_it() -> None:
+    """The place is the flag, or the assignment."""
+    with pytest.raises(SpecError, match=r"^--workers = 'many': "):
+        _spec("small-files", flags=[("workers", "many")])
+    with pytest.raises(SpecError, match=r"^--set loader\.workers = 'many': "):
+        _spec("small-files", sets=["loader.workers=many"])
+    with pytest.raises(SpecError, match=r"^--set loader\.wokers = '3': unknown key .* mean 'workers'\?"):
+        _spec("small-files", sets=["loader.wokers=3"])
+
+
+@pytest.mark.parametrize("word", ["-1", "--5", "99999999999999999999", "1e400", "nan"])
+def test_absurd_counts_are_refused_for_every_count(word: str) -> None:
+    """Negative, huge, endless: never a traceback."""
+    for name in ("files", "batch-size", "workers", "epochs", "max-errors"):
+        with pytest.raises(SpecError, match=f"--{name} = "):
+            _spec("small-files", flags=[(name, word)])
