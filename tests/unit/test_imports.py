@@ -55,12 +55,15 @@ PLUGINS = ("ioprof.loaders", "ioprof.workloads")
 ENGINE = tuple(name for name in IMPORTS if name != "ioprof" and not _inside(name, PLUGINS))
 BELOW_CLI = tuple(name for name in IMPORTS if not _inside(name, ("ioprof.cli",)) and name != "ioprof")
 
+STORING = ("ioprof.dataset", "ioprof.store")
+ABOVE_TRACE = ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")
+
 DIRECTIONS = [
     (ENGINE, PLUGINS),
     (BELOW_CLI, ("ioprof.cli",)),
-    (("ioprof.analysis",), ("ioprof.report", "ioprof.runner", "ioprof.api", "ioprof.spec", "ioprof.dataset", "ioprof.store")),
-    (("ioprof.report",), ("ioprof.runner", "ioprof.api", "ioprof.spec", "ioprof.dataset", "ioprof.store")),
-    (("ioprof.trace",), ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api", "ioprof.spec", "ioprof.dataset")),
+    (("ioprof.analysis",), ("ioprof.report", "ioprof.runner", "ioprof.api", "ioprof.spec", *STORING)),
+    (("ioprof.report",), ("ioprof.runner", "ioprof.api", "ioprof.spec", *STORING)),
+    (("ioprof.trace",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset")),
     (("ioprof.runner",), ("ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
      ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")),

@@ -1,0 +1,209 @@
+"""Raw files as processes leave them, however they died."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+
+from ioprof.trace import opsfile, recorder
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.opsfile import RECORD_WORDS, Header, ring_byte_offset
+from ioprof.trace.raw import (
+    kernel_io,
+    lost_records,
+    raw_batches,
+    raw_epochs,
+    raw_operations,
+    raw_processes,
+    raw_spans,
+    raw_steps,
+    sample_every,
+    spans_traced,
+    worker_time_ns,
+)
+from ioprof.trace.recorder import Recorder
+
+READS = 900
+"""Per batch: three batches do not fit a ring, so every third one flushes."""
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def _record_batch(target: Recorder, number: int, reads: int = READS) -> None:
+    target.begin(int(Phase.STEADY), batch=number, start_ns=1)
+    for index in range(reads):
+        at_s = 1000.0 + number + index / READS
+        target.reads.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6, 10, number * READS + index))
+    target.end()
+
+
+def _check(folder: Path, least: int, most: int) -> int:
+    """Check that the file tells of whole batches, all of them, none twice; return how many."""
+    processes, caveats = raw_processes(folder)
+    assert caveats == []
+    counts = {row["kind"]: row for row in raw_operations(processes).to_pylist()}
+    operations = {kind: row["count"] for kind, row in counts.items()}
+    batches, rest = divmod(operations.get(int(Kind.READ), 0), READS)
+    assert rest == 0
+    assert least <= batches <= most
+    assert set(operations.values()) <= {batches * READS}
+    objects = [
+        obj
+        for chunk in raw_spans(processes)
+        for kind, obj in zip(chunk["kind"].to_pylist(), chunk["object"].to_pylist(), strict=True)
+        if kind == Kind.READ
+    ]
+    assert objects == list(range(batches * READS))
+    for row in counts.values():
+        assert row["min_ns"] >= 0
+        assert row["total_ns"] == pytest.approx(1000 * row["count"], rel=0.01)
+        assert sum(row["buckets"]) == row["count"]
+    return batches
+
+
+def _die_at_line(number: int) -> None:
+    """Let this process kill itself before the ``number``-th line that the recorder runs from now on."""
+    files = {recorder.__file__, opsfile.__file__}
+    left = number
+
+    def on_line(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal left
+        if frame.f_code.co_filename not in files:
+            return None
+        left -= event == "line"
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return on_line
+
+    sys.settrace(on_line)
+
+
+def _recording_child(folder: Path, line: int, batches: int) -> tuple[int, int]:
+    """Record batches in a child that dies at a line; return how many it had ended, and its exit status."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        target = Recorder(str(folder), rank=0, worker=0, span_budget=10**6)
+        for number in range(batches):
+            if number == batches - 2:
+                _die_at_line(line)
+            _record_batch(target, number)
+            os.write(tell, b".")
+        os._exit(0)
+    os.close(tell)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(told, "rb") as reader:
+        return len(reader.read()), status
+
+
+@pytest.mark.parametrize("batches", [5, 6])
+def test_a_process_killed_at_any_line_of_a_flush_leaves_the_old_state_or_the_new(tmp_path: Path, batches: int) -> None:
+    """Every line of packing and flushing is tried: batches are there whole, once, and none that was ended is gone."""
+    line, killed = 0, 0
+    while True:
+        folder = tmp_path / str(line)
+        folder.mkdir()
+        ended, status = _recording_child(folder, line, batches)
+        _check(folder, ended, batches)
+        (next(folder.glob("*.ops"))).unlink()
+        if status == 0:
+            break
+        assert status == signal.SIGKILL
+        killed, line = killed + 1, line + 2
+    assert killed > 20
+
+
+@pytest.mark.xfail(strict=True, reason="nothing says how much of the last batch had reached the mapping")
+@pytest.mark.parametrize("words", [1, 2, 3, 5, 7, 100])
+def test_a_batch_that_was_half_packed_when_the_process_died_is_left_out(trace_dir: Path, words: int) -> None:
+    """The packing call clears its place and fills it from the left; SIGKILL may stop it at any word."""
+    target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
+    _record_batch(target, 0)
+    _record_batch(target, 1)
+    target.close()
+    path = next(trace_dir.glob("*.ops"))
+    end = ring_byte_offset(0) + 2 * (READS + 1) * RECORD_WORDS * 8
+    with path.open("r+b") as file:
+        file.seek(end - words * 8)
+        file.write(b"\0" * words * 8)
+    _check(trace_dir, 1, 1)
+
+
+def test_a_process_killed_before_it_began_leaves_a_caveat_and_no_numbers(trace_dir: Path) -> None:
+    """The file is reserved first and marked last."""
+    (trace_dir / "ops-0-0-1.ops").write_bytes(b"\0" * opsfile.FILE_BYTES)
+    (trace_dir / "ops-0-1-2.ops").write_bytes(b"short")
+    processes, caveats = raw_processes(trace_dir)
+    assert processes == []
+    assert [caveat.split(":")[0] for caveat in caveats] == ["operations of one process are lost"] * 2
+
+
+def test_one_torn_file_does_not_hide_the_others(trace_dir: Path) -> None:
+    """What can be read is read."""
+    target = Recorder(str(trace_dir), rank=0, worker=3, span_budget=10**6)
+    _record_batch(target, 0)
+    target.close()
+    (trace_dir / "ops-0-9-9.ops").write_bytes(b"\0" * 17)
+    processes, caveats = raw_processes(trace_dir)
+    assert [process.header(Header.WORKER) for process in processes] == [3]
+    assert len(caveats) == 1
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 8, 47, 48, 5000])
+def test_a_spans_file_that_lost_its_end_still_gives_what_is_whole(trace_dir: Path, cut_bytes: int) -> None:
+    """A power cut may take the end of a file; a chunk that is not whole is left out, and counts stay."""
+    target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
+    for number in range(6):
+        _record_batch(target, number)
+    target.close()
+    spans = next(trace_dir.glob("*.spans"))
+    os.truncate(spans, spans.stat().st_size - cut_bytes)
+    processes, _ = raw_processes(trace_dir)
+    rows = [obj for chunk in raw_spans(processes) for obj in chunk["object"].to_pylist()]
+    assert 0 < len(rows) < 6 * READS * 3
+    assert max(np.bincount(rows)) == 3
+    assert spans_traced(processes) == 6 * READS * 3
+
+
+def test_spans_without_their_file_are_those_of_the_ring(trace_dir: Path) -> None:
+    """Published runs may drop the spans file."""
+    target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
+    _record_batch(target, 0, 10)
+    target.close()
+    next(trace_dir.glob("*.spans")).unlink()
+    assert sum(chunk.num_rows for chunk in raw_spans(raw_processes(trace_dir)[0])) == 30
+
+
+def test_totals_of_all_processes_are_added(trace_dir: Path) -> None:
+    """Worker time and kernel counters: the first reading is taken from the last, worker by worker."""
+    for worker in (0, 1):
+        target = Recorder(str(trace_dir), rank=0, worker=worker, span_budget=10**6)
+        target.note_batch(500)
+        target.note_batch(700)
+        if worker:
+            target.note_io(100, 1000, 4096)
+            target.note_io(150, 1200, 4096)
+            target.note_io(300, 1500, 8192)
+        target.close()
+    processes, _ = raw_processes(trace_dir)
+    assert worker_time_ns(processes) == 2400
+    assert lost_records(processes) == 0
+    found = kernel_io(processes)
+    assert found is not None
+    assert [(io.worker, io.tapped_bytes, io.rchar_bytes, io.read_bytes) for io in found] == [(1, 200, 500, 4096)]
+
+
+def test_an_empty_folder_is_an_empty_trace(trace_dir: Path) -> None:
+    """A run that was killed before its loader opened reads as a run without steps."""
+    processes, caveats = raw_processes(trace_dir)
+    assert (processes, caveats) == ([], [])
+    assert raw_operations(processes).num_rows == raw_steps(trace_dir).num_rows == raw_batches(trace_dir).num_rows == 0
+    assert list(raw_spans(processes)) == []
+    assert raw_epochs(trace_dir) == []
+    assert (sample_every(processes), kernel_io(processes)) == (1, None)

@@ -1,0 +1,141 @@
+"""A run directory read back: finished, killed, damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from trace_builder import run_record
+
+from ioprof.errors import RunDirectoryError
+from ioprof.trace.finish import finish_tables
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.raw import EPOCHS
+from ioprof.trace.reader import KILLED, load_trace
+from ioprof.trace.recorder import Recorder
+from ioprof.trace.recordlog import RecordLog
+from ioprof.trace.rundir import RAW, write_run_json
+from ioprof.trace.schema import BATCHES, STEPS, TABLES
+from ioprof.trace.trace import Trace
+
+STEP = (0, 0, 0, 0, 0, 8, 4096, 100, 200, 210, 210, 300)
+BATCH = (0, 0, 0, 0, -1, 110, 150, 160, 200, 30, -1, 10, 5, 35, 8, 4096, 0, -1)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """Return the directory of a run whose process died in its second epoch."""
+    directory = tmp_path / "run"
+    raw = directory / RAW
+    raw.mkdir(parents=True)
+    write_run_json(directory, run_record().model_copy(update={"outcome": "running"}))
+    steps, batches, epochs = (
+        RecordLog(raw / f"{name}-0.log", schema)
+        for name, schema in (("steps", STEPS), ("batches", BATCHES), ("epochs", EPOCHS))
+    )
+    for event in ((0, 0, 90), (0, 1, 190), (1, 0, 195)):
+        epochs.append(*event)
+    steps.append(*STEP)
+    batches.append(*BATCH)
+    recorder = Recorder(str(raw), rank=0, worker=0, span_budget=1000)
+    recorder.begin(int(Phase.STEADY), batch=0)
+    recorder.record(Kind.GET, 110, 140, 4096, 3, 0)
+    recorder.close()
+    return directory
+
+
+def _contents(trace: Trace) -> list[list[dict[str, object]]]:
+    spans = [row for chunk in trace.spans() for row in chunk.to_pylist()]
+    return [trace.steps.to_pylist(), trace.batches.to_pylist(), trace.operations.to_pylist(), spans]
+
+
+def test_a_killed_run_reads_as_interrupted_with_all_it_had_recorded(killed: Path) -> None:
+    """The outcome says so, the second epoch ends with its last step, and nothing is written."""
+    before = sorted(path.name for path in killed.rglob("*"))
+    trace = load_trace(killed)
+    assert (trace.run.outcome, trace.run.reason) == ("interrupted", KILLED)
+    assert [(epoch.epoch, epoch.start_ns, epoch.end_ns) for epoch in trace.run.epochs] == [(0, 90, 190), (1, 195, 300)]
+    steps, batches, operations, spans = _contents(trace)
+    assert [tuple(row.values()) for row in steps] == [STEP]
+    assert batches[0]["dispatch_ns"] is batches[0]["prep_ns"] is batches[0]["client_hit_bytes"] is None
+    assert batches[0]["fetch_start_ns"] == 110
+    assert (operations[0]["count"], operations[0]["bytes"], spans[0]["object"]) == (1, 4096, 3)
+    assert sorted(path.name for path in killed.rglob("*")) == before
+
+
+def test_finishing_a_run_changes_the_files_and_not_the_facts(killed: Path) -> None:
+    """Tables hold what the raw files held; the raw files are gone; every table has its schema."""
+    before = _contents(load_trace(killed))
+    finish_tables(killed)
+    assert not (killed / RAW).exists()
+    assert _contents(load_trace(killed)) == before
+    for name, schema in TABLES.items():
+        found = pq.read_schema(killed / f"{name}.parquet")
+        assert found.names == schema.names
+        assert found.metadata[b"ioprof_table"] == name.encode()
+        for field in found:
+            assert field.metadata[b"unit"], field.name
+            assert field.metadata[b"meaning"], field.name
+
+
+def test_tables_that_cannot_be_written_leave_the_raw_files(killed: Path) -> None:
+    """The run still reads as before."""
+    before = _contents(load_trace(killed))
+    (killed / "operations.new").mkdir()
+    with pytest.raises(OSError, match="operations"):
+        finish_tables(killed)
+    assert (killed / RAW).is_dir()
+    assert _contents(load_trace(killed)) == before
+
+
+@pytest.mark.parametrize("name", ["steps", "batches", "operations", "host"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "a column less"])
+def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage: str) -> None:
+    """The file is named; there is no traceback and no half result."""
+    finish_tables(killed)
+    path = killed / f"{name}.parquet"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "a column less":
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns([table.schema.names[-1]]), path)
+    else:
+        path.write_bytes(path.read_bytes()[:-20] if damage == "truncated" else b"")
+    with pytest.raises(RunDirectoryError) as caught:
+        load_trace(killed)
+    assert str(killed) in str(caught.value)
+
+
+def test_a_run_without_spans_reads_as_one_with_none(killed: Path) -> None:
+    """Published runs drop them."""
+    finish_tables(killed)
+    (killed / "spans.parquet").unlink()
+    assert list(load_trace(killed).spans()) == []
+
+
+def test_damaged_spans_are_refused_when_they_are_read(killed: Path) -> None:
+    """They are streamed, so only then."""
+    finish_tables(killed)
+    (killed / "spans.parquet").write_bytes(b"PAR1 nonsense PAR1")
+    with pytest.raises(RunDirectoryError, match=r"spans\.parquet: cannot be read"):
+        list(load_trace(killed).spans())
+
+
+def test_raw_files_that_cannot_be_read_become_caveats(killed: Path) -> None:
+    """The steps still stand; what is lost is said."""
+    next((killed / RAW).glob("*.ops")).write_bytes(b"torn")
+    trace = load_trace(killed)
+    assert trace.steps.num_rows == 1
+    assert trace.operations.num_rows == 0
+    assert any("operations of one process are lost" in caveat for caveat in trace.run.caveats)
+
+
+def test_spans_are_streamed_anew_each_time(killed: Path) -> None:
+    """An analysis may pass over them twice."""
+    for _ in range(2):
+        trace = load_trace(killed)
+        assert len(pa.Table.from_batches(trace.spans())) == len(pa.Table.from_batches(trace.spans())) == 1
+        if (killed / RAW).exists():
+            finish_tables(killed)
