@@ -26,23 +26,9 @@ Request = tuple[int, int, list[int]]
 """Epoch, batch number, sample numbers: what the sampler hands to a worker."""
 Fetched = tuple[BatchTrace, list[bytes]]
 """What the dataset hands to `collate`, in one worker: its trace and the samples."""
-
-
-class Envelope:
-    """A batch's tensor and the stamps of the worker that made it."""
-
-    __slots__ = ("data", "stamps")
-
-    def __init__(self, data: torch.Tensor, stamps: BatchStamps) -> None:
-        self.data = data
-        self.stamps = stamps
-
-    def __reduce__(self) -> tuple[type[Envelope], tuple[torch.Tensor, BatchStamps]]:
-        return Envelope, (self.data, self.stamps)
-
-    def pin_memory(self) -> Envelope:
-        """Pin the tensor; torch calls this in its pinning thread."""
-        return Envelope(self.data.pin_memory(), self.stamps)
+Envelope = tuple[torch.Tensor, tuple[int, ...]]
+"""What travels to the consumer. The stamps go as a plain tuple: a class of our own would be looked up by name on both
+sides of the queue, which costs more than all of its content; and torch pins tuples by itself."""
 
 
 class TracedDataset(Dataset[Fetched]):
@@ -105,7 +91,7 @@ def collate(fetched: Fetched) -> Envelope:
     joined = torch.frombuffer(bytearray().join(samples) or bytearray(1), dtype=torch.uint8)
     if samples and len(set(map(len, samples))) == 1:
         joined = joined.view(len(samples), -1)
-    return Envelope(joined, trace.end(len(samples)))
+    return joined, tuple(trace.end(len(samples)))
 
 
 def start_worker(worker: int) -> None:
@@ -155,9 +141,10 @@ class TorchMapSession:
             del batch
 
     def _unwrapped(self, envelope: Envelope) -> Batch:
-        stamps = envelope.stamps
+        data, fields = envelope
+        stamps = BatchStamps(*fields)
         return Batch(
-            data=envelope.data,
+            data=data,
             number=stamps.number,
             worker=stamps.worker,
             samples=stamps.samples,

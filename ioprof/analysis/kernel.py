@@ -83,19 +83,24 @@ _NO_COVERAGE = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
 def cpu_time(measured_batches: pa.Table, utilization: float | None) -> CpuTime:
     """Return the workers' time on CPU, waiting for a CPU, and blocked, summed over the measured batches.
 
-    Each is None unless every measured batch has it.
+    Batches without the kernel's accounting are left out of the sums and of `accounted_ratio`; each sum is None if
+    there are no others.
     """
-    seconds = {name: _sum_s(measured_batches[f"{name}_ns"]) for name in ("on_cpu", "run_queue", "blocked")}
+    known = measured_batches.filter(pc.is_valid(measured_batches["blocked_ns"]))
+    made_ns, accounted_ns = _made_ns(measured_batches), _made_ns(known)
+    seconds = {
+        name: float(pc.sum(known[f"{name}_ns"]).as_py()) / 1e9 if known.num_rows else None
+        for name in ("on_cpu", "run_queue", "blocked")
+    }
     return CpuTime(
         on_cpu_s=seconds["on_cpu"],
         run_queue_s=seconds["run_queue"],
         blocked_s=seconds["blocked"],
+        accounted_ratio=accounted_ns / made_ns if known.num_rows and made_ns else None,
         utilization=utilization,
     )
 
 
-def _sum_s(column: pa.ChunkedArray) -> float | None:
-    known = pc.fill_null(pc.greater_equal(column, 0), False)
-    if len(column) == 0 or not pc.all(known).as_py():
-        return None
-    return float(pc.sum(column).as_py()) / 1e9
+def _made_ns(batches: pa.Table) -> int:
+    """Return the time from fetch start to collate end, summed; unknown stamps count nothing."""
+    return pc.sum(pc.subtract(batches["collate_end_ns"], batches["fetch_start_ns"])).as_py() or 0

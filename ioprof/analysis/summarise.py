@@ -188,8 +188,8 @@ def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
         busy = cpu_utilization(trace.host, opened, closed)
     of_window = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
     cpu = cpu_time(of_window, reasons.number("cpu.utilization", busy))
-    for name in ("on_cpu_s", "run_queue_s", "blocked_s"):
-        why = "the kernel's accounting is missing for some batches"
+    for name in ("on_cpu_s", "run_queue_s", "blocked_s", "accounted_ratio"):
+        why = "no measured batch has the kernel's accounting"
         reasons.known(f"cpu.{name}", getattr(cpu, name), why)
     return cpu
 

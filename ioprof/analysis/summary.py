@@ -99,6 +99,9 @@ class CpuTime:
     on_cpu_s: float | None
     run_queue_s: float | None
     blocked_s: float | None
+    accounted_ratio: float | None
+    """Share of the workers' time on batches that the three sums cover: below 1.0 where very short batches were
+    accounted one in some."""
     utilization: float | None
     """Share of all the host's CPU time in use over the window, 0.0 to 1.0; other programs included."""
 

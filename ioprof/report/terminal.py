@@ -25,6 +25,10 @@ _CAUSES = {
 }
 
 
+FULLY_ACCOUNTED = 0.99
+"""Share of the workers' time from which on the kernel's accounting is shown as that of all of it."""
+
+
 def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     """Return the report as lines no longer than ``width`` columns (as far as single words allow)."""
     blocks = [
@@ -191,7 +195,9 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
             f"waiting for a CPU {percent(cpu.run_queue_s / total)}",
             f"blocked {percent(cpu.blocked_s / total)}",
         )
-        told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)})")
+        sampled = cpu.accounted_ratio is not None and cpu.accounted_ratio < FULLY_ACCOUNTED
+        share = f", {percent(cpu.accounted_ratio or 0.0)} of all" if sampled else ""
+        told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)}{share})")
     if cpu.utilization is not None:
         told.append(f"all CPUs of the host {percent(cpu.utilization)} busy")
     return fact("workers' time", "; ".join(told), width) if told else []

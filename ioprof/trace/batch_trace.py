@@ -16,6 +16,11 @@ from ioprof.trace.recorder import Recorder
 
 IO_INTERVAL_NS = 50_000_000
 """How often /proc/PID/io is read at most: it costs as much as several batches' worth of stamps."""
+SHORT_BATCH_NS = 2_000_000
+ACCOUNTED_ONE_IN = 8
+"""Where batches take less than `SHORT_BATCH_NS`, two readings of the kernel's accounting would be a few per cent of
+their time: then only one batch in so many is accounted, and the others carry null."""
+
 _WARMUP, _STEADY = int(Phase.WARMUP), int(Phase.STEADY)
 
 
@@ -55,13 +60,16 @@ class BatchTrace:
         self._number = -1
         self._start_ns = self._fetched_ns = -1
         self._start_sched: tuple[int, int] | None = None
+        self._made_ns = SHORT_BATCH_NS
+        self._batches = 0
         self._start_bytes = self._start_failed = 0
 
     def begin(self, epoch: int, number: int) -> None:
         """A batch's fetch starts now."""
         self._number = number
+        self._batches += 1
         self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
-        self._start_sched = self._schedstat.read()
+        self._start_sched = self._schedstat.read() if self._is_accounted() else None
         self._start_ns = start_ns = now_ns()
         phase = _WARMUP if number < self._warmup_batches else _STEADY
         self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
@@ -78,7 +86,8 @@ class BatchTrace:
         on_cpu_ns, run_queue_ns = self._scheduled_since_begin()
         storage_ns, prep_ns = self._stage_sums()
         self.recorder.end()
-        self.recorder.note_batch(end_ns - self._start_ns)
+        self._made_ns = end_ns - self._start_ns
+        self.recorder.note_batch(self._made_ns)
         # By position, in the order of the fields: keywords cost a microsecond per batch.
         return BatchStamps(
             self.worker,
@@ -95,9 +104,15 @@ class BatchTrace:
             run_queue_ns,
         )
 
+    def _is_accounted(self) -> bool:
+        """Judge by the batch before: how long this one takes is not known yet."""
+        return self._made_ns >= SHORT_BATCH_NS or self._batches % ACCOUNTED_ONE_IN == 0
+
     def _scheduled_since_begin(self) -> tuple[int, int]:
+        if self._start_sched is None:
+            return -1, -1
         now = self._schedstat.read()
-        if now is None or self._start_sched is None:
+        if now is None:
             return -1, -1
         return now[0] - self._start_sched[0], now[1] - self._start_sched[1]
 

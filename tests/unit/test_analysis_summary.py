@@ -39,7 +39,7 @@ DESIGN_KEYS = {
 NESTED_KEYS = {
     "accelerator": {"name", "count", "busy_ns_per_batch", "source"},
     "cache": {"client_hit_ratio", "evidence", "cold_requested", "cold_achieved"},
-    "cpu": {"on_cpu_s", "run_queue_s", "blocked_s", "utilization"},
+    "cpu": {"on_cpu_s", "run_queue_s", "blocked_s", "accounted_ratio", "utilization"},
     "overhead": {"span_ns", "spans", "share_of_worker_time"},
     "verdict": {"bound", "sentence", "confidence"},
     "coverage": {"tapped_bytes", "kernel_bytes", "ratio"},
