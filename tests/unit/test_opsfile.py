@@ -56,19 +56,9 @@ RECORDS = np.array(
 def test_an_object_read_is_an_open_a_read_and_a_close() -> None:
     """Each ends where the next begins; the bytes belong to the read."""
     decoded = Operations(RECORDS)
-    rows = {
-        (int(kind), int(batch)): (int(start), int(duration), int(size), int(obj), int(error))
-        for kind, batch, start, duration, size, obj, error in zip(
-            decoded.kind,
-            decoded.batch,
-            decoded.start_ns,
-            decoded.duration_ns,
-            decoded.size_bytes,
-            decoded.object,
-            decoded.error,
-            strict=True,
-        )  # fmt: skip
-    }
+    columns = ("kind", "batch", "start_ns", "duration_ns", "size_bytes", "object", "error")
+    table = np.stack([getattr(decoded, name) for name in columns], axis=1).tolist()
+    rows = {(kind, batch): tuple(rest) for kind, batch, *rest in table}
     assert rows == {
         (Kind.LIST, -1): (10, 20, 0, -1, 0),
         (Kind.OPEN, 4): (1000, 10, 0, 7, 0),
@@ -131,9 +121,8 @@ def test_the_used_part_of_a_ring_ends_at_its_first_empty_record(used: int) -> No
 def test_the_regions_of_the_file_do_not_overlap() -> None:
     """Header, two copies, two halves, and nothing else."""
     words = np.zeros(FILE_BYTES // 8, dtype=np.int64)
-    words[: len(Header)] += 0
     for region in (counts_of(words, 0), counts_of(words, 1), ring_of(words, 0), ring_of(words, 1)):
-        region += 1
+        np.add(region, 1, out=region)
     assert set(np.unique(words)) == {0, 1}
     assert words[: max(Header) + 1].sum() == 0
     assert words[-1] == 1

@@ -115,7 +115,7 @@ def test_a_full_disk_is_an_error_at_the_segment_and_keeps_what_was_written(tmp_p
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SEGMENT_RECORDS * ROW_BYTES + 10, before[1]))
     try:
-        with pytest.raises(OSError, match="too large|space") as caught:
+        with pytest.raises(OSError, match=r"too large|space") as caught:
             for number in range(SEGMENT_RECORDS + 1):
                 log.append(number, 0, 0)
     finally:

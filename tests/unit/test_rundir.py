@@ -38,7 +38,9 @@ def test_a_path_in_the_name_of_a_plug_in_stays_inside_of_results(tmp_path: Path)
 def test_results_that_cannot_be_written_are_refused_in_one_line(act: object, tmp_path: Path) -> None:
     """The folder, the reason, and the flag that helps."""
     (tmp_path / "file").touch()
-    with pytest.raises(RunDirectoryError, match="cannot write results there: .*; choose another folder with --results"):
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot write results there: .*; choose another folder with --results"
+    ):
         act(tmp_path / "file" / "results")  # type: ignore[operator]
 
 

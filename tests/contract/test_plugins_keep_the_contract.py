@@ -1,0 +1,127 @@
+"""What every installed workload and loader must do, whoever wrote it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ioprof.contract import Loader, PluginParams, Workload
+from ioprof.plugins import find_loader, find_workload, list_loaders, list_workloads
+from tests.small_dataset import local_dataset
+
+WORKLOADS = [one.name for one in list_workloads() if one.missing is None]
+LOADERS = [one.name for one in list_loaders() if one.missing is None]
+SEED = 20_261_123
+
+
+def _small(workload: type[Workload]) -> Workload:
+    """Return the workload with its defaults, but few objects where it can be told so."""
+    few = {"files": 30} if "files" in workload.Params.model_fields else {}
+    return workload(workload.Params.model_validate(few), SEED)
+
+
+@pytest.fixture(params=WORKLOADS)
+def workload(request: pytest.FixtureRequest) -> type[Workload]:
+    """Return each installed workload."""
+    return find_workload(request.param)
+
+
+@pytest.fixture(params=LOADERS)
+def loader(request: pytest.FixtureRequest) -> type[Loader]:
+    """Return each installed loader that can be used here."""
+    return find_loader(request.param)
+
+
+def _check_params(params: type[PluginParams]) -> None:
+    assert issubclass(params, PluginParams)
+    assert (params.model_config["frozen"], params.model_config["extra"]) == (True, "forbid")
+    params.model_validate({})
+    assert all(field.description for field in params.model_fields.values())
+
+
+def test_workloads_describe_themselves(workload: type[Workload]) -> None:
+    """A name, one line, and parameters that all have a default and a description."""
+    assert workload.name in WORKLOADS
+    assert workload.summary
+    assert "\n" not in workload.summary
+    _check_params(workload.Params)
+
+
+def test_loaders_describe_themselves(loader: type[Loader]) -> None:
+    """As workloads, and whether they read storage at all."""
+    assert loader.name in LOADERS
+    assert loader.summary
+    assert isinstance(loader.reads_storage, bool)
+    _check_params(loader.Params)
+
+
+def test_a_layout_computes_every_object_from_its_index(workload: type[Workload]) -> None:
+    """Names are distinct and lie in announced directories; sizes of a range are those of its parts; content repeats."""
+    layout = _small(workload).layout()
+    paths = [layout.path(obj) for obj in range(layout.count)]
+    assert len(set(paths)) == layout.count
+    directories = list(layout.directories())
+    assert {path.rpartition("/")[0] for path in paths} - {""} <= set(directories)
+    seen = {""}
+    for directory in directories:
+        assert directory.rpartition("/")[0] in seen, "parents come first"
+        seen.add(directory)
+    sizes = layout.sizes(0, layout.count)
+    middle = layout.count // 2
+    assert np.array_equal(sizes, np.concatenate([layout.sizes(0, middle), layout.sizes(middle, layout.count)]))
+    first = bytes(layout.render(0, int(sizes[0])))
+    assert len(first) == sizes[0]
+    layout.render(layout.count - 1, int(sizes[-1]))
+    assert bytes(_small(workload).layout().render(0, int(sizes[0]))) == first
+
+
+def test_an_identity_is_plain_and_decides_the_dataset(workload: type[Workload]) -> None:
+    """Equal for equal parameters, different for another seed: prepared datasets are re-used by it."""
+    identity = _small(workload).layout().identity()
+    assert all(isinstance(value, str | int | float | bool) for value in identity.values())
+    assert identity == _small(workload).layout().identity()
+    other = workload(workload.Params.model_validate({}), SEED + 1).layout().identity()
+    assert other != identity
+
+
+def test_an_epoch_wants_each_sample_once(workload: type[Workload]) -> None:
+    """In the same order whenever it is asked for."""
+    made = _small(workload)
+    for epoch in (0, 1):
+        order = made.order(epoch)
+        assert order.dtype == np.int64
+        assert sorted(order.tolist()) == list(range(made.samples()))
+        assert np.array_equal(order, _small(workload).order(epoch))
+
+
+def test_layouts_travel_to_worker_processes_without_their_objects(workload: type[Workload]) -> None:
+    """Pickled size does not grow with the number of objects."""
+    many = workload.Params.model_validate({"files": "50M"} if "files" in workload.Params.model_fields else {})
+    assert len(pickle.dumps(workload(many, SEED).layout())) < 10_000
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_loader_delivers_numbered_batches_of_all_samples_and_closes(
+    loader: type[Loader], tmp_path: Path, trace_dir: Path
+) -> None:
+    """Two epochs with its default parameters; numbers go on; stamps are in order or -1; closing twice is safe."""
+    session = loader(loader.Params()).open(local_dataset(tmp_path).job(trace_dir, drop_last=False))
+    numbers, samples = [], 0
+    for epoch in (0, 1):
+        for batch in session.batches(epoch):
+            numbers.append(batch.number)
+            samples += batch.samples
+            stamps = (batch.dispatch_ns, batch.fetch_start_ns, batch.fetch_end_ns, batch.collate_end_ns)
+            known = [stamp for stamp in stamps if stamp != -1]
+            assert known == sorted(known)
+            assert (batch.size_bytes > 0) == loader.reads_storage
+            del batch
+    assert sorted(numbers) == list(range(14))
+    assert samples == 100
+    session.close()
+    session.close()
+    assert session.process_ids() == []
