@@ -102,10 +102,9 @@ def _recording_child(folder: Path, line: int, batches: int) -> tuple[int, int]:
         return len(reader.read()), status
 
 
-@pytest.mark.parametrize("batches", [5, 6])
-def test_a_process_killed_at_any_line_of_a_flush_leaves_the_old_state_or_the_new(tmp_path: Path, batches: int) -> None:
+def test_a_process_killed_at_any_line_of_a_flush_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
     """Every line of packing and flushing is tried: batches are there whole, once, and none that was ended is gone."""
-    line, killed = 0, 0
+    line, killed, batches = 0, 0, 5
     while True:
         folder = tmp_path / str(line)
         folder.mkdir()
@@ -128,10 +127,9 @@ def test_a_batch_that_was_half_packed_when_the_process_died_is_left_out(trace_di
     _record_batch(target, 1)
     target.close()
     path = next(trace_dir.glob("*.ops"))
-    end = ring_byte_offset(0) + 2 * (READS + 1) * RECORD_WORDS * 8
-    with path.open("r+b") as file:
-        file.seek(end - words * 8)
-        file.write(b"\0" * words * 8)
+    written = np.memmap(path, dtype=np.int64, mode="r+", offset=ring_byte_offset(0))[: 2 * (READS + 2) * RECORD_WORDS]
+    last = int(np.flatnonzero(written)[-1])
+    written[last + 1 - words : last + 1] = 0
     _check(trace_dir, 1, 1)
 
 
