@@ -112,7 +112,8 @@ def figures(progress: Progress, elapsed_ns: int) -> str:
         parts.append(format_rate_bytes(new_bytes / (elapsed_ns / 1e9)))
         # Bytes tell the time left better than objects where sizes differ and bandwidth is the limit.
         left_ns = max(left_ns, (progress.total_bytes - progress.size_bytes) / max(1, new_bytes) * elapsed_ns)
-    parts.append(f"{format_duration(round(left_ns, -8))} left")
+    if left_ns:
+        parts.append(f"{format_duration(round(left_ns, -8))} left")
     return " · ".join(parts)
 
 

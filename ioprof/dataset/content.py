@@ -43,19 +43,23 @@ class Content:
     def __init__(self, seed: int, compress_ratio: float = 1.0) -> None:
         if not 1.0 <= compress_ratio <= 100.0:
             raise SpecError(f"compress ratio {compress_ratio}: must be from 1 (incompressible) to 100")
+        self._seed = seed
         self._seed_hash = int(np.random.SeedSequence((seed, 1)).generate_state(1, np.uint64)[0])
-        self._pool = _pool(seed)
         self._random_words = max(3, round(_BLOCK_WORDS / compress_ratio))
         self._group = -1
-        self._group_buffer = bytearray(_GROUP * BLOCK_BYTES)
-        self._group_view = memoryview(self._group_buffer)
+        self._group_words: Words = np.zeros(_GROUP * _BLOCK_WORDS, dtype="<u8")
+        self._group_view = self._group_words.data.cast("B")
         self._buffer = bytearray(0)
         self._words: Words = np.empty(0, dtype="<u8")
 
     def render(self, index: int, size_bytes: int) -> memoryview:
         """Return the whole content of object ``index``; the next call may reuse the buffer."""
         if size_bytes <= BLOCK_BYTES:
-            return self._small(index, size_bytes)
+            # Inline: a million small files pass through here.
+            if index // _GROUP != self._group:
+                self._fill_group(index // _GROUP)
+            start = index % _GROUP * BLOCK_BYTES
+            return self._group_view[start : start + size_bytes]
         blocks = self._room(size_bytes)
         for piece, first in enumerate(range(0, blocks, _PIECE_BLOCKS)):
             self._fill(first, min(blocks, first + _PIECE_BLOCKS), index, piece)
@@ -64,27 +68,22 @@ class Content:
     def pieces(self, index: int, size_bytes: int) -> Iterator[memoryview]:
         """Yield the content of object ``index`` in order, at most `PIECE_BYTES` at a time, in one buffer."""
         if size_bytes <= BLOCK_BYTES:
-            yield self._small(index, size_bytes)
+            yield self.render(index, size_bytes)
             return
         for start in range(0, size_bytes, PIECE_BYTES):
             length = min(PIECE_BYTES, size_bytes - start)
             self._fill(0, self._room(length), index, start // PIECE_BYTES)
             yield memoryview(self._buffer)[:length]
 
-    def _small(self, index: int, size_bytes: int) -> memoryview:
-        group, slot = divmod(index, _GROUP)
-        if group != self._group:
-            self._fill_group(group)
-        start = slot * BLOCK_BYTES
-        if size_bytes < _HEADER.size:
-            return memoryview(_HEADER.pack(index, self._seed_hash, 0))[:size_bytes]
-        _HEADER.pack_into(self._group_buffer, start, index, self._seed_hash, 0)
-        return self._group_view[start : start + size_bytes]
-
     def _fill_group(self, group: int) -> None:
-        words = np.frombuffer(self._group_buffer, dtype="<u8")
-        self._mix(words, (group * _INDEX_STEP) & _MASK)
-        words.reshape(-1, _BLOCK_WORDS)[:, self._random_words :] = 0
+        self._mix(self._group_words, (group * _INDEX_STEP) & _MASK)
+        blocks = self._group_words.reshape(-1, _BLOCK_WORDS)
+        if self._random_words < _BLOCK_WORDS:
+            blocks[:, self._random_words :] = 0
+        first = group * _GROUP
+        blocks[:, 0] = np.arange(first, first + _GROUP, dtype=np.uint64)
+        blocks[:, 1] = self._seed_hash
+        blocks[:, 2] = 0
         self._group = group
 
     def _room(self, size_bytes: int) -> int:
@@ -109,9 +108,10 @@ class Content:
             _HEADER.pack_into(self._buffer, position, index, self._seed_hash, first + block)
 
     def _mix(self, words: Words, key: int) -> None:
+        pool = _pool(self._seed)
         key ^= self._seed_hash
-        start = (key >> 24) % (len(self._pool) - len(words) + 1)
-        np.bitwise_xor(self._pool[start : start + len(words)], np.uint64(key), out=words)
+        start = (key >> 24) % (len(pool) - len(words) + 1)
+        np.bitwise_xor(pool[start : start + len(words)], np.uint64(key), out=words)
 
 
 @lru_cache(maxsize=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ioprof.dataset.content import Content
@@ -117,7 +117,12 @@ class OpaqueLayout:
         self._per_top = files_per_dir**2 if self.naming.two_levels else 0
         self._prefixes = self._prefix_table()
         self._rooted: tuple[str | None, list[str]] = (None, [])
-        self._content: Content | None = None
+        self._content = Content(seed, self.compress_ratio)
+        self.render: Callable[[int, int], memoryview] = self._content.render
+        """Return the whole content of object (index, size in bytes); the next call may reuse the buffer.
+
+        An attribute, because a million small files pay for every layer of calls.
+        """
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (
@@ -171,19 +176,9 @@ class OpaqueLayout:
             raise IndexError(f"objects {start} to {stop} of {self.count}")
         return range_sizes(self.size_distribution, self.seed, start, stop)
 
-    def render(self, index: int, size_bytes: int) -> memoryview:
-        """Return the whole content of object ``index``; the next call may reuse the buffer."""
-        content = self._content or self._make_content()
-        return content.render(index, size_bytes)
-
     def pieces(self, index: int, size_bytes: int) -> Iterator[memoryview]:
         """Yield the content of object ``index`` in pieces, for objects that memory should not hold whole."""
-        content = self._content or self._make_content()
-        return content.pieces(index, size_bytes)
-
-    def _make_content(self) -> Content:
-        self._content = Content(self.seed, self.compress_ratio)
-        return self._content
+        return self._content.pieces(index, size_bytes)
 
     def _prefix_table(self) -> list[str]:
         if self.naming.leaf_directories > _TABLE_DIRECTORIES:
@@ -191,12 +186,8 @@ class OpaqueLayout:
         return [f"{self.naming.directory(number)}/" for number in range(self.naming.leaf_directories)]
 
 
-def _rebuild(
-    count: int, sizes: SizeDistribution, files_per_dir: int, seed: int, compress_ratio: float
-) -> OpaqueLayout:
-    return OpaqueLayout(
-        count=count, sizes=sizes, files_per_dir=files_per_dir, seed=seed, compress_ratio=compress_ratio
-    )
+def _rebuild(count: int, sizes: SizeDistribution, files_per_dir: int, seed: int, compress_ratio: float) -> OpaqueLayout:
+    return OpaqueLayout(count=count, sizes=sizes, files_per_dir=files_per_dir, seed=seed, compress_ratio=compress_ratio)
 
 
 def _cube_root(count: int) -> int:
