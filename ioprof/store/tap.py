@@ -150,9 +150,13 @@ class LocalTap(Tap):
     ) -> bytes | None:
         """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation."""
         parts, left = [content], size_bytes - len(content)
-        while left and parts[-1]:
-            parts.append(os.read(descriptor, left))
-            left -= len(parts[-1])
+        try:
+            while left and parts[-1]:
+                parts.append(os.read(descriptor, left))
+                left -= len(parts[-1])
+        except OSError as error:
+            self.tapped_bytes += size_bytes - left
+            return self._read_failed(start, opened, descriptor, obj, error)
         read = _now_s()
         os.close(descriptor)
         got = size_bytes - left

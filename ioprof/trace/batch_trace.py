@@ -137,4 +137,6 @@ class BatchTrace:
     def close(self) -> None:
         """Take the last counters and release the files."""
         self._note_io(now_ns())
+        self._schedstat.close()
+        self._process_io.close()
         self.recorder.close()

@@ -119,6 +119,7 @@ class Operations:
 
 _READ_PARTS = np.array([Kind.OPEN, Kind.READ, Kind.CLOSE], dtype=np.int64)
 """What an object read consists of, in the order of its stamps."""
+_READ_OFFSETS = np.arange(len(_READ_PARTS)) * BUCKETS
 
 
 def stamps_of(reads: Words) -> Words:
@@ -154,15 +155,11 @@ def add_to_counts(counts: Words, records: Words) -> list[int]:
     changed: set[int] = set()
     for part in _present(phase):
         of_part = phase == part
-        read = records[reads & of_part]
-        if len(read):
-            durations, nothing = np.diff(stamps_of(read)), np.zeros(1, dtype=np.int64)
-            for column, (kind, size_bytes) in enumerate(zip(_READ_PARTS, (nothing, read[:, 4], nothing), strict=True)):
-                changed.add(_add(counts, part, int(kind), durations[:, column], size_bytes, nothing))
+        changed.update(_add_reads(counts, part, records[reads & of_part]))
         one = records[single & of_part]
         for kind in _present(-one[:, 0]):
             of_kind = one[one[:, 0] == -kind]
-            changed.add(_add(counts, part, kind, of_kind[:, 2] - of_kind[:, 1], of_kind[:, 3], of_kind[:, 5]))
+            changed.add(_add_singles(counts, part, kind, of_kind))
     return sorted(changed)
 
 
@@ -171,17 +168,40 @@ def _present(values: Words) -> list[int]:
     return [int(value) for value in np.flatnonzero(np.bincount(values))] if len(values) else []
 
 
-def _add(counts: Words, phase: int, kind: int, duration_ns: Words, size_bytes: Words, errors: Words) -> int:
+def _add_reads(counts: Words, phase: int, reads: Words) -> list[int]:
+    """Add object reads: their three operations in one pass, since this runs while a worker could be reading."""
+    if not len(reads):
+        return []
+    durations = np.diff(stamps_of(reads))
+    buckets = np.bincount((bucket_of(durations) + _READ_OFFSETS).ravel(), minlength=len(_READ_PARTS) * BUCKETS).reshape(
+        len(_READ_PARTS), BUCKETS
+    )
+    shortest, longest, total = durations.min(axis=0), durations.max(axis=0), durations.sum(axis=0)
+    slots = []
+    for part, kind in enumerate(_READ_PARTS.tolist()):
+        size_bytes = int(reads[:, 4].sum()) if kind == Kind.READ else 0
+        facts = (len(reads), size_bytes, 0, int(total[part]), int(shortest[part]), int(longest[part]))
+        slots.append(_add(counts, phase, kind, facts, buckets[part]))
+    return slots
+
+
+def _add_singles(counts: Words, phase: int, kind: int, records: Words) -> int:
+    durations = records[:, 2] - records[:, 1]
+    failed = int(np.count_nonzero(records[:, 5]))
+    size_bytes, shortest, longest = int(records[:, 3].sum()), int(durations.min()), int(durations.max())
+    facts = (len(records), size_bytes, failed, int(durations.sum()), shortest, longest)
+    return _add(counts, phase, kind, facts, np.bincount(bucket_of(durations), minlength=BUCKETS))
+
+
+def _add(counts: Words, phase: int, kind: int, facts: tuple[int, int, int, int, int, int], buckets: Words) -> int:
+    """Add one kind's count, bytes, errors, total, min and max, and its buckets; return the slot."""
     slot = phase * len(KINDS) + int(SLOT_OF_KIND[kind])
     row = counts[slot]
-    shortest = int(duration_ns.min())
-    row[4] = shortest if row[0] == 0 else min(int(row[4]), shortest)
-    row[5] = max(int(row[5]), int(duration_ns.max()))
-    row[0] += len(duration_ns)
-    row[1] += size_bytes.sum()
-    row[2] += np.count_nonzero(errors)
-    row[3] += duration_ns.sum()
-    row[COUNTERS:] += np.bincount(bucket_of(duration_ns), minlength=BUCKETS)
+    shortest = facts[4] if row[0] == 0 else min(int(row[4]), facts[4])
+    longest = max(int(row[5]), facts[5])
+    row[:4] += facts[:4]
+    row[4:COUNTERS] = shortest, longest
+    row[COUNTERS:] += buckets
     return slot
 
 

@@ -21,6 +21,9 @@ from ioprof.trace.opsfile import RECORD_WORDS, RING_RECORDS, WORD, Header
 
 _RECORD_BYTES = RECORD_WORDS * WORD
 _LARGEST_PACK = RING_RECORDS - 1
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
+_WORD = struct.Struct("<q")
 _TOTALS = struct.Struct("<2q")
 _TOTALS_OFFSET = Header.WORKER_TIME_NS * WORD
 DEFAULT_SPAN_BUDGET = 1_000_000
@@ -49,7 +52,7 @@ class Recorder:
         self._sample_every = 1
         self._position = 0
         self._ring_start = opsfile.ring_byte_offset(0)
-        self._mark = (opsfile.BATCH_MARK, 0, -1, int(Phase.DISCOVERY), 0, 0)
+        self._mark = (0, 0, -1, int(Phase.DISCOVERY), 0, 0)
         self._packers: dict[tuple[int, str], struct.Struct] = {}
         self._changed: list[int] = []
         self._worker_time_ns = 0
@@ -67,7 +70,7 @@ class Recorder:
 
     def begin(self, phase: int, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
         """Say what the coming operations belong to; ``phase`` is a number of `Phase`."""
-        self._mark = (opsfile.BATCH_MARK, epoch, batch, phase, start_ns, 0)
+        self._mark = (0, epoch, batch, phase, start_ns, 0)
 
     def record(self, kind: Kind, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
         """Record one operation."""
@@ -97,7 +100,11 @@ class Recorder:
         packer = self._packers.get((records, layout))
         if packer is None:
             packer = self._packers[records, layout] = struct.Struct("<6q" + layout * records)
-        packer.pack_into(self._map, self._ring_start + self._position * _RECORD_BYTES, *self._mark, *stamps)
+        offset = self._ring_start + self._position * _RECORD_BYTES
+        packer.pack_into(self._map, offset, *self._mark, *stamps)
+        # The mark's first word comes last: until it stands, a reader finds the end of the ring here, so a process
+        # killed half-way through the line above leaves the batch out instead of a torn record in.
+        _WORD.pack_into(self._map, offset, opsfile.BATCH_MARK)
         self._position += records + 1
 
     def _flush(self) -> None:
@@ -120,11 +127,14 @@ class Recorder:
         kept = sampled(records, self._sample_every)
         if len(kept):
             head = np.array([[opsfile.CHUNK_MARK, generation, len(kept), 0, 0, 0]], dtype=np.int64)
+            end = os.fstat(self._spans).st_size
             try:
                 _write_all(self._spans, head.tobytes() + kept.tobytes())
                 self._kept += len(kept)
             except OSError:
-                # The results disk is full: counts and histograms stay exact, only these spans are lost.
+                # The results disk is full: counts and histograms stay exact, only these spans are lost. What was
+                # written of them is cut off again, or it would be read as the head of the next chunk.
+                os.ftruncate(self._spans, end)
                 self._words[Header.LOST_RECORDS] += len(kept)
         while self._kept > self._budget:
             # The reader thins what was kept at the old rate, so the trace ends up sampled evenly.
@@ -156,11 +166,21 @@ class Recorder:
 
 
 def sampled(records: opsfile.Words, sample_every: int) -> opsfile.Words:
-    """Return the records of the batches that sampling keeps, marks included; discovery is always kept."""
+    """Return the records of the batches that sampling keeps, marks included; discovery is always kept.
+
+    Which batches those are depends on their number alone, so that all processes keep the same ones, and those kept
+    at 1 in 2N are among those kept at 1 in N. Numbers are scattered first: workers take turns, and every Nth batch
+    may be one worker's.
+
+    Args:
+        records: ring records.
+        sample_every: a power of two.
+    """
     if sample_every == 1:
         return records
     batch, _ = opsfile.carried_marks(records)
-    kept: opsfile.Words = records[(batch % sample_every == 0) | (batch < 0)]
+    scattered = batch.astype(np.uint64) * _GOLDEN
+    kept: opsfile.Words = records[(scattered < np.uint64(2**64 // sample_every)) | (batch < 0)]
     return kept
 
 

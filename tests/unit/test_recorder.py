@@ -157,7 +157,8 @@ def test_beyond_the_budget_whole_batches_are_kept_and_counts_stay_exact(trace_di
     every = sample_every(raw_processes(trace_dir)[0])
     assert every >= 8
     assert every & (every - 1) == 0
-    kept = [op for op in model.operations if op.batch % every == 0]
+    kept = [op for op in model.operations if op.batch * 0x9E3779B97F4A7C15 % 2**64 < 2**64 // every]
+    assert len({op.batch for op in kept}) == pytest.approx(400 / every, rel=0.3)
     assert sorted(_recorded_spans(trace_dir)) == _without_phase(kept)
     assert _recorded_counts(trace_dir) == _counts(model.operations)
 
@@ -186,9 +187,6 @@ def test_a_full_results_disk_loses_spans_and_nothing_else(trace_dir: Path) -> No
     assert lost_records(raw_processes(trace_dir)[0]) > 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a partly written chunk is not cut off again, so later chunks cannot be told apart"
-)
 def test_a_disk_that_was_full_for_a_while_leaves_a_readable_trace(trace_dir: Path) -> None:
     """Half a chunk was written when the disk filled up; what comes after it must not be read as something else."""
     model, rng = Model(trace_dir), np.random.default_rng(1)

@@ -141,9 +141,6 @@ def test_a_read_that_comes_in_parts_is_one_read_of_the_whole(local: Bench, monke
     assert local.tap.tapped_bytes == sum(map(len, CONTENT.values()))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=OSError, reason="the error leaves the tap and ends the run; the descriptor leaks"
-)
 def test_a_read_that_fails_after_its_first_part_is_an_error_of_read(
     local: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,6 @@ def test_stamps_follow_each_other_and_the_trace_knows_the_same_reads(
     assert all(abs(in_batch[batch.number] - batch.storage_ns) <= 100 for batch in batches)
 
 
-@pytest.mark.xfail(strict=True, reason="BatchTrace.close leaves the descriptors of schedstat and io open")
 def test_closing_a_session_closes_its_descriptors(tmp_path: Path, trace_dir: Path) -> None:
     """A program that runs many loaders one after the other must not run out of them."""
     before = len(os.listdir("/proc/self/fd"))
