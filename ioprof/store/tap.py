@@ -156,7 +156,8 @@ class LocalTap(Tap):
                 left -= len(parts[-1])
         except OSError as error:
             self.tapped_bytes += size_bytes - left
-            return self._read_failed(start, opened, descriptor, obj, error)
+            self._read_failed(start, opened, descriptor, obj, error)
+            return None
         read = _now_s()
         os.close(descriptor)
         got = size_bytes - left
