@@ -82,6 +82,7 @@ def _one_line(error: ErrorDetails, section: str, raw: RawSpec, known: list[str])
         return f"{origin} = {error['input']!r}: unknown key '{key}' in [{section}]{hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message else "not valid"
-    # As it was written: where a range is passed, the error's own input is already in plain units.
-    given = raw.values[section].get(key, error["input"])
+    given = raw.values[section].get(key)
+    if given is None or str(given) == str(error["input"]):
+        given = error["input"]  # otherwise as it was written: where a range is passed, the error's is in plain units
     return f"{origin} = {given!r}: {message}" if key else f"[{section}]: {message}"
