@@ -474,7 +474,9 @@ def test_a_read_only_store_is_one_clear_line(small_disk: Path) -> None:
 
 
 TEN_MILLION = """
-import resource, sys
+import re, sys
+from dataclasses import replace
+from pathlib import Path
 from ioprof.dataset.chunks import chunks
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.manifest import open_manifest, write_manifest
@@ -483,8 +485,13 @@ from ioprof.dataset.sizes import Lognormal
 from ioprof.dataset.write import runs
 from ioprof.store.local import LocalStore
 
+class Roomy(LocalStore):
+    # Nothing is written but the manifest: the disk need not hold the 40 GiB that the plan asks for.
+    def capacity(self):
+        return replace(super().capacity(), free_bytes=None, free_inodes=None)
+
 layout = OpaqueLayout(count=10_000_000, sizes=Lognormal(2000, 0.7), files_per_dir=300)
-store = LocalStore(sys.argv[1])
+store = Roomy(sys.argv[1])
 store.make_dir(".ioprof")
 plan = make_plan(store, layout, 2)
 write_manifest(store, layout, plan.marker.total_bytes)
@@ -495,7 +502,9 @@ for chunk in plan.remaining[::50]:
         for index, size_bytes in enumerate(sizes, start):
             layout.path(index), layout.render(index, size_bytes)
 assert int(open_manifest(store).sizes.sum()) == plan.marker.total_bytes
-print(directories, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not ru_maxrss: that starts with the peak of whoever started this process, which may be a test suite with torch.
+peak_kib = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+print(directories, peak_kib // 1024)
 """
 
 
@@ -503,8 +512,6 @@ def test_ten_million_objects_take_less_than_400_mib(tmp_path: Path) -> None:
     """All that preparation does but the writes, in one process: plan, manifest, names, sizes, content."""
     command = [sys.executable, "-c", TEN_MILLION, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
-    if "StoreFullError" in done.stderr:
-        pytest.skip("the plan for ten million objects needs 40 GiB free, and this disk has less")
     assert done.stderr == ""
     directories, resident_mib = map(int, done.stdout.split())
     assert directories == 33_334 + 112
