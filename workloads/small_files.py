@@ -62,9 +62,9 @@ class SmallFilesReader:
         paths = self._layout.paths(samples, tap.root)
         contents = tap.read_objects(paths, self._sizes.of(samples), samples)
         if self._transform is None:
-            return (content for _, content in contents)
+            return contents
         transform = self._transform
-        return (tap.decode(transform, content, sample) for sample, content in contents)
+        return (tap.decode(transform, content) for content in contents)
 
 
 class SmallFiles:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind
+from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
@@ -28,6 +30,7 @@ class Tap:
         root: what goes in front of object paths for `read_objects`.
         tapped_bytes: bytes read so far; compared with the kernel's own count.
         failed_samples: object reads that did not deliver.
+        reading: the object read last.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
@@ -36,6 +39,7 @@ class Tap:
         self.recorder = recorder
         self.tapped_bytes = 0
         self.failed_samples = 0
+        self.reading = -1
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.
@@ -53,10 +57,8 @@ class Tap:
         """
         return self._timed(Kind.STAT, obj, lambda: self.store.stat(path))
 
-    def read_objects(
-        self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]
-    ) -> Iterator[tuple[int, bytes]]:
-        """Read whole objects, one after the other, and yield each one's index and content.
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Iterator[bytes]:
+        """Read whole objects, one after the other, and yield each one's content.
 
         An object that could not be read, or is not as long as it should be, is counted and left out.
 
@@ -66,6 +68,7 @@ class Tap:
             objects: index of each object.
         """
         for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
+            self.reading = obj
             start = _now()
             try:
                 content = self.store.read(path)
@@ -76,16 +79,16 @@ class Tap:
             self.tapped_bytes += len(content)
             if len(content) == size_bytes:
                 self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
-                yield obj, content
+                yield content
             else:
                 self.failed_samples += 1
                 self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
 
-    def decode(self, transform: Callable[[bytes], bytes], content: bytes, obj: int) -> bytes:
-        """Spend a sample's CPU work and record it as an operation of kind decode."""
+    def decode(self, transform: Callable[[bytes], bytes], content: bytes) -> bytes:
+        """Spend the CPU work of the sample read last and record it as an operation of kind decode."""
         start = _now()
         decoded = transform(content)
-        self.recorder.record(Kind.DECODE, start, _now(), len(content), obj, 0)
+        self.recorder.record(Kind.DECODE, start, _now(), len(content), self.reading, 0)
         return decoded
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
@@ -110,44 +113,58 @@ class LocalTap(Tap):
         super().__init__(store, recorder)
         self.root = f"{(store.local_root or '').rstrip('/')}/"
 
-    def read_objects(
-        self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]
-    ) -> Iterator[tuple[int, bytes]]:
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Iterator[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
-        # Locals only: at 4 KiB per file, every attribute looked up in this loop shows in the result.
-        keep, now, open_, read_, close_ = self.recorder.reads.extend, _now_s, os.open, os.read, os.close
-        for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
-            start = now()
-            try:
-                descriptor = open_(path, _READ_FLAGS)
-            except OSError as error:
-                self._failed(Kind.OPEN, _as_ns(start), obj, error_code(error))
-                continue
-            opened = now()
-            try:
-                content = read_(descriptor, size_bytes)
-            except OSError as error:
-                self._read_failed(start, opened, descriptor, obj, error)
-                continue
-            read = now()
-            if len(content) != size_bytes:
-                whole = self._read_on(start, opened, descriptor, content, size_bytes, obj)
-                if whole is not None:
-                    yield obj, whole
-                continue
-            close_(descriptor)
-            keep((start, opened, read, now(), size_bytes, obj))
-            self.tapped_bytes += size_bytes
-            yield obj, content
+        # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
+        stamps = self.recorder.stamps
+        stamp, now, open_, read_, close_ = stamps.append, _now_s, os.open, os.read, os.close
+        before, left_out = len(stamps), list[int]()
+        try:
+            for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
+                self.reading = obj
+                stamp(now())
+                try:
+                    descriptor = open_(path, _READ_FLAGS)
+                except OSError as error:
+                    self._failed(Kind.OPEN, _as_ns(stamps.pop()), obj, error_code(error))
+                    left_out.append(_position(stamps, before, left_out))
+                    continue
+                stamp(now())
+                try:
+                    content = read_(descriptor, size_bytes)
+                except OSError as error:
+                    self._read_failed(descriptor, obj, 0, error)
+                    left_out.append(_position(stamps, before, left_out))
+                    continue
+                if len(content) != size_bytes:
+                    whole = self._read_on(descriptor, content, size_bytes, obj)
+                    if whole is None:
+                        left_out.append(_position(stamps, before, left_out))
+                        continue
+                    content = whole
+                stamp(now())
+                close_(descriptor)
+                stamp(now())
+                yield content
+        finally:
+            self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
 
-    def _read_failed(self, start: float, opened: float, descriptor: int, obj: int, error: OSError) -> None:
+    def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
+        """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""
+        if left_out or done < len(objects):
+            kept = [place for place in range(done + len(left_out)) if place not in set(left_out)]
+            objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
+        self.recorder.name_reads(objects, sizes_bytes)
+        self.tapped_bytes += sum(sizes_bytes)
+
+    def _read_failed(self, descriptor: int, obj: int, got_bytes: int, error: OSError) -> None:
+        opened, start = self.recorder.stamps.pop(), self.recorder.stamps.pop()
         self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
         self._failed(Kind.READ, _as_ns(opened), obj, error_code(error))
+        self.tapped_bytes += got_bytes
         os.close(descriptor)
 
-    def _read_on(
-        self, start: float, opened: float, descriptor: int, content: bytes, size_bytes: int, obj: int
-    ) -> bytes | None:
+    def _read_on(self, descriptor: int, content: bytes, size_bytes: int, obj: int) -> bytes | None:
         """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation."""
         parts, left = [content], size_bytes - len(content)
         try:
@@ -155,21 +172,24 @@ class LocalTap(Tap):
                 parts.append(os.read(descriptor, left))
                 left -= len(parts[-1])
         except OSError as error:
-            self.tapped_bytes += size_bytes - left
-            self._read_failed(start, opened, descriptor, obj, error)
+            self._read_failed(descriptor, obj, size_bytes - left, error)
             return None
-        read = _now_s()
-        os.close(descriptor)
-        got = size_bytes - left
-        self.tapped_bytes += got
         if not left:
-            self.recorder.reads.extend((start, opened, read, _now_s(), size_bytes, obj))
             return b"".join(parts)
+        read = _now()
+        os.close(descriptor)
+        opened, start = self.recorder.stamps.pop(), self.recorder.stamps.pop()
         self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
-        self.recorder.record(Kind.READ, _as_ns(opened), _as_ns(read), got, obj, SHORT_READ)
-        self.recorder.record(Kind.CLOSE, _as_ns(read), _now(), 0, obj, 0)
+        self.recorder.record(Kind.READ, _as_ns(opened), read, size_bytes - left, obj, SHORT_READ)
+        self.recorder.record(Kind.CLOSE, read, _now(), 0, obj, 0)
+        self.tapped_bytes += size_bytes - left
         self.failed_samples += 1
         return None
+
+
+def _position(stamps: array[float], before: int, left_out: list[int]) -> int:
+    """Return the place, among the objects asked for, of the one that has just been taken out of ``stamps``."""
+    return (len(stamps) - before) // STAMPS + len(left_out)
 
 
 def tap_store(store: Store, recorder: Recorder) -> Tap:

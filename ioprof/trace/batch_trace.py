@@ -117,12 +117,12 @@ class BatchTrace:
         return now[0] - self._start_sched[0], now[1] - self._start_sched[1]
 
     def _stage_sums(self) -> tuple[int, int]:
-        reads, singles = self.recorder.reads, self.recorder.singles
-        storage_ns = round((sum(reads[3::6]) - sum(reads[0::6])) * 1e9)
+        stamps, singles = self.recorder.stamps, self.recorder.singles
+        storage_ns = round((sum(stamps[3::4]) - sum(stamps[0::4])) * 1e9)
         prep_ns = 0
         if singles:
             for kind, start_ns, end_ns in zip(singles[0::6], singles[1::6], singles[2::6], strict=True):
-                if kind == -Kind.DECODE:
+                if kind == Kind.DECODE:
                     prep_ns += end_ns - start_ns
                 else:
                     storage_ns += end_ns - start_ns

@@ -1,27 +1,30 @@
-"""The operations file: one fixed-size shared mapping per process, the home of counts, histograms and fresh spans.
+"""The operations file: one fixed-size shared mapping per process, the home of counts, histograms and fresh operations.
 
-Layout, all little-endian int64 words:
+Layout, all little-endian words of eight bytes:
 
     header      HEADER_WORDS words, named in `Header`
-    counts[2]   two copies of the statistics, SLOTS x (COUNTERS + BUCKETS) words each
-    ring[2]     two halves of RING_RECORDS records, RECORD_WORDS words each
+    counts[2]   two copies of the statistics, SLOTS x SLOT_WORDS words each
+    half[2]     two halves of fresh operations, each column by column:
+                marks     MARKS x MARK_WORDS     what was recorded together: phase + 1, epoch, batch, start,
+                                                 first and number of object reads, first and number of singles
+                stamps    READS x 4 float64      object reads: open start, read start, close start, close end
+                objects   READS                  object index of each
+                sizes     READS                  bytes of each
+                singles   SINGLES x 6            other operations: kind, start, end, bytes, object, error
 
-One word decides what is true: copy and half ``generation % 2`` are current. A flush adds the ring's records to the
-other copy, appends the kept spans to the spans file, and only then raises the generation, so a process that is
-killed at any instant leaves either the old state or the new one, never a mixture and never a double count.
+One word decides what is true: copy and half ``generation % 2`` are current. A flush adds the fresh operations to
+the other copy, appends those to be kept to the spans file, and only then raises the generation. Within a half,
+operations exist once their mark does, and a mark once its first word does, which is written last. So a process that
+is killed at any instant leaves whole batches, each of them once.
 
-Records (first word tells which):
-
-    > 0             object read: open start, read start, close start, close end, bytes, object; the four stamps
-                    are float64 seconds of the same clock (packing floats costs a third of packing integers;
-                    they are exact to a nanosecond for the first hundred days after boot)
-    BATCH_MARK      mark, epoch, batch, phase, start, 0: what follows belongs to this batch
-    -kind           one operation: -kind, start, end, bytes, object, error; stamps in ns
-    0               the end of the ring
+Stamps of object reads are seconds of the same clock as float64, exact to a nanosecond for the first hundred days after
+boot: they are moved by one memory copy where integers would have to be converted one by one, which took longer than
+taking them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -32,13 +35,11 @@ from ioprof.trace.histogram import BUCKETS, bucket_of
 from ioprof.trace.kinds import Kind, Phase
 
 Words = NDArray[np.int64]
+Seconds = NDArray[np.float64]
 
-MAGIC = 0x696F70726F660001
+MAGIC = 0x696F70726F660002
 WORD = 8
 HEADER_WORDS = 512
-RECORD_WORDS = 6
-RING_RECORDS = 2048
-"""Small enough that a flush works in the CPU's cache: four times as many records took six times as long."""
 KINDS = tuple(Kind)
 SLOT_OF_KIND = np.full(max(Kind) + 1, -1, dtype=np.int64)
 SLOT_OF_KIND[list(KINDS)] = np.arange(len(KINDS))
@@ -47,13 +48,27 @@ COUNTERS = 6
 """count, bytes, errors, total_ns, min_ns, max_ns."""
 SLOT_WORDS = COUNTERS + BUCKETS
 COUNTS_WORDS = SLOTS * SLOT_WORDS
-RING_WORDS = RING_RECORDS * RECORD_WORDS
-FILE_WORDS = HEADER_WORDS + 2 * COUNTS_WORDS + 2 * RING_WORDS
+
+READS = 2048
+"""Object reads in a half: few enough that a flush works in the CPU's cache."""
+STAMPS = 4
+SINGLES = 1024
+SINGLE_WORDS = 6
+MARKS = 512
+MARK_WORDS = 8
+MARKS_AT = 0
+STAMPS_AT = MARKS_AT + MARKS * MARK_WORDS
+OBJECTS_AT = STAMPS_AT + READS * STAMPS
+SIZES_AT = OBJECTS_AT + READS
+SINGLES_AT = SIZES_AT + READS
+HALF_WORDS = SINGLES_AT + SINGLES * SINGLE_WORDS
+"""Where the columns of a half begin, and its length, in words."""
+FILE_WORDS = HEADER_WORDS + 2 * COUNTS_WORDS + 2 * HALF_WORDS
 FILE_BYTES = FILE_WORDS * WORD
 
-BATCH_MARK = -100
 CHUNK_MARK = -200
-"""First word of a chunk header in the spans file: mark, generation, records, 0, 0, 0."""
+"""First word of a chunk's head in the spans file: mark, generation, marks, reads, singles, 0; the columns follow."""
+CHUNK_HEAD_WORDS = 6
 
 
 class Header(IntEnum):
@@ -84,15 +99,81 @@ def counts_of(words: Words, copy: int) -> Words:
     return words[start : start + COUNTS_WORDS].reshape(SLOTS, SLOT_WORDS)
 
 
-def ring_of(words: Words, half: int) -> Words:
-    """Return one half of the ring, shape (RING_RECORDS, RECORD_WORDS), as a view."""
-    start = HEADER_WORDS + 2 * COUNTS_WORDS + half * RING_WORDS
-    return words[start : start + RING_WORDS].reshape(RING_RECORDS, RECORD_WORDS)
+def half_start(half: int) -> int:
+    """Return the word of the file at which a half begins."""
+    return HEADER_WORDS + 2 * COUNTS_WORDS + half * HALF_WORDS
 
 
-def ring_byte_offset(half: int) -> int:
-    """Return where a half begins in the file."""
-    return (HEADER_WORDS + 2 * COUNTS_WORDS + half * RING_WORDS) * WORD
+def marks_of(words: Words, half: int) -> Words:
+    """Return all marks of a half, shape (MARKS, MARK_WORDS), as a view."""
+    start = half_start(half) + MARKS_AT
+    return words[start : start + MARKS * MARK_WORDS].reshape(MARKS, MARK_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Operations that were recorded together, column by column."""
+
+    marks: Words
+    """Shape (batches, MARK_WORDS); first reads and singles are relative to this block."""
+    stamps: Seconds
+    """Shape (reads, STAMPS)."""
+    objects: Words
+    sizes: Words
+    singles: Words
+    """Shape (singles, SINGLE_WORDS)."""
+
+    @property
+    def records(self) -> int:
+        """Number of object reads and single operations."""
+        return len(self.stamps) + len(self.singles)
+
+    def of_reads(self, column: int) -> Words:
+        """Return a mark's column (1 epoch, 2 batch) for every object read; column 0 is the phase."""
+        return np.repeat(self.marks[:, column] - (column == 0), self.marks[:, 5])
+
+    def of_singles(self, column: int) -> Words:
+        """Return the same for every single operation."""
+        return np.repeat(self.marks[:, column] - (column == 0), self.marks[:, 7])
+
+    def where(self, chosen: NDArray[np.bool_]) -> Block:
+        """Return the block of the chosen marks alone; the marks' own numbers of first operations are void then."""
+        reads = np.repeat(chosen, self.marks[:, 5])
+        singles = np.repeat(chosen, self.marks[:, 7])
+        return Block(
+            self.marks[chosen], self.stamps[reads], self.objects[reads], self.sizes[reads], self.singles[singles]
+        )
+
+    def parts(self) -> tuple[Words | Seconds, ...]:
+        """Return the columns in the order in which files hold them."""
+        return self.marks, self.stamps, self.objects, self.sizes, self.singles
+
+
+def fresh_block(words: Words, half: int) -> Block:
+    """Return the committed operations of a half."""
+    marks = marks_of(words, half)
+    empty = np.flatnonzero(marks[:, 0] == 0)
+    marks = marks[: empty[0]] if len(empty) else marks
+    reads, singles = int(marks[:, 5].sum()), int(marks[:, 7].sum())
+    start = half_start(half)
+    return _block(words[start:], marks, reads, singles, (STAMPS_AT, OBJECTS_AT, SIZES_AT, SINGLES_AT))
+
+
+def packed_block(words: Words, marks: int, reads: int, singles: int) -> Block:
+    """Return the block whose columns follow each other without gaps, as chunks of the spans file hold them."""
+    at = np.cumsum([marks * MARK_WORDS, reads * STAMPS, reads, reads]).tolist()
+    return _block(words, words[: at[0]].reshape(marks, MARK_WORDS), reads, singles, (at[0], at[1], at[2], at[3]))
+
+
+def packed_words(marks: int, reads: int, singles: int) -> int:
+    """Return the length of such a block in words."""
+    return marks * MARK_WORDS + reads * (STAMPS + 2) + singles * SINGLE_WORDS
+
+
+def _block(words: Words, marks: Words, reads: int, singles: int, at: tuple[int, int, int, int]) -> Block:
+    stamps = words[at[0] : at[0] + reads * STAMPS].view(np.float64).reshape(reads, STAMPS)
+    single = words[at[3] : at[3] + singles * SINGLE_WORDS].reshape(singles, SINGLE_WORDS)
+    return Block(marks, stamps, words[at[1] : at[1] + reads], words[at[2] : at[2] + reads], single)
 
 
 class Operations:
@@ -100,21 +181,19 @@ class Operations:
 
     __slots__ = ("batch", "duration_ns", "error", "kind", "object", "phase", "size_bytes", "start_ns")
 
-    def __init__(self, records: Words) -> None:
-        """Decode ring records of shape (n, RECORD_WORDS); object reads become three operations each."""
-        batch, phase = carried_marks(records)
-        reads, single = _reads(records), _singles(records)
-        read, one = records[reads], records[single]
-        stamps_ns = stamps_of(read)
-        zeros = np.zeros(len(read), dtype=np.int64)
-        self.kind = np.concatenate([np.repeat(_READ_PARTS, len(read)), -one[:, 0]])
-        self.start_ns = np.concatenate([*stamps_ns.T[:3], one[:, 1]])
-        self.duration_ns = np.concatenate([*np.diff(stamps_ns).T, one[:, 2] - one[:, 1]])
-        self.size_bytes = np.concatenate([zeros, read[:, 4], zeros, one[:, 3]])
-        self.object = np.concatenate([read[:, 5]] * 3 + [one[:, 4]])
-        self.error = np.concatenate([zeros, zeros, zeros, one[:, 5]])
-        self.batch = np.concatenate([batch[reads]] * 3 + [batch[single]])
-        self.phase = np.concatenate([phase[reads]] * 3 + [phase[single]])
+    def __init__(self, block: Block) -> None:
+        """Decode a block; object reads become three operations each."""
+        reads, one = len(block.stamps), block.singles
+        nothing = np.zeros(reads, dtype=np.int64)
+        starts = np.rint(block.stamps[:, :3] * 1e9).astype(np.int64)
+        self.kind = np.concatenate([np.repeat(_READ_PARTS, reads), one[:, 0]])
+        self.start_ns = np.concatenate([starts.T.ravel(), one[:, 1]])
+        self.duration_ns = np.concatenate([_durations_ns(block.stamps).T.ravel(), one[:, 2] - one[:, 1]])
+        self.size_bytes = np.concatenate([nothing, block.sizes, nothing, one[:, 3]])
+        self.object = np.concatenate([*[block.objects] * 3, one[:, 4]])
+        self.error = np.concatenate([*[nothing] * 3, one[:, 5]])
+        self.batch = np.concatenate([*[block.of_reads(2)] * 3, block.of_singles(2)])
+        self.phase = np.concatenate([*[block.of_reads(0)] * 3, block.of_singles(0)])
 
 
 _READ_PARTS = np.array([Kind.OPEN, Kind.READ, Kind.CLOSE], dtype=np.int64)
@@ -122,74 +201,43 @@ _READ_PARTS = np.array([Kind.OPEN, Kind.READ, Kind.CLOSE], dtype=np.int64)
 _READ_OFFSETS = np.arange(len(_READ_PARTS)) * BUCKETS
 
 
-def stamps_of(reads: Words) -> Words:
-    """Return the stamps of object reads in ns, shape (n, 4)."""
-    seconds = np.ascontiguousarray(reads[:, :4]).view(np.float64)
-    return np.rint(seconds * 1e9).astype(np.int64)
+def _durations_ns(stamps: Seconds) -> Words:
+    """Return how long open, read and close took, shape (n, 3)."""
+    return np.rint((stamps[:, 1:] - stamps[:, :-1]) * 1e9).astype(np.int64)
 
 
-def _reads(records: Words) -> NDArray[np.bool_]:
-    return records[:, 0] > 0
-
-
-def _singles(records: Words) -> NDArray[np.bool_]:
-    return (records[:, 0] < 0) & (records[:, 0] > BATCH_MARK)
-
-
-def carried_marks(records: Words) -> tuple[Words, Words]:
-    """Return batch and phase of every record: those of the last mark at or before it (-1 and 0 before any)."""
-    marks = records[:, 0] == BATCH_MARK
-    if not len(records):
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty
-    last = np.maximum.accumulate(np.where(marks, np.arange(len(records)), -1))
-    known = last >= 0
-    safe = np.maximum(last, 0)
-    return np.where(known, records[safe, 2], -1), np.where(known, records[safe, 3], 0)
-
-
-def add_to_counts(counts: Words, records: Words) -> list[int]:
-    """Add ring records to one copy of the statistics, in place; return the slots that changed."""
-    _, phase = carried_marks(records)
-    reads, single = _reads(records), _singles(records)
+def add_to_counts(counts: Words, block: Block) -> list[int]:
+    """Add a block to one copy of the statistics, in place; return the slots that changed."""
     changed: set[int] = set()
-    for part in _present(phase):
-        of_part = phase == part
-        changed.update(_add_reads(counts, part, records[reads & of_part]))
-        one = records[single & of_part]
-        for kind in _present(-one[:, 0]):
-            of_kind = one[one[:, 0] == -kind]
-            changed.add(_add_singles(counts, part, kind, of_kind))
+    phases = np.unique(block.marks[:, 0] - 1).tolist()
+    for phase in phases:
+        part = block if len(phases) == 1 else block.where(block.marks[:, 0] == phase + 1)
+        if len(part.stamps):
+            changed.update(_add_reads(counts, phase, part))
+        kinds = part.singles[:, 0]
+        for kind in np.unique(kinds).tolist():
+            changed.add(_add_singles(counts, phase, kind, part.singles[kinds == kind]))
     return sorted(changed)
 
 
-def _present(values: Words) -> list[int]:
-    """Return the distinct small non-negative values."""
-    return [int(value) for value in np.flatnonzero(np.bincount(values))] if len(values) else []
-
-
-def _add_reads(counts: Words, phase: int, reads: Words) -> list[int]:
+def _add_reads(counts: Words, phase: int, block: Block) -> list[int]:
     """Add object reads: their three operations in one pass, since this runs while a worker could be reading."""
-    if not len(reads):
-        return []
-    durations = np.diff(stamps_of(reads))
-    buckets = np.bincount((bucket_of(durations) + _READ_OFFSETS).ravel(), minlength=len(_READ_PARTS) * BUCKETS).reshape(
-        len(_READ_PARTS), BUCKETS
-    )
+    durations = _durations_ns(block.stamps)
+    buckets = np.bincount((bucket_of(durations) + _READ_OFFSETS).ravel(), minlength=len(_READ_PARTS) * BUCKETS)
     shortest, longest, total = durations.min(axis=0), durations.max(axis=0), durations.sum(axis=0)
     slots = []
     for part, kind in enumerate(_READ_PARTS.tolist()):
-        size_bytes = int(reads[:, 4].sum()) if kind == Kind.READ else 0
-        facts = (len(reads), size_bytes, 0, int(total[part]), int(shortest[part]), int(longest[part]))
-        slots.append(_add(counts, phase, kind, facts, buckets[part]))
+        size_bytes = int(block.sizes.sum()) if kind == Kind.READ else 0
+        facts = (len(durations), size_bytes, 0, int(total[part]), int(shortest[part]), int(longest[part]))
+        slots.append(_add(counts, phase, kind, facts, buckets[part * BUCKETS : (part + 1) * BUCKETS]))
     return slots
 
 
-def _add_singles(counts: Words, phase: int, kind: int, records: Words) -> int:
-    durations = records[:, 2] - records[:, 1]
-    failed = int(np.count_nonzero(records[:, 5]))
-    size_bytes, shortest, longest = int(records[:, 3].sum()), int(durations.min()), int(durations.max())
-    facts = (len(records), size_bytes, failed, int(durations.sum()), shortest, longest)
+def _add_singles(counts: Words, phase: int, kind: int, singles: Words) -> int:
+    durations = singles[:, 2] - singles[:, 1]
+    failed = int(np.count_nonzero(singles[:, 5]))
+    size_bytes, shortest, longest = int(singles[:, 3].sum()), int(durations.min()), int(durations.max())
+    facts = (len(singles), size_bytes, failed, int(durations.sum()), shortest, longest)
     return _add(counts, phase, kind, facts, np.bincount(bucket_of(durations), minlength=BUCKETS))
 
 
@@ -203,12 +251,6 @@ def _add(counts: Words, phase: int, kind: int, facts: tuple[int, int, int, int, 
     row[4:COUNTERS] = shortest, longest
     row[COUNTERS:] += buckets
     return slot
-
-
-def used_records(ring: Words) -> Words:
-    """Return the records written to a half, up to the first empty one."""
-    empty = np.flatnonzero(ring[:, 0] == 0)
-    return ring[: empty[0]] if len(empty) else ring
 
 
 def open_words(path: Path) -> Words:

@@ -41,11 +41,15 @@ def measured_cost(job: WorkerJob) -> TracingCost:
 
 
 def _batch_ns(trace: BatchTrace, samples: int) -> int:
-    clock, keep = time.perf_counter, trace.recorder.reads.extend
+    clock, stamp = time.perf_counter, trace.recorder.stamps.append
     start_ns = time.perf_counter_ns()
     trace.begin(0, 0)
-    for sample in range(samples):
-        keep((clock(), clock(), clock(), clock(), 4096, sample))
+    for _ in range(samples):
+        stamp(clock())
+        stamp(clock())
+        stamp(clock())
+        stamp(clock())
+    trace.recorder.name_reads(range(samples), [4096] * samples)
     trace.fetched()
     trace.end(samples)
     return time.perf_counter_ns() - start_ns

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ioprof.trace import opsfile
 from ioprof.trace.kinds import Phase
-from ioprof.trace.opsfile import COUNTERS, KINDS, RECORD_WORDS, Header, Operations, Words
+from ioprof.trace.opsfile import COUNTERS, KINDS, Block, Header, Operations, Words
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.run_record import EpochRecord, KernelIo
@@ -28,7 +28,6 @@ EPOCHS = pa.schema(
     ]
 )
 """Internal: an epoch's start (at_end = 0) and end (1)."""
-_CHUNK_RECORDS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +46,14 @@ class RawProcess:
         """Return one header word."""
         return int(self.words[word])
 
-    def fresh_records(self) -> Words:
-        """Return the records not yet folded into statistics and spans file."""
-        return opsfile.used_records(opsfile.ring_of(self.words, self.header(Header.GENERATION) & 1))
+    def fresh_block(self) -> Block:
+        """Return the operations not yet folded into statistics and spans file."""
+        return opsfile.fresh_block(self.words, self.header(Header.GENERATION) & 1)
 
     def counts(self) -> Words:
-        """Return the statistics with the fresh records added, shape (SLOTS, SLOT_WORDS)."""
+        """Return the statistics with the fresh operations added, shape (SLOTS, SLOT_WORDS)."""
         counts = opsfile.counts_of(self.words, self.header(Header.GENERATION) & 1).copy()
-        opsfile.add_to_counts(counts, self.fresh_records())
+        opsfile.add_to_counts(counts, self.fresh_block())
         return counts
 
 
@@ -123,38 +122,35 @@ def raw_spans(processes: list[RawProcess]) -> Iterator[pa.RecordBatch]:
     """Yield the spans of all processes, evenly thinned to the run's final sampling."""
     every = sample_every(processes)
     for process in processes:
-        for records in _kept_chunks(process):
-            spans = _spans_of(process, sampled(records, every))
+        for block in _kept_blocks(process):
+            spans = _spans_of(process, sampled(block, every))
             if spans.num_rows:
                 yield spans
 
 
-def _kept_chunks(process: RawProcess) -> Iterator[Words]:
-    """Yield the committed chunks of the spans file, joined to a useful size, then the fresh records."""
+def _kept_blocks(process: RawProcess) -> Iterator[Block]:
+    """Yield the committed chunks of the spans file, then the fresh operations."""
     committed = process.header(Header.GENERATION)
-    words = np.zeros((0, RECORD_WORDS), dtype=np.int64)
-    if process.spans_path.exists():
-        whole = process.spans_path.stat().st_size // (RECORD_WORDS * opsfile.WORD)
-        if whole:
-            words = np.memmap(process.spans_path, dtype=np.int64, mode="r", shape=(whole, RECORD_WORDS))
-    pending: list[Words] = []
+    words = np.zeros(0, dtype=np.int64)
+    if process.spans_path.exists() and process.spans_path.stat().st_size >= opsfile.WORD:
+        whole = process.spans_path.stat().st_size // opsfile.WORD
+        words = np.memmap(process.spans_path, dtype=np.int64, mode="r", shape=(whole,))
     position = 0
-    while position < len(words) and words[position, 0] == opsfile.CHUNK_MARK:
-        _, generation, count = (int(word) for word in words[position, :3])
-        stop = position + 1 + count
-        # A chunk of the current generation was written by a flush that never finished: the ring still has it.
+    while len(words) - position >= opsfile.CHUNK_HEAD_WORDS and words[position] == opsfile.CHUNK_MARK:
+        _, generation, *counted, _ = (int(word) for word in words[position : position + opsfile.CHUNK_HEAD_WORDS])
+        marks, reads, singles = counted
+        position += opsfile.CHUNK_HEAD_WORDS
+        stop = position + opsfile.packed_words(marks, reads, singles)
+        # A chunk of the current generation was written by a flush that never finished: the half still has it.
         if generation >= committed or stop > len(words):
             break
-        pending.append(words[position + 1 : stop])
+        yield opsfile.packed_block(words[position:stop], marks, reads, singles)
         position = stop
-        if sum(len(part) for part in pending) >= _CHUNK_RECORDS:
-            yield np.concatenate(pending)
-            pending = []
-    yield np.concatenate([*pending, process.fresh_records()])
+    yield process.fresh_block()
 
 
-def _spans_of(process: RawProcess, records: Words) -> pa.RecordBatch:
-    operations = Operations(records)
+def _spans_of(process: RawProcess, block: Block) -> pa.RecordBatch:
+    operations = Operations(block)
     count = len(operations.kind)
     columns = {
         "rank": np.full(count, process.header(Header.RANK)),

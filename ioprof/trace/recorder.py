@@ -1,8 +1,8 @@
 """The hot path: records every operation of one process into its operations file.
 
-An object read costs the caller four clock reads and one list extension; the stamps of a batch reach the
-shared mapping in one pack when the batch ends. Counts and histograms are exact for every operation; full spans are
-kept for every batch while the budget allows, then for one batch in N, N doubling each time the budget is passed.
+An object read costs the caller four clock reads, each appended to an array; when the batch ends, its arrays are copied
+into the shared mapping as they are. Counts and histograms are exact for every operation; full spans are kept for every
+batch while the budget allows, then for one batch in N, N doubling each time the budget is passed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +19,23 @@ import numpy as np
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import RECORD_WORDS, RING_RECORDS, WORD, Header
+from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, Header
 
-_RECORD_BYTES = RECORD_WORDS * WORD
-_LARGEST_PACK = RING_RECORDS - 1
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
-_WORD = struct.Struct("<q")
-_TOTALS = struct.Struct("<2q")
-_TOTALS_OFFSET = Header.WORKER_TIME_NS * WORD
 DEFAULT_SPAN_BUDGET = 1_000_000
 """Records each process may keep; an object read is one record and three spans."""
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
+_MARK = struct.Struct("<8q")
+_WORD = struct.Struct("<q")
+_TOTALS = struct.Struct("<2q")
+_TOTALS_AT = Header.WORKER_TIME_NS * WORD
 
 
 class Recorder:
     """Records the operations of this process; one writer, no lock.
 
     Attributes:
-        reads: object reads of the open batch, four float stamps, bytes and object each; `LocalTap` extends it.
+        stamps: object reads of the open batch, four float seconds each; `LocalTap` appends to it.
         singles: other operations of the open batch, six integers each.
     """
 
@@ -45,15 +46,13 @@ class Recorder:
             RunDirectoryError: the files cannot be created or reserved.
         """
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
-        self.reads: list[float] = []
-        self.singles: list[int] = []
+        self.stamps = array("d")
+        self.singles = array("q")
+        self._objects = array("q")
+        self._sizes = array("q")
         self._budget = span_budget
         self._kept = 0
         self._sample_every = 1
-        self._position = 0
-        self._ring_start = opsfile.ring_byte_offset(0)
-        self._mark = (0, 0, -1, int(Phase.DISCOVERY), 0, 0)
-        self._packers: dict[tuple[int, str], struct.Struct] = {}
         self._changed: list[int] = []
         self._worker_time_ns = 0
         self._batches = 0
@@ -63,79 +62,106 @@ class Recorder:
         except OSError as error:
             raise RunDirectoryError(f"{stem}: cannot record operations there: {error.strerror}") from error
         self._words = np.frombuffer(self._map, dtype=np.int64)
+        self._ints = memoryview(self._map).cast("q")
+        self._floats = memoryview(self._map).cast("d")
+        for half in (1, 0):
+            start = opsfile.half_start(half)
+            self._words[start : start + opsfile.HALF_WORDS] = 0  # takes the page faults now, not inside a batch
+            self._use_half(half)
         self._words[[Header.RANK, Header.WORKER, Header.PID, Header.SAMPLE_EVERY]] = rank, worker, os.getpid(), 1
-        for half in (0, 1):
-            opsfile.ring_of(self._words, half)[:] = 0  # takes the page faults now, not inside a measured batch
         self._words[Header.MAGIC] = opsfile.MAGIC
+        self.begin(Phase.DISCOVERY)
+
+    def _use_half(self, half: int) -> None:
+        self._start = opsfile.half_start(half)
+        self._marks_used = self._reads_used = self._singles_used = 0
 
     def begin(self, phase: int, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
         """Say what the coming operations belong to; ``phase`` is a number of `Phase`."""
-        self._mark = (0, epoch, batch, phase, start_ns, 0)
+        self._phase, self._epoch, self._batch, self._batch_start_ns = phase, epoch, batch, start_ns
 
     def record(self, kind: Kind, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
         """Record one operation."""
-        self.singles.extend((-kind, start_ns, end_ns, size_bytes, obj, error))
-        if len(self.singles) >= RING_RECORDS * RECORD_WORDS // 2:
+        self.singles.extend((kind, start_ns, end_ns, size_bytes, obj, error))
+        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS:
             self.end()
+
+    def name_reads(self, objects: Sequence[int], sizes_bytes: Sequence[int]) -> None:
+        """Say which objects the latest stamps belong to, four stamps each, and how long they are."""
+        self._objects.extend(objects)
+        self._sizes.extend(sizes_bytes)
 
     def end(self) -> None:
         """Move what was recorded since `begin` into the shared mapping; survives SIGKILL from here on."""
-        if self.reads:
-            self._move(self.reads, "4d2q")
-        if self.singles:
-            self._move(self.singles, "6q")
-
-    def _move(self, stamps: list[float] | list[int], layout: str) -> None:
-        if len(stamps) <= _LARGEST_PACK * RECORD_WORDS:
-            self._pack(stamps, layout)
+        reads, singles = len(self._objects), len(self.singles) // SINGLE_WORDS
+        if reads <= READS and singles <= SINGLES:
+            if reads or singles:
+                self._move(0, reads, 0, singles)
         else:
-            for start in range(0, len(stamps), _LARGEST_PACK * RECORD_WORDS):
-                self._pack(stamps[start : start + _LARGEST_PACK * RECORD_WORDS], layout)
-        stamps.clear()
+            for first in range(0, reads, READS):
+                self._move(first, min(READS, reads - first), 0, 0)
+            for first in range(0, singles, SINGLES):
+                self._move(0, 0, first, min(SINGLES, singles - first))
+        del self.stamps[:], self._objects[:], self._sizes[:], self.singles[:]
 
-    def _pack(self, stamps: list[float] | list[int], layout: str) -> None:
-        records = len(stamps) // RECORD_WORDS
-        if self._position + records + 1 > RING_RECORDS:
+    def _move(self, first_read: int, reads: int, first_single: int, singles: int) -> None:
+        if self._reads_used + reads > READS or self._singles_used + singles > SINGLES or self._marks_used == MARKS:
             self._flush()
-        packer = self._packers.get((records, layout))
-        if packer is None:
-            packer = self._packers[records, layout] = struct.Struct("<6q" + layout * records)
-        offset = self._ring_start + self._position * _RECORD_BYTES
-        packer.pack_into(self._map, offset, *self._mark, *stamps)
-        # The mark's first word comes last: until it stands, a reader finds the end of the ring here, so a process
-        # killed half-way through the line above leaves the batch out instead of a torn record in.
-        _WORD.pack_into(self._map, offset, opsfile.BATCH_MARK)
-        self._position += records + 1
+        start, at = self._start, self._reads_used
+        if reads:
+            last = first_read + reads
+            stamps, objects, sizes = self.stamps, self._objects, self._sizes
+            if reads != len(objects):
+                stamps = stamps[first_read * STAMPS : last * STAMPS]
+                objects, sizes = objects[first_read:last], sizes[first_read:last]
+            stamps_at = start + opsfile.STAMPS_AT + at * STAMPS
+            self._floats[stamps_at : stamps_at + reads * STAMPS] = memoryview(stamps)
+            self._ints[start + opsfile.OBJECTS_AT + at : start + opsfile.OBJECTS_AT + at + reads] = memoryview(objects)
+            self._ints[start + opsfile.SIZES_AT + at : start + opsfile.SIZES_AT + at + reads] = memoryview(sizes)
+        if singles:
+            part = self.singles[first_single * SINGLE_WORDS : (first_single + singles) * SINGLE_WORDS]
+            singles_at = start + opsfile.SINGLES_AT + self._singles_used * SINGLE_WORDS
+            self._ints[singles_at : singles_at + len(part)] = memoryview(part)
+        mark_at = (start + opsfile.MARKS_AT + self._marks_used * opsfile.MARK_WORDS) * WORD
+        _MARK.pack_into(
+            self._map, mark_at,
+            0, self._epoch, self._batch, self._batch_start_ns, at, reads, self._singles_used, singles,
+        )  # fmt: skip
+        # The first word comes last: until it stands, a reader finds the end of the half here.
+        _WORD.pack_into(self._map, mark_at, self._phase + 1)
+        self._marks_used += 1
+        self._reads_used += reads
+        self._singles_used += singles
 
     def _flush(self) -> None:
-        """Fold the ring into the statistics and the spans file; the last store makes it true."""
+        """Fold the current half into the statistics and the spans file; the last store makes it true."""
         words = self._words
         generation = int(words[Header.GENERATION])
         now, then = generation & 1, 1 - (generation & 1)
-        records = opsfile.ring_of(words, now)[: self._position]
+        block = opsfile.fresh_block(words, now)
         current, counts = opsfile.counts_of(words, now), opsfile.counts_of(words, then)
         # The other copy is one flush behind, in the slots that flush changed and nowhere else.
         counts[self._changed] = current[self._changed]
-        self._changed = opsfile.add_to_counts(counts, records)
-        self._keep_spans(records, generation)
-        opsfile.ring_of(words, then)[:] = 0
+        self._changed = opsfile.add_to_counts(counts, block)
+        self._keep_spans(block, generation)
+        opsfile.marks_of(words, then)[:] = 0
         words[Header.GENERATION] = generation + 1
-        self._ring_start = opsfile.ring_byte_offset(then)
-        self._position = 0
+        self._use_half(then)
 
-    def _keep_spans(self, records: opsfile.Words, generation: int) -> None:
-        kept = sampled(records, self._sample_every)
-        if len(kept):
-            head = np.array([[opsfile.CHUNK_MARK, generation, len(kept), 0, 0, 0]], dtype=np.int64)
+    def _keep_spans(self, block: Block, generation: int) -> None:
+        kept = sampled(block, self._sample_every)
+        if kept.records:
+            counted = (len(kept.marks), len(kept.stamps), len(kept.singles))
+            head = np.array([opsfile.CHUNK_MARK, generation, *counted, 0], dtype=np.int64)
             end = os.fstat(self._spans).st_size
             try:
-                _write_all(self._spans, head.tobytes() + kept.tobytes())
-                self._kept += len(kept)
+                _write_all(self._spans, b"".join([head.tobytes(), *(part.tobytes() for part in kept.parts())]))
+                self._kept += kept.records
             except OSError:
                 # The results disk is full: counts and histograms stay exact, only these spans are lost. What was
                 # written of them is cut off again, or it would be read as the head of the next chunk.
                 os.ftruncate(self._spans, end)
-                self._words[Header.LOST_RECORDS] += len(kept)
+                self._words[Header.LOST_RECORDS] += kept.records
         while self._kept > self._budget:
             # The reader thins what was kept at the old rate, so the trace ends up sampled evenly.
             self._sample_every *= 2
@@ -146,7 +172,7 @@ class Recorder:
         """Add a finished batch to the totals that the overhead is judged against."""
         self._worker_time_ns += worker_time_ns
         self._batches += 1
-        _TOTALS.pack_into(self._map, _TOTALS_OFFSET, self._worker_time_ns, self._batches)
+        _TOTALS.pack_into(self._map, _TOTALS_AT, self._worker_time_ns, self._batches)
 
     def note_io(self, tapped_bytes: int, rchar_bytes: int, read_bytes: int) -> None:
         """Keep a reading of /proc/PID/io beside the bytes tapped so far; the first and the last one count."""
@@ -157,7 +183,7 @@ class Recorder:
         words[Header.IO_KNOWN] = 1
 
     def close(self) -> None:
-        """Pack what is left and release the files; the last ring is read from the mapping, not flushed."""
+        """Move what is left and release the files; the last half is read from the mapping, not flushed."""
         if self._spans < 0:
             return
         self.end()
@@ -165,23 +191,22 @@ class Recorder:
         self._spans = -1
 
 
-def sampled(records: opsfile.Words, sample_every: int) -> opsfile.Words:
-    """Return the records of the batches that sampling keeps, marks included; discovery is always kept.
+def sampled(block: Block, sample_every: int) -> Block:
+    """Return the batches that sampling keeps; discovery is always kept.
 
     Which batches those are depends on their number alone, so that all processes keep the same ones, and those kept
     at 1 in 2N are among those kept at 1 in N. Numbers are scattered first: workers take turns, and every Nth batch
     may be one worker's.
 
     Args:
-        records: ring records.
+        block: fresh or kept operations.
         sample_every: a power of two.
     """
     if sample_every == 1:
-        return records
-    batch, _ = opsfile.carried_marks(records)
+        return block
+    batch = block.marks[:, 2]
     scattered = batch.astype(np.uint64) * _GOLDEN
-    kept: opsfile.Words = records[(scattered < np.uint64(2**64 // sample_every)) | (batch < 0)]
-    return kept
+    return block.where((scattered < np.uint64(2**64 // sample_every)) | (batch < 0))
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

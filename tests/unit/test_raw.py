@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import pytest
 
-from ioprof.trace import opsfile, recorder
+from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import BATCH_MARK, RECORD_WORDS, Header, ring_byte_offset
+from ioprof.trace.opsfile import HALF_WORDS, MARK_WORDS, Header, half_start, marks_of
 from ioprof.trace.raw import (
     kernel_io,
     lost_records,
@@ -39,7 +36,8 @@ def _record_batch(target: Recorder, number: int, reads: int = READS) -> None:
     target.begin(int(Phase.STEADY), batch=number, start_ns=1)
     for index in range(reads):
         at_s = 1000.0 + number + index / READS
-        target.reads.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6, 10, number * READS + index))
+        target.stamps.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6))
+        target.name_reads([number * READS + index], [10])
     target.end()
 
 
@@ -67,70 +65,29 @@ def _check(folder: Path, least: int, most: int) -> int:
     return batches
 
 
-def _die_at_line(number: int) -> None:
-    """Let this process kill itself before the ``number``-th line that the recorder runs from now on."""
-    files = {recorder.__file__, opsfile.__file__}
-    left = number
-
-    def on_line(frame: FrameType, event: str, argument: object) -> object:
-        nonlocal left
-        if frame.f_code.co_filename not in files:
-            return None
-        left -= event == "line"
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return on_line
-
-    sys.settrace(on_line)
-
-
-def _recording_child(folder: Path, line: int, batches: int) -> tuple[int, int]:
-    """Record batches in a child that dies at a line; return how many it had ended, and its exit status."""
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        target = Recorder(str(folder), rank=0, worker=0, span_budget=10**6)
-        for number in range(batches):
-            if number == batches - 2:
-                _die_at_line(line)
-            _record_batch(target, number)
-            os.write(tell, b".")
-        os._exit(0)
-    os.close(tell)
-    _, status = os.waitpid(child, 0)
-    with os.fdopen(told, "rb") as reader:
-        return len(reader.read()), status
-
-
-def test_a_process_killed_at_any_line_of_a_flush_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
-    """Every line of packing and flushing is tried: batches are there whole, once, and none that was ended is gone."""
-    line, killed, batches = 0, 0, 5
-    while True:
-        folder = tmp_path / str(line)
-        folder.mkdir()
-        ended, status = _recording_child(folder, line, batches)
-        _check(folder, ended, batches)
-        (next(folder.glob("*.ops"))).unlink()
-        if status == 0:
-            break
-        assert status == signal.SIGKILL
-        killed, line = killed + 1, line + 2
-    assert killed > 20
-
-
-@pytest.mark.parametrize("words", [1, 2, 3, 5, 7, 100])
-def test_a_batch_that_was_half_packed_when_the_process_died_is_left_out(trace_dir: Path, words: int) -> None:
-    """Packing fills its place from the left, the mark's first word last; SIGKILL may stop it at any word."""
+@pytest.mark.parametrize("words", range(MARK_WORDS + 1))
+def test_a_batch_that_was_half_moved_when_the_process_died_is_left_out(trace_dir: Path, words: int) -> None:
+    """The columns come first, then the mark from the left, its first word last; SIGKILL may stop it at any word."""
     target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
     _record_batch(target, 0)
     _record_batch(target, 1)
     target.close()
-    path = next(trace_dir.glob("*.ops"))
-    written = np.memmap(path, dtype=np.int64, mode="r+", offset=ring_byte_offset(0))[: 2 * (READS + 2) * RECORD_WORDS]
-    last = int(np.flatnonzero(written)[-1])
-    written[last + 1 - words : last + 1] = 0
-    marks = np.flatnonzero(written[::RECORD_WORDS] == BATCH_MARK)
-    written[marks[-1] * RECORD_WORDS] = 0
+    written = np.memmap(next(trace_dir.glob("*.ops")), dtype=np.int64, mode="r+")
+    mark = marks_of(written, 0)[1]
+    assert mark[0] != 0
+    mark[0] = 0
+    mark[words:] = 0
+    _check(trace_dir, 1, 1)
+
+
+def test_what_stands_beyond_the_marks_is_never_read(trace_dir: Path) -> None:
+    """A half is used again without being cleared, apart from its marks."""
+    target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
+    written = np.memmap(next(trace_dir.glob("*.ops")), dtype=np.int64, mode="r+")
+    columns = written[half_start(0) : half_start(0) + HALF_WORDS][marks_of(written, 0).size :]
+    columns[:] = 12345
+    _record_batch(target, 0)
+    target.close()
     _check(trace_dir, 1, 1)
 
 

@@ -40,7 +40,11 @@ class Bench:
     def read(self) -> dict[int, bytes]:
         """Read all objects as a workload's reader does."""
         paths = [f"{self.tap.root}{obj}" for obj in OBJECTS]
-        return dict(self.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS))
+        contents = self.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
+        found: dict[int, bytes] = {}
+        for content in contents:
+            found[self.tap.reading] = content
+        return found
 
     def recorded(self) -> list[Row]:
         """Return the operations in the order of their start."""
@@ -175,8 +179,19 @@ def test_listing_and_stat_are_recorded_with_their_errors(local: Bench) -> None:
 
 def test_decoding_is_recorded_with_the_bytes_it_was_given(local: Bench) -> None:
     """And is no storage operation."""
-    assert local.tap.decode(bytes.upper, b"abc", 5) == b"ABC"
+    local.tap.reading = 5
+    assert local.tap.decode(bytes.upper, b"abc") == b"ABC"
     assert local.recorded() == [(Kind.DECODE, 5, 3, 0)]
+
+
+def test_a_reader_that_stops_half_way_leaves_what_it_read(local: Bench) -> None:
+    """The stamps and the objects they belong to stay in step."""
+    paths = [f"{local.tap.root}{obj}" for obj in OBJECTS]
+    contents = local.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
+    assert [next(contents) for _ in range(2)] == [CONTENT[0], CONTENT[1]]
+    contents.close()
+    assert local.recorded() == [row for obj in (0, 1) for row in _whole(obj)]
+    assert local.tap.tapped_bytes == len(CONTENT[0])
 
 
 def test_the_tap_is_chosen_by_where_the_store_is(tmp_path: Path, trace_dir: Path) -> None:
