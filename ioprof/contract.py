@@ -184,6 +184,17 @@ class LoadJob:
     """Asked before each dispatch, in the consumer's process: True ends the run with what is in flight."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadWorker:
+    """A worker process that was killed or crashed."""
+
+    worker: int
+    """Its number, from 0."""
+    pid: int
+    exit_code: int
+    """What it exited with; negative: the number of the signal that ended it."""
+
+
 class LoaderSession(Protocol):
     """An open loader: delivers epochs, then closes."""
 
@@ -193,6 +204,13 @@ class LoaderSession(Protocol):
 
     def process_ids(self) -> list[int]:
         """Return the worker processes alive now."""
+        ...
+
+    def dead_workers(self) -> list[DeadWorker]:
+        """Return the workers that were killed or crashed; asked once an epoch has failed, before `close`.
+
+        May wait a moment for one that is about to end.
+        """
         ...
 
     def close(self) -> None:

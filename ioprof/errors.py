@@ -9,6 +9,7 @@
     |   +-- StoreFullError      1   no space or inodes left; what was written stays usable
     +-- RunError                1   the run could not go on
     |   +-- TooManyErrorsError  1   more operation errors than --max-errors allows
+    |   +-- WorkerDiedError     1   a loader's worker process was killed or crashed
     +-- RunDirectoryError       1   a run directory is corrupt, newer than this version, or not writable
     +-- RequirementError        3   a --require was not met
 
@@ -59,6 +60,10 @@ class RunError(IoprofError):
 
 class TooManyErrorsError(RunError):
     """More operations failed than the run was allowed to lose."""
+
+
+class WorkerDiedError(RunError):
+    """A loader's worker process was killed or crashed."""
 
 
 class RunDirectoryError(IoprofError):

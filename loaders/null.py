@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ioprof.contract import Batch, LoadJob, PluginParams
+from ioprof.contract import Batch, DeadWorker, LoadJob, PluginParams
 
 
 class NullParams(PluginParams):
@@ -30,6 +30,10 @@ class NullSession:
             yield Batch(data=None, number=number, worker=-1, samples=min(size, stop - start), size_bytes=0)
 
     def process_ids(self) -> list[int]:
+        """Return nothing: no process is started."""
+        return []
+
+    def dead_workers(self) -> list[DeadWorker]:
         """Return nothing: no process is started."""
         return []
 

@@ -6,16 +6,22 @@ batch in an envelope that also carries the worker's counters; the consumer unwra
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.connection
+import multiprocessing.queues
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, LoadJob, WorkerJob
+from ioprof.contract import Batch, DeadWorker, LoadJob, WorkerJob
+from ioprof.errors import RunError
 from ioprof.host.parent_death import die_with_parent
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
@@ -29,6 +35,14 @@ Fetched = tuple[BatchTrace, list[bytes]]
 Envelope = tuple[torch.Tensor, tuple[int, ...]]
 """What travels to the consumer. The stamps go as a plain tuple: a class of our own would be looked up by name on both
 sides of the queue, which costs more than all of its content; and torch pins tuples by itself."""
+_DYING_S = 0.5
+"""How long a worker whose connection broke may take until its end is known."""
+_SHM_FULL = (
+    "; /dev/shm is full: give it more room (docker run --shm-size), "
+    "or use fewer --workers, a smaller --batch-size or --prefetch"
+)
+_CLOSING_S = 5.0
+"""How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
 
 
 class TracedDataset(Dataset[Fetched]):
@@ -104,6 +118,22 @@ def start_worker(worker: int) -> None:
     if not isinstance(dataset, TracedDataset):
         raise TypeError(f"worker {worker} was started for {type(dataset).__name__}, not for ioprof's dataset")
     dataset.open_trace(worker)
+    # This process's class only. Python's own hook prints the error and drops the batch: the consumer waits for ever.
+    multiprocessing.queues.Queue._on_queue_feeder_error = _send_instead  # type: ignore[attr-defined]
+
+
+def _send_instead(queue: multiprocessing.queues.Queue[object], error: Exception, unsent: tuple[int, object]) -> None:
+    """Send the consumer an error in place of a batch that could not be moved to shared memory."""
+    told = RunError(
+        f"a batch could not be sent to the consumer: {' '.join(str(error).split())}"
+        + (_SHM_FULL if "shared memory" in str(error) else "")
+    )
+    sent = ExceptionWrapper((RunError, told, None), where="while sending a batch")  # type: ignore[no-untyped-call]
+    queue.put((unsent[0], sent))
+
+
+def _nothing() -> None:
+    """Shut nothing down: no worker was started."""
 
 
 class TorchMapSession:
@@ -127,18 +157,27 @@ class TorchMapSession:
             in_order=params.in_order,
             worker_init_fn=start_worker,
         )
+        self._workers: list[BaseProcess] = []
+        self._shut_down: Callable[[], None] = _nothing
         if not parallel:
             self._dataset.open_trace(-1)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, unwrapping each envelope."""
         self._sampler.start(epoch)
-        for envelope in self._loader:
+        for envelope in self._started():
             batch = self._unwrapped(envelope)
             # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
             del envelope
             yield batch
             del batch
+
+    def _started(self) -> Iterator[Envelope]:
+        # torch keeps the iterator of persistent workers only; workers of one epoch must be found as well.
+        iterator = iter(self._loader)
+        self._workers = getattr(iterator, "_workers", [])
+        self._shut_down = getattr(iterator, "_shutdown_workers", _nothing)
+        return cast("Iterator[Envelope]", iterator)
 
     def _unwrapped(self, envelope: Envelope) -> Batch:
         data, fields = envelope
@@ -164,12 +203,28 @@ class TorchMapSession:
         """Return the children of this process that torch started."""
         return [child.pid for child in multiprocessing.active_children() if child.pid is not None]
 
+    def dead_workers(self) -> list[DeadWorker]:
+        """Return the workers that a signal or an error code ended."""
+        alive = [worker.sentinel for worker in self._workers if worker.exitcode is None]
+        if alive and len(alive) == len(self._workers):
+            # A connection breaks a little before the process that held it has ended.
+            multiprocessing.connection.wait(alive, timeout=_DYING_S)
+        return [
+            DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
+            for number, worker in enumerate(self._workers)
+            if worker.pid is not None and worker.exitcode
+        ]
+
     def close(self) -> None:
         """Shut the workers down, those of an epoch left half-way included."""
-        iterator = getattr(self._loader, "_iterator", None)
-        if iterator is not None:
-            iterator._shutdown_workers()
-            self._loader._iterator = None
+        # torch reports a dead worker from a signal handler, which may strike here too; the workers are then
+        # terminated, and only remain to be awaited.
+        with contextlib.suppress(RuntimeError):
+            self._shut_down()
+        for worker in self._workers:
+            worker.join(_CLOSING_S)
+        self._workers, self._shut_down = [], _nothing
+        self._loader._iterator = None
         if self._dataset.trace is not None:
             self._dataset.trace.close()
             self._dataset.trace = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.steps import StepLoop
+from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.store.page_cache import CacheChange, evict, warm
 from ioprof.store.tap import tap_store
@@ -43,6 +45,8 @@ from ioprof.trace.rundir import RAW, create_run_directory, write_run_json
 RANK = 0
 CONSUMER = -1
 """Worker number of what the consumer's own process does."""
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
+"""What the disk of the results may answer to writing the trace."""
 
 
 @dataclass(slots=True)
@@ -104,10 +108,15 @@ class Recording:
             # From a worker: torch put its traceback in front of the message.
             raise RunError(reason) from error
         except OSError as error:
-            reason = f"{error.strerror or error}"
-            raise RunError(f"{self.directory}: the run stopped: {error}; what was measured is kept") from error
+            reason = error.strerror or _told(error)
+            if error.errno not in _DISK_ERRORS:
+                raise RunError(f"the run stopped: {reason}; what was measured is kept in {self.directory}") from error
+            raise RunError(
+                f"{self.directory}: results cannot be written: {reason}; free some space or use --results; "
+                "what was measured is kept"
+            ) from error
         except Exception as error:
-            reason = f"{type(error).__name__}: {_last_line(error)}"
+            reason = _told(error)
             raise RunError(f"the loader failed: {reason}; what was measured is kept in {self.directory}") from error
         finally:
             with shielded():
@@ -133,7 +142,8 @@ class Recording:
             stack.callback(session.close)
             self._save()
             self._observer.measuring(self.directory)
-            self._epochs(loop, session)
+            with worker_deaths_told(session):
+                self._epochs(loop, session)
 
     def _epochs(self, loop: StepLoop, session: LoaderSession) -> None:
         """Run epochs until their number or the duration is reached; pauses between them do not count."""
@@ -301,6 +311,12 @@ def _store_record(prepared: Prepared) -> dict[str, Scalar]:
 def _without_secrets(sections: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
     url = sections["store"]["url"]
     return sections | {"store": sections["store"] | {"url": without_credentials(str(url))}}
+
+
+def _told(error: Exception) -> str:
+    """Return the error's class and message: a worker's own, where torch put its traceback in front of them."""
+    own = _last_line(error)
+    return own if "\n" in str(error).strip() else f"{type(error).__name__}: {own}"
 
 
 def _last_line(error: Exception) -> str:
