@@ -28,7 +28,7 @@ Files = Annotated[str | None, typer.Option(help="number of files, such as 20k or
 FileSize = Annotated[str | None, typer.Option(help="4KiB, uniform:LOW-HIGH, lognormal:MEAN:CV or a CSV file")]
 Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order")]
 Set = Annotated[
-    list[str] | None, typer.Option(metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
@@ -65,16 +65,15 @@ def run(
     results: Results = None,
     label: Annotated[str | None, typer.Option(help="added to the run directory's name")] = None,
     require: Annotated[list[str] | None, typer.Option(help="exit 3 unless met, such as 'au>=0.9'")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec")
-    ] = None,
+    set_: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved spec and stop")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Prepare the dataset if needed, drive the loader, analyse, report.
 
-    Every parameter of the workload and the loader is a flag too: `ioprof list small-files` shows them.
+    Every parameter of the workload and the loader is a flag too: `ioprof list small-files` and
+    `ioprof list torch-map` show them.
     """
     from ioprof.cli.run import run_command
 

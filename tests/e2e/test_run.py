@@ -107,6 +107,13 @@ def test_a_dry_run_prints_a_spec_that_resolves_to_itself(tmp_path: Path) -> None
     assert not (tmp_path / "ioprof-data").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "prepare"])
+def test_set_is_known_to_every_command_that_takes_a_spec(command: str, tmp_path: Path) -> None:
+    """Under that very name, and with the nearest key offered."""
+    done = ioprof(command, "small-files", "--set", "workload.flies=3", cwd=tmp_path)
+    assert (done.returncode, "did you mean 'files'?" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_requirement_that_is_not_met_exits_3(tmp_path: Path) -> None:
     """The run is kept and reported; only the exit code and one line say so."""
     done = ioprof("run", "small-files", *QUICK, "--require", "samples_per_s>1e9", cwd=tmp_path)
