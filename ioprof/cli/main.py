@@ -72,8 +72,7 @@ def run(
 ) -> None:
     """Prepare the dataset if needed, drive the loader, analyse, report.
 
-    Every parameter of the workload and the loader is a flag too: `ioprof list small-files` and
-    `ioprof list torch-map` show them.
+    Parameters of workload and loader are flags too: see `ioprof list small-files`, `ioprof list torch-map`.
     """
     from ioprof.cli.run import run_command
 
