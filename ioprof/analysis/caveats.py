@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
-from ioprof.analysis.wording import percent, whole_percent
+from ioprof.analysis.wording import percent
 from ioprof.trace.run_record import RunRecord
 
 HIGH_HIT_RATIO = 0.5
@@ -75,15 +75,14 @@ def _cache(cache: CacheEvidence) -> Iterator[str]:
     elif cache.cold_requested and not cache.cold_achieved:
         yield f"A cold cache was asked for, but this host's page cache served {percent(ratio)} of the bytes."
     elif ratio > HIGH_HIT_RATIO:
-        yield (
-            f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's."
-        )
+        yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
 
 
 def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
     for kind, failed in errors.items():
         names = ", ".join(f"{name} {count:,}" for name, count in failed.by_name.items())
-        yield f"{failed.count:,} {kind} operations failed ({names}): their samples are missing."
+        noun, theirs = ("operation", "its sample is") if failed.count == 1 else ("operations", "their samples are")
+        yield f"{failed.count:,} {kind} {noun} failed ({names}): {theirs} missing."
 
 
 def _coverage(coverage: Coverage) -> Iterator[str]:
@@ -112,12 +111,23 @@ def _accelerator(accelerator: AcceleratorFacts) -> Iterator[str]:
 
 def _window(steps: int, prefetched: int) -> Iterator[str]:
     if 0 < steps < MIN_STEPS:
-        yield f"Only {steps} steps were measured: too few for an interval."
+        yield f"Only {steps} {'step was' if steps == 1 else 'steps were'} measured: too few for an interval."
     if steps and prefetched / steps > PREFETCHED_SHARE:
-        yield (
-            f"{prefetched:,} of {steps:,} measured batches were made before the window opened: "
-            f"rates may be up to {whole_percent(prefetched / steps)} too high. Measure more steps."
+        yield f"{_prefetched(steps, prefetched)} Measure more steps."
+
+
+def _prefetched(steps: int, prefetched: int) -> str:
+    """Return what batches made ahead do to the figures: only the others were made in the window's time."""
+    if prefetched >= steps:
+        return (
+            f"All {steps:,} measured batches were made before the window opened: "
+            "rates, utilisation and idle time mean nothing."
         )
+    too_high = f"{prefetched / (steps - prefetched):.0%}".replace("%", " %")
+    return (
+        f"{prefetched:,} of {steps:,} measured batches were made before the window opened: rates may be up to "
+        f"{too_high} too high, and utilisation and idle time share that bias."
+    )
 
 
 def _tracing(run: RunRecord, share: float | None) -> Iterator[str]:

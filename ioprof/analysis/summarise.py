@@ -52,6 +52,7 @@ def summarise(trace: Trace) -> Summary:
     ranks = measured_ranks(trace.steps, run)
     done = progress(run, ranks, reasons)
     use = utilization(run, ranks, trace.batches, reasons)
+    prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
     everything = totals_by_kind(trace.operations, tuple(Phase))
     spans = count_spans(trace.spans())
@@ -64,6 +65,8 @@ def summarise(trace: Trace) -> Summary:
         use.idle_by_cause,
         done.samples_per_s,
         reasons.by_key.get("accelerator_utilization", ""),
+        steps=done.steps,
+        prefetched=prefetched,
     )
     reasons.by_key.update(no_verdict)
     _note_kernel(reasons, no_cache, no_coverage, seen)
@@ -114,7 +117,7 @@ def summarise(trace: Trace) -> Summary:
             errors=errors,
             accelerator=facts,
             steps=done.steps,
-            prefetched=made_before_window(ranks, trace.batches),
+            prefetched=prefetched,
             tracing_share=overhead.share_of_worker_time,
             defects=_defects(run, disagreement(everything, spans), phase),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.summary import IdleByCause, Verdict
 from ioprof.analysis.wording import percent, whole_percent
 
@@ -11,6 +12,8 @@ HEALTHY_UTILIZATION = 0.95
 """At this utilisation nothing worth naming starves the accelerator."""
 MAIN_CAUSE_SHARE = 0.5
 """A cause is named as the main one when it holds more than half of the idle time."""
+WORTHLESS_PREFETCHED_SHARE = 0.2
+"""Beyond this share of measured batches made ahead, the figures tell of the warm-up's work."""
 NO_PROBE = "needs the ceiling probe, which this version does not have"
 
 _CAUSE_WORDS = {
@@ -23,7 +26,13 @@ _CAUSE_WORDS = {
 
 
 def verdict(
-    utilization: float | None, idle: IdleByCause | None, samples_per_s: float | None, no_utilization: str
+    utilization: float | None,
+    idle: IdleByCause | None,
+    samples_per_s: float | None,
+    no_utilization: str,
+    *,
+    steps: int,
+    prefetched: int,
 ) -> tuple[Verdict, dict[str, str]]:
     """Return the verdict and the reasons of its nulls.
 
@@ -32,8 +41,13 @@ def verdict(
         idle: idle time by cause, None if there is none.
         samples_per_s: delivered rate, None if there is none.
         no_utilization: why there is no utilisation; unused otherwise.
+        steps: measured steps.
+        prefetched: measured batches that were made before the window opened.
     """
     reasons = {"verdict.confidence": NO_PROBE}
+    if 0 < steps < MIN_STEPS or prefetched > steps * WORTHLESS_PREFETCHED_SHARE:
+        reasons["verdict.bound"] = "too few steps to judge"
+        return Verdict(bound=None, sentence=_too_few(steps, prefetched), confidence=None), reasons
     if utilization is None or idle is None:
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
@@ -42,6 +56,14 @@ def verdict(
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
     reasons["verdict.bound"] = "telling slow storage from a slow loader " + NO_PROBE
     return Verdict(bound=None, sentence=_starved(utilization, idle), confidence=None), reasons
+
+
+def _too_few(steps: int, prefetched: int) -> str:
+    ahead = f", {prefetched:,} of them prefetched during warm-up" if prefetched else ""
+    return (
+        f"Too few steps to judge: {steps:,} measured{ahead}. "
+        "Run longer (--duration, --epochs) or use a smaller --warmup."
+    )
 
 
 def _without_accelerator(samples_per_s: float | None) -> str:

@@ -20,7 +20,9 @@ from trace_builder import (
     step_row,
 )
 
+from ioprof.analysis.attribution import CAUSES
 from ioprof.analysis.summarise import summarise
+from ioprof.analysis.summary import IdleByCause
 from ioprof.analysis.verdict import verdict
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import read_summary, write_summary
@@ -78,9 +80,7 @@ def nulls(value: object, prefix: str = "") -> set[str]:
         return {prefix}
     if not isinstance(value, dict):
         return set()
-    return {
-        key for name, inner in value.items() for key in nulls(inner, f"{prefix}.{name}" if prefix else name)
-    }
+    return {key for name, inner in value.items() for key in nulls(inner, f"{prefix}.{name}" if prefix else name)}
 
 
 def covered(key: str, reasons: dict[str, str]) -> bool:
@@ -125,9 +125,7 @@ def test_every_null_has_its_reason(trace: Trace) -> None:
     st.integers(0, 10),
 )
 @settings(deadline=None, max_examples=40)
-def test_any_trace_gives_finite_numbers(
-    waits: list[tuple[int, int]], busy_ns: int | None, warmup: int
-) -> None:
+def test_any_trace_gives_finite_numbers(waits: list[tuple[int, int]], busy_ns: int | None, warmup: int) -> None:
     """No division by zero, no NaN, no infinity, whatever was recorded before the end."""
     now, steps = 0, []
     for number, (waited, ran) in enumerate(waits):
@@ -173,9 +171,7 @@ def test_percentiles_are_read_off_the_merged_histogram() -> None:
         operation_row(Kind.READ, [1_000_000] * 900),
         operation_row(Kind.READ, [50_000_000] * 100, worker=1),
     ]
-    latency = (
-        summarise(make_trace(steps=[step_row(0, 0, 5, 10)], operations=rows)).operations["read"].latency_ns
-    )
+    latency = summarise(make_trace(steps=[step_row(0, 0, 5, 10)], operations=rows)).operations["read"].latency_ns
     assert latency is not None
     assert latency.p50 == pytest.approx(1_000_000, rel=0.01)
     assert latency.p90 == pytest.approx(1_000_000, rel=0.01)
@@ -228,6 +224,39 @@ def test_batches_made_before_the_window_are_a_caveat() -> None:
     assert any("before the window opened" in c for c in summarise(pipeline.trace(warmup_steps=2)).caveats)
 
 
+@pytest.mark.parametrize(
+    ("delay", "told"), [(100, "up to 400 % too high"), (0, "All 5 measured batches"), (None, None)]
+)
+def test_the_bound_of_the_bias_is_ahead_over_the_rest(delay: int | None, told: str | None) -> None:
+    """4 of 5 made ahead: one was made in the window, so the rate may be five times the true one."""
+    steps = [step_row(n, 10 * n, 10 * n + 1, 10 * n + 10) for n in range(6)]
+    early = [5] * 5 + [5 + delay] if delay is not None else [100] * 6
+    batches: list[dict[str, object]] = [{"batch": n, "collate_end_ns": made} for n, made in enumerate(early)]
+    found = summarise(make_trace(run_record(warmup_steps=1), steps=steps, batches=batches)).caveats
+    biased = [caveat for caveat in found if "before the window opened" in caveat]
+    assert biased == [] if told is None else told in biased[0] and "utilisation and idle time" in biased[0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "prefetched", "judged"), [(19, 0, False), (20, 0, True), (100, 20, True), (100, 21, False)]
+)
+def test_worthless_evidence_supports_no_verdict(steps: int, prefetched: int, judged: bool) -> None:
+    """Few steps, or many made ahead: whatever the utilisation seems to be, no bound is named."""
+    answer, reasons = verdict(
+        0.99, IdleByCause(**dict.fromkeys(CAUSES, 0.1)), 1.0, "", steps=steps, prefetched=prefetched
+    )
+    assert (answer.bound == "accelerator") == judged
+    assert answer.sentence.startswith("Too few steps to judge") != judged
+    assert ("verdict.bound" in reasons) != judged
+
+
+def test_a_single_failed_operation_is_told_in_the_singular() -> None:
+    """One is not several."""
+    rows = [operation_row(Kind.OPEN, [1000] * 5, errors=1)]
+    told = summarise(make_trace(operations=rows, spans=[{"kind": int(Kind.OPEN), "error": 2}])).caveats
+    assert "1 open operation failed (ENOENT 1): its sample is missing." in told
+
+
 def test_a_fed_accelerator_is_said_to_be_fed() -> None:
     """Above 95 % the bound is the accelerator, without any probe."""
     pipeline = Pipeline(fetch=[MS] * 100, prep=[MS] * 100, compute=[50 * MS] * 100)
@@ -238,7 +267,7 @@ def test_a_fed_accelerator_is_said_to_be_fed() -> None:
 
 def test_a_verdict_without_utilisation_claims_nothing() -> None:
     """Rates alone support no bound."""
-    answer, reasons = verdict(None, None, 1234.5, "no accelerator")
+    answer, reasons = verdict(None, None, 1234.5, "no accelerator", steps=100, prefetched=0)
     assert answer.bound is None
     assert reasons["verdict.bound"] == "no accelerator"
     assert "no demand" in answer.sentence
