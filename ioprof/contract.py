@@ -233,6 +233,10 @@ class Loader(Protocol):
 
     def __init__(self, params: PluginParams) -> None: ...
 
+    def load(self) -> None:
+        """Import what `open` needs; called before the clock starts, so that it is not taken for a slow first batch."""
+        ...
+
     def open(self, job: LoadJob) -> LoaderSession:
         """Start delivering ``job``; workers may start here or with the first epoch."""
         ...

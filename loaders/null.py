@@ -54,6 +54,9 @@ class Null:
     def __init__(self, params: NullParams) -> None:
         self._params = params
 
+    def load(self) -> None:
+        """There is nothing to import."""
+
     def open(self, job: LoadJob) -> NullSession:
         """Return the session."""
         return NullSession(job)

@@ -5,6 +5,7 @@ torch is imported when a loader is opened, not before: listing loaders must not 
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -49,6 +50,10 @@ class TorchMap:
         if params.pin and not _has_cuda():
             raise SpecError("loader.pin = true: page-locked memory needs a CUDA device, and this host has none")
         self._params = params
+
+    def load(self) -> None:
+        """Import torch."""
+        importlib.import_module("ioprof.loaders.torch_map_session")
 
     def open(self, job: LoadJob) -> TorchMapSession:
         """Build the DataLoader; workers start with the first epoch."""

@@ -16,6 +16,9 @@ from ioprof.errors import SpecError
 from ioprof.units import format_duration
 
 WINDOW_BYTES = 16 * 1024
+_SPIN_NS = 30_000_000
+_ROUNDS = 8
+_TOLERANCE_RATIO = 0.02
 _SCALE, _SHIFT = np.float32(1 / 255), np.float32(-0.5)
 
 
@@ -51,29 +54,43 @@ class CpuTransform:
         np.add(out, _SHIFT, out=out)
 
 
-def calibrated_transform(cpu_ns: int) -> CpuTransform:
+def calibrated_transform(cpu_ns: int, sample_bytes: int) -> CpuTransform:
     """Return a transform that takes ``cpu_ns`` of CPU time per sample on this host while nothing else runs.
 
+    Args:
+        cpu_ns: CPU time per sample.
+        sample_bytes: size of a typical sample.
     Raises:
         SpecError: the time is below what one call costs by itself.
     """
-    sample = bytes(4 * WINDOW_BYTES)
-    few, many = 2.0, 42.0
-    few_ns, many_ns = _cpu_ns(CpuTransform(few), sample), _cpu_ns(CpuTransform(many), sample)
-    per_window_ns = (many_ns - few_ns) / (many - few)
-    call_ns = max(0.0, few_ns - few * per_window_ns)
+    sample = bytes(sample_bytes)
+    _spin(_SPIN_NS)
+    call_ns = _cpu_ns(CpuTransform(0.0), sample)
     if cpu_ns <= call_ns:
         raise SpecError(
             f"workload.decode = {format_duration(cpu_ns)}: one call alone costs {format_duration(call_ns)} here; "
             "use 0 for no decoding, or a longer time"
         )
-    return CpuTransform((cpu_ns - call_ns) / per_window_ns)
+    windows = 40.0
+    for _ in range(_ROUNDS):
+        taken_ns = _cpu_ns(CpuTransform(windows), sample)
+        if abs(taken_ns / cpu_ns - 1) < _TOLERANCE_RATIO:
+            break
+        windows *= max(cpu_ns - call_ns, 1.0) / max(taken_ns - call_ns, 1.0)
+    return CpuTransform(windows)
+
+
+def _spin(duration_ns: int) -> None:
+    """Keep the CPU busy: one that was idle runs slower at first, and would be measured so."""
+    end_ns = time.thread_time_ns() + duration_ns
+    while time.thread_time_ns() < end_ns:
+        pass
 
 
 def _cpu_ns(transform: CpuTransform, sample: bytes) -> float:
     """Return the median CPU time of one call, over repeats spread across some milliseconds."""
     times = []
-    for _ in range(31):
+    for _ in range(21):
         start = time.thread_time_ns()
         transform(sample)
         times.append(time.thread_time_ns() - start)

@@ -124,4 +124,7 @@ class SmallFiles:
     def reader(self, sizes: ObjectSizes) -> SampleReader:
         """Return the reader; the decode cost is calibrated here, before workers start."""
         decode_ns = self._params.decode
-        return SmallFilesReader(self._layout, sizes, calibrated_transform(decode_ns) if decode_ns else None)
+        if not decode_ns:
+            return SmallFilesReader(self._layout, sizes, None)
+        typical_bytes = round(self._layout.sizes(0, min(self._layout.count, 1000)).mean())
+        return SmallFilesReader(self._layout, sizes, calibrated_transform(decode_ns, typical_bytes))

@@ -27,7 +27,7 @@ from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.store.page_cache import CacheChange, evict, warm
 from ioprof.store.tap import tap_store
-from ioprof.trace.finish import finish_tables, with_raw_facts
+from ioprof.trace.finish import finish_tables, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Phase
 from ioprof.trace.overhead import measured_cost
 from ioprof.trace.recorder import Recorder
@@ -129,8 +129,9 @@ class Recording:
         self._plan.accelerator.accelerator.calibrate()
         with contextlib.ExitStack() as stack:
             stack.callback(self._observer.finished)
+            self._plan.loader.load()
             sampler = HostSampler()
-            stack.callback(sampler.stop)
+            stack.callback(self._stop_sampler, sampler)
             sampler.start(self._raw, os.getpid())
             self._cache_before_first_epoch()
             self._note(run_start_ns=now_ns())
@@ -144,6 +145,11 @@ class Recording:
             self._observer.measuring(self.directory)
             with worker_deaths_told(session):
                 self._epochs(loop, session)
+
+    def _stop_sampler(self, sampler: HostSampler) -> None:
+        sampler.stop()
+        if sampler.failure is not None:
+            self._now.caveats.append(f"the host's counters are not complete: {sampler.failure}")
 
     def _epochs(self, loop: StepLoop, session: LoaderSession) -> None:
         """Run epochs until their number or the duration is reached; pauses between them do not count."""
@@ -260,6 +266,7 @@ class Recording:
                 "ioprof report reads it"
             ) from error
         self._save()
+        remove_raw(self.directory)
 
 
 def _overhead(job: WorkerJob) -> OverheadRecord:

@@ -18,6 +18,7 @@ from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
+_PAGE_MASK = os.sysconf("SC_PAGE_SIZE") - 1
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
 _Result = TypeVar("_Result")
@@ -29,6 +30,7 @@ class Tap:
     Attributes:
         root: what goes in front of object paths for `read_objects`.
         tapped_bytes: bytes read so far; compared with the kernel's own count.
+        tapped_page_bytes: the same with every object rounded up to whole pages, as the kernel counts what it fetches.
         failed_samples: object reads that did not deliver.
         reading: the object read last.
     """
@@ -38,6 +40,7 @@ class Tap:
         self.root = ""
         self.recorder = recorder
         self.tapped_bytes = 0
+        self.tapped_page_bytes = 0
         self.failed_samples = 0
         self.reading = -1
 
@@ -76,7 +79,7 @@ class Tap:
                 self._failed(Kind.GET, start, obj, error_code(error))
                 continue
             end = _now()
-            self.tapped_bytes += len(content)
+            self._tapped(len(content))
             if len(content) == size_bytes:
                 self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
                 yield content
@@ -90,6 +93,10 @@ class Tap:
         decoded = transform(content)
         self.recorder.record(Kind.DECODE, start, _now(), len(content), self.reading, 0)
         return decoded
+
+    def _tapped(self, size_bytes: int) -> None:
+        self.tapped_bytes += size_bytes
+        self.tapped_page_bytes += (size_bytes + _PAGE_MASK) & ~_PAGE_MASK
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
         self.failed_samples += 1
@@ -156,12 +163,13 @@ class LocalTap(Tap):
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
         self.recorder.name_reads(objects, sizes_bytes)
         self.tapped_bytes += sum(sizes_bytes)
+        self.tapped_page_bytes += _whole_pages(sizes_bytes)
 
     def _read_failed(self, descriptor: int, obj: int, got_bytes: int, error: OSError) -> None:
         opened, start = self.recorder.stamps.pop(), self.recorder.stamps.pop()
         self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
         self._failed(Kind.READ, _as_ns(opened), obj, error_code(error))
-        self.tapped_bytes += got_bytes
+        self._tapped(got_bytes)
         os.close(descriptor)
 
     def _read_on(self, descriptor: int, content: bytes, size_bytes: int, obj: int) -> bytes | None:
@@ -182,9 +190,16 @@ class LocalTap(Tap):
         self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
         self.recorder.record(Kind.READ, _as_ns(opened), read, size_bytes - left, obj, SHORT_READ)
         self.recorder.record(Kind.CLOSE, read, _now(), 0, obj, 0)
-        self.tapped_bytes += size_bytes - left
+        self._tapped(size_bytes - left)
         self.failed_samples += 1
         return None
+
+
+def _whole_pages(sizes_bytes: Sequence[int]) -> int:
+    """Return the bytes of objects, each rounded up to whole pages; quick where all are equally large."""
+    if sizes_bytes and sizes_bytes.count(sizes_bytes[0]) == len(sizes_bytes):
+        return len(sizes_bytes) * ((sizes_bytes[0] + _PAGE_MASK) & ~_PAGE_MASK)
+    return sum((size + _PAGE_MASK) & ~_PAGE_MASK for size in sizes_bytes)
 
 
 def _position(stamps: array[float], before: int, left_out: list[int]) -> int:

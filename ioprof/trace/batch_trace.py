@@ -131,7 +131,9 @@ class BatchTrace:
     def _note_io(self, at_ns: int) -> None:
         counters = self._process_io.read()
         if counters is not None:
-            self.recorder.note_io(self.tap.tapped_bytes, counters.rchar, counters.read_bytes)
+            self.recorder.note_io(
+                self.tap.tapped_bytes, self.tap.tapped_page_bytes, counters.rchar, counters.read_bytes
+            )
         self._next_io_ns = at_ns + IO_INTERVAL_NS
 
     def close(self) -> None:

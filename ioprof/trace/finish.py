@@ -21,10 +21,10 @@ _ROW_GROUP_ROWS = 1 << 20
 
 
 def finish_tables(directory: Path) -> None:
-    """Write the tables of a run that has ended; the raw files are removed once all tables stand.
+    """Write the tables of a run that has ended; the raw files stay until `remove_raw`.
 
     Raises:
-        OSError: the disk is full; the raw files stay and can be read as they are.
+        OSError: the disk is full; the raw files can be read as they are.
     """
     raw_dir = directory / RAW
     processes, _ = raw.raw_processes(raw_dir)
@@ -32,15 +32,40 @@ def finish_tables(directory: Path) -> None:
     _write(directory / "batches.parquet", BATCHES, [raw.raw_batches(raw_dir)])
     _write(directory / "operations.parquet", OPERATIONS, [raw.raw_operations(processes)])
     _write(directory / "spans.parquet", SPANS, _large_groups(raw.raw_spans(processes)))
-    host = read_host_raw(raw_dir / HOST_RAW) if (raw_dir / HOST_RAW).exists() else HOST.empty_table()
-    _write(directory / "host.parquet", HOST, [host])
-    del processes
-    shutil.rmtree(raw_dir)
+    _write(directory / "host.parquet", HOST, [raw_host(raw_dir)])
+
+
+def remove_raw(directory: Path) -> None:
+    """Remove the raw files of a run whose tables and run.json stand.
+
+    They are renamed first, in one step: a reader that finds the folder under its own name finds all of it.
+    """
+    done = directory / f"{RAW}.done"
+    os.rename(directory / RAW, done)
+    # What cannot be removed now (a networked filesystem's open files) is litter, not data.
+    shutil.rmtree(done, ignore_errors=True)
+
+
+def raw_host(raw_dir: Path) -> pa.Table:
+    """Return the host's time series; empty where the sampler did not run or its file cannot be read."""
+    try:
+        return read_host_raw(raw_dir / HOST_RAW)
+    except (OSError, ValueError):
+        return HOST.empty_table()
+
+
+def _host_caveats(raw_dir: Path) -> list[str]:
+    try:
+        read_host_raw(raw_dir / HOST_RAW)
+    except (OSError, ValueError) as error:
+        return [f"the host's counters are missing: {error}"]
+    return []
 
 
 def with_raw_facts(record: RunRecord, raw_dir: Path) -> RunRecord:
     """Return the record with what only the raw files know: epochs, kernel counters, tracing cost, sampling."""
     processes, caveats = raw.raw_processes(raw_dir)
+    caveats += _host_caveats(raw_dir)
     lost = raw.lost_records(processes)
     if lost:
         caveats.append(
@@ -54,7 +79,7 @@ def with_raw_facts(record: RunRecord, raw_dir: Path) -> RunRecord:
             "kernel_io": raw.kernel_io(processes),
             "sample_every": raw.sample_every(processes),
             "overhead": overhead.model_copy(update=traced) if record.overhead else None,
-            "caveats": [*record.caveats, *caveats],
+            "caveats": list(dict.fromkeys([*record.caveats, *caveats])),
         }
     )
 

@@ -84,13 +84,15 @@ class Header(IntEnum):
     WORKER_TIME_NS = 8
     BATCHES = 9
     IO_KNOWN = 16
-    """1 once the six words below hold a first and a last reading of /proc/PID/io."""
+    """1 once the words below hold a first and a last reading of /proc/PID/io, with the tapped bytes beside each."""
     IO_FIRST_TAPPED = 17
     IO_FIRST_RCHAR = 18
     IO_FIRST_READ = 19
     IO_LAST_TAPPED = 20
     IO_LAST_RCHAR = 21
     IO_LAST_READ = 22
+    IO_FIRST_PAGES = 23
+    IO_LAST_PAGES = 24
 
 
 def counts_of(words: Words, copy: int) -> Words:

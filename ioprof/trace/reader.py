@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ioprof.errors import RunDirectoryError
-from ioprof.host.sampler import read_host_raw
 from ioprof.trace import raw
-from ioprof.trace.finish import HOST_RAW, with_raw_facts
+from ioprof.trace.finish import raw_host, with_raw_facts
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, STEPS
@@ -46,13 +45,12 @@ def load_trace(directory: Path) -> Trace:
 
 def _raw_trace(raw_dir: Path, record: RunRecord) -> Trace:
     processes, _ = raw.raw_processes(raw_dir)
-    host = read_host_raw(raw_dir / HOST_RAW) if (raw_dir / HOST_RAW).exists() else None
     return Trace(
         run=record,
         steps=raw.raw_steps(raw_dir),
         batches=raw.raw_batches(raw_dir),
         operations=raw.raw_operations(processes),
-        host=host,
+        host=raw_host(raw_dir),
         spans=lambda: raw.raw_spans(processes),
     )
 

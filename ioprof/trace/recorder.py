@@ -174,12 +174,14 @@ class Recorder:
         self._batches += 1
         _TOTALS.pack_into(self._map, _TOTALS_AT, self._worker_time_ns, self._batches)
 
-    def note_io(self, tapped_bytes: int, rchar_bytes: int, read_bytes: int) -> None:
+    def note_io(self, tapped_bytes: int, tapped_page_bytes: int, rchar_bytes: int, read_bytes: int) -> None:
         """Keep a reading of /proc/PID/io beside the bytes tapped so far; the first and the last one count."""
-        words = self._words
+        words, reading = self._words, (tapped_bytes, rchar_bytes, read_bytes)
         if not words[Header.IO_KNOWN]:
-            words[Header.IO_FIRST_TAPPED : Header.IO_FIRST_READ + 1] = tapped_bytes, rchar_bytes, read_bytes
-        words[Header.IO_LAST_TAPPED : Header.IO_LAST_READ + 1] = tapped_bytes, rchar_bytes, read_bytes
+            words[Header.IO_FIRST_TAPPED : Header.IO_FIRST_READ + 1] = reading
+            words[Header.IO_FIRST_PAGES] = tapped_page_bytes
+        words[Header.IO_LAST_TAPPED : Header.IO_LAST_READ + 1] = reading
+        words[Header.IO_LAST_PAGES] = tapped_page_bytes
         words[Header.IO_KNOWN] = 1
 
     def close(self) -> None:

@@ -64,6 +64,8 @@ class KernelIo(_Record):
 
     worker: int
     tapped_bytes: int
+    tapped_page_bytes: int | None = None
+    """The same with every object rounded up to whole pages, as the kernel counts; None in runs before it was kept."""
     rchar_bytes: int
     read_bytes: int
     """Bytes the kernel fetched from the device or server for this worker."""

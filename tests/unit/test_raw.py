@@ -143,9 +143,9 @@ def test_totals_of_all_processes_are_added(trace_dir: Path) -> None:
         target.note_batch(500)
         target.note_batch(700)
         if worker:
-            target.note_io(100, 1000, 4096)
-            target.note_io(150, 1200, 4096)
-            target.note_io(300, 1500, 8192)
+            target.note_io(100, 4096, 1000, 4096)
+            target.note_io(150, 8192, 1200, 4096)
+            target.note_io(300, 12288, 1500, 8192)
         target.close()
     processes, _ = raw_processes(trace_dir)
     assert worker_time_ns(processes) == 2400

@@ -10,7 +10,7 @@ import pytest
 from trace_builder import run_record
 
 from ioprof.errors import RunDirectoryError
-from ioprof.trace.finish import finish_tables
+from ioprof.trace.finish import finish_tables, remove_raw
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.reader import KILLED, load_trace
@@ -69,7 +69,9 @@ def test_finishing_a_run_changes_the_files_and_not_the_facts(killed: Path) -> No
     """Tables hold what the raw files held; the raw files are gone; every table has its schema."""
     before = _contents(load_trace(killed))
     finish_tables(killed)
-    assert not (killed / RAW).exists()
+    assert _contents(load_trace(killed)) == before
+    remove_raw(killed)
+    assert not list(killed.glob(f"{RAW}*"))
     assert _contents(load_trace(killed)) == before
     for name, schema in TABLES.items():
         found = pq.read_schema(killed / f"{name}.parquet")
@@ -95,6 +97,7 @@ def test_tables_that_cannot_be_written_leave_the_raw_files(killed: Path) -> None
 def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage: str) -> None:
     """The file is named; there is no traceback and no half result."""
     finish_tables(killed)
+    remove_raw(killed)
     path = killed / f"{name}.parquet"
     if damage == "missing":
         path.unlink()
@@ -111,6 +114,7 @@ def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage:
 def test_a_run_without_spans_reads_as_one_with_none(killed: Path) -> None:
     """Published runs drop them."""
     finish_tables(killed)
+    remove_raw(killed)
     (killed / "spans.parquet").unlink()
     assert list(load_trace(killed).spans()) == []
 
@@ -118,6 +122,7 @@ def test_a_run_without_spans_reads_as_one_with_none(killed: Path) -> None:
 def test_damaged_spans_are_refused_when_they_are_read(killed: Path) -> None:
     """They are streamed, so only then."""
     finish_tables(killed)
+    remove_raw(killed)
     (killed / "spans.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(RunDirectoryError, match=r"spans\.parquet: cannot be read"):
         list(load_trace(killed).spans())
@@ -139,3 +144,21 @@ def test_spans_are_streamed_anew_each_time(killed: Path) -> None:
         assert len(pa.Table.from_batches(trace.spans())) == len(pa.Table.from_batches(trace.spans())) == 1
         if (killed / RAW).exists():
             finish_tables(killed)
+    remove_raw(killed)
+
+
+def test_a_run_that_was_killed_while_its_raw_files_went_still_reads(killed: Path) -> None:
+    """They lose their name in one step, so a reader sees all of them or the tables."""
+    before = _contents(load_trace(killed))
+    finish_tables(killed)
+    (killed / RAW).rename(killed / f"{RAW}.done")
+    next((killed / f"{RAW}.done").glob("steps-*")).unlink()
+    assert _contents(load_trace(killed)) == before
+
+
+def test_a_corrupt_file_of_the_sampler_costs_the_host_series_and_nothing_else(killed: Path) -> None:
+    """The run reads, and says what is missing."""
+    (killed / RAW / "host.raw").write_bytes(b"rubbish")
+    trace = load_trace(killed)
+    assert trace.steps.num_rows == 1
+    assert any("host's counters are missing" in caveat for caveat in trace.run.caveats)
