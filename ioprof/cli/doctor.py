@@ -44,7 +44,16 @@ def doctor_report(store_url: str, *, console: Console, as_json: bool, context: D
 def to_json(store_url: str, checks: Sequence[Check]) -> str:
     """Return the findings for machines."""
     found = [dataclasses.asdict(check) for check in checks]
-    return json.dumps({"store": store_url, "checks": found, "conclusion": conclusion(checks)}, indent=2)
+    return json.dumps({"store": _shown(store_url), "checks": found, "conclusion": conclusion(checks)}, indent=2)
+
+
+def _shown(url: str) -> str:
+    if "://" not in url:
+        return url
+    # Imported here: this module brings fsspec along, which plain paths never need.
+    from ioprof.store.fsspec_store import without_credentials
+
+    return without_credentials(url)
 
 
 def print_checks(checks: Sequence[Check], console: Console) -> None:

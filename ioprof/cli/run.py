@@ -15,6 +15,7 @@ from ioprof.cli.doctor import doctor_report
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
+from ioprof.dataset.place import place
 from ioprof.requirement import parse_requirement
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
@@ -102,14 +103,17 @@ def prepare_command(
         prepared = prepare_with_progress(
             plan.store, plan.spec.workload, plan.layout, console=_stderr(), quiet=quiet, verify=verify
         )
-    print(prepared.store.url)
+    print(place(prepared.store))
     return 0
 
 
 def clean_command(url: str, *, assume_yes: bool) -> int:
     """Remove what ioprof made on a store."""
+    store = open_store(url)
     with interruptible():
-        return clean_store(open_store(url), url, console=_stdout(), assume_yes=assume_yes)
+        return clean_store(
+            store, url if store.local_root is not None else place(store), console=_stdout(), assume_yes=assume_yes
+        )
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -52,64 +54,85 @@ class FsspecStore:
         try:
             client, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=False)
         except ImportError as error:
-            raise StoreError(f"{without_credentials(self.url)}: {error}; {_install(self.url)}") from error
+            raise StoreError(_line(f"{self.url}: {error}; {_install(self.url)}")) from error
         except ValueError as error:
-            raise StoreError(f"{without_credentials(self.url)}: {error}; known: a path, {_PROTOCOLS}") from error
+            if without_credentials(self.url) != self.url:  # the error may quote a part of the secret
+                advice = "in user and password, write / as %2F and @ as %40"
+                raise StoreError(f"{without_credentials(self.url)}: not understood as a URL; {advice}") from None
+            raise StoreError(_line(f"{self.url}: {error}; known: a path, {_PROTOCOLS}")) from error
+        except Exception as error:
+            # Some clients connect when they are made, and fail by types of their own.
+            raise StoreError(_line(f"{self.url}: cannot be opened: {type(error).__name__}: {error}")) from error
         self._client, self._root, self._client_pid = client, str(root).rstrip("/"), os.getpid()
         return client
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root or "/"
 
-    def list(self, path: str = "") -> list[Entry]:
-        """Return the entries of a directory or key prefix."""
-        found = self._connect().ls(self._full(path), detail=True)
-        return [
-            Entry(
-                name=str(item["name"]).rstrip("/").rpartition("/")[2],
-                is_dir=item["type"] == "directory",
-                size_bytes=item.get("size"),
-            )
-            for item in found
-        ]
+    @contextmanager
+    def _client_for(self, path: str) -> Iterator[AbstractFileSystem]:
+        """Lend the client for one operation: to callers a store fails by OSError, whatever types its client raises.
 
-    def stat(self, path: str) -> Entry:
-        """Return what is known of one name."""
-        item = self._connect().info(self._full(path))
-        return Entry(name=path.rpartition("/")[2], is_dir=item["type"] == "directory", size_bytes=item.get("size"))
-
-    def read(self, path: str, size_bytes: int | None = None) -> bytes:
-        """Return the whole object; the size is not needed."""
+        Raises:
+            OSError: the operation failed.
+            StoreError: there is no client to be had in this process.
+        """
         client = self._connect()
         try:
-            return bytes(client.cat_file(self._full(path)))
+            yield client
         except OSError:
             raise
         except Exception as error:
-            # Some clients raise types of their own (botocore, aiohttp); to callers a store fails by OSError.
-            raise OSError(f"{path}: {type(error).__name__}: {error}") from error
+            raise OSError(_line(f"{path}: {type(error).__name__}: {error}")) from error
+
+    def list(self, path: str = "") -> list[Entry]:
+        """Return the entries of a directory or key prefix."""
+        with self._client_for(path) as client:
+            return [
+                Entry(
+                    name=str(item["name"]).rstrip("/").rpartition("/")[2],
+                    is_dir=item["type"] == "directory",
+                    size_bytes=item.get("size"),
+                )
+                for item in client.ls(self._full(path), detail=True)
+            ]
+
+    def stat(self, path: str) -> Entry:
+        """Return what is known of one name."""
+        with self._client_for(path) as client:
+            item = client.info(self._full(path))
+            return Entry(name=path.rpartition("/")[2], is_dir=item["type"] == "directory", size_bytes=item.get("size"))
+
+    def read(self, path: str, size_bytes: int | None = None) -> bytes:
+        """Return the whole object; the size is not needed."""
+        with self._client_for(path) as client:
+            return bytes(client.cat_file(self._full(path)))
 
     def write(self, path: str, content: bytes | bytearray | memoryview, *, sync: bool = False) -> None:
         """Create or replace an object. A put is durable when it returns, so ``sync`` adds nothing."""
-        self._connect().pipe_file(self._full(path), bytes(content))
+        with self._client_for(path) as client:
+            client.pipe_file(self._full(path), bytes(content))
 
     def make_dir(self, path: str) -> None:
         """Create a directory and its parents where the store has directories."""
-        self._connect().makedirs(self._full(path), exist_ok=True)
+        with self._client_for(path) as client:
+            client.makedirs(self._full(path), exist_ok=True)
 
     def rename(self, old: str, new: str) -> None:
         """Move one object; on object stores this is a copy and a delete."""
-        self._connect().mv(self._full(old), self._full(new))
+        with self._client_for(old) as client:
+            client.mv(self._full(old), self._full(new))
 
     def unlink(self, path: str) -> None:
         """Remove one object."""
-        self._connect().rm_file(self._full(path))
+        with self._client_for(path) as client:
+            client.rm_file(self._full(path))
 
     def remove_dir(self, path: str) -> None:
         """Remove an empty directory where the store has directories."""
-        client = self._connect()
-        if client.isdir(self._full(path)):
-            client.rmdir(self._full(path))
+        with self._client_for(path) as client:
+            if client.isdir(self._full(path)):
+                client.rmdir(self._full(path))
 
     def capacity(self) -> Capacity:
         """Return unknown: fsspec has no call for it."""
@@ -121,9 +144,16 @@ class FsspecStore:
 
 
 def without_credentials(url: str) -> str:
-    """Return the URL with user, password and query values removed, fit for logs and run directories."""
-    stripped = re.sub(r"(?<=://)[^/@]*@", "", url)
-    return re.sub(r"([?&][^=&]+)=[^&]*", r"\1=...", stripped)
+    """Return the URL, or a text that holds one, without user, password and query values: fit for logs.
+
+    Secrets hold ``/`` and ``@``, so everything up to the last ``@`` goes, even if that costs a part of a path.
+    """
+    stripped = re.sub(r"(?<=://)[^?#\s]*@", "", url)
+    return re.sub(r"([?&][^=&\s]+)=[^&\s]*", r"\1=...", stripped)
+
+
+def _line(text: str) -> str:
+    return without_credentials(" ".join(text.split()))
 
 
 def _install(url: str) -> str:

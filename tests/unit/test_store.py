@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -142,6 +142,9 @@ def test_room_is_told_of_the_filesystem_that_will_hold_the_store(tmp_path: Path)
     ("url", "shown"),
     [
         ("s3://key:secret@bucket/x", "s3://bucket/x"),
+        ("s3://AKIA:ab/cd@bucket/x", "s3://bucket/x"),
+        ("s3://a:p@ss@b/x", "s3://b/x"),
+        ("s3://a:p/s@b/x: no such bucket, ask me@home", "s3://b/x: no such bucket, ask me@home"),
         ("https://h/x?sig=abc&se=1", "https://h/x?sig=...&se=..."),
         ("/plain/path@home", "/plain/path@home"),
     ],
@@ -161,3 +164,62 @@ def test_evicting_and_warming_count_what_could_not_be_opened(tmp_path: Path) -> 
         done = change(str(tmp_path), str, 4, told.append)
         assert (done.objects, done.failed, told[-1]) == (4, 1, 4)
         assert store.read("3") == b"x" * 10_000
+
+
+@pytest.mark.parametrize("url", ["ftp://me:secret@127.0.0.1:9/x", "zip:///nope.zip"])
+def test_a_client_that_cannot_be_made_is_a_store_error_in_one_line(url: str) -> None:
+    """Some clients connect, or open a file, as soon as they are made; the line holds no password."""
+    with pytest.raises(StoreError, match="cannot be opened: ") as caught:
+        open_store(url)
+    assert "\n" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+def test_a_url_that_is_misread_at_its_password_never_shows_it() -> None:
+    """The parser's own message quotes what it took for a port."""
+    with pytest.raises(StoreError, match="write / as %2F") as caught:
+        open_store("ftp://me:se/cret@127.0.0.1:9/x")
+    assert "'se'" not in str(caught.value)
+
+
+class _OddError(Exception):
+    """What a client raises that knows nothing of OSError."""
+
+
+class _OddClient:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def fail(*_: object, **__: object) -> object:
+            raise self._error
+
+        return fail
+
+
+OPERATIONS: dict[str, Callable[[Store], object]] = {
+    "list": lambda store: store.list("a"),
+    "stat": lambda store: store.stat("a"),
+    "read": lambda store: store.read("a"),
+    "write": lambda store: store.write("a", b""),
+    "make_dir": lambda store: store.make_dir("a"),
+    "rename": lambda store: store.rename("a", "b"),
+    "unlink": lambda store: store.unlink("a"),
+    "remove_dir": lambda store: store.remove_dir("a"),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_fails_by_oserror_whatever_its_client_raises(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's own types are translated and named; an OSError passes as it is."""
+    store = FsspecStore("memory://x")
+    monkeypatch.setattr(store, "_client", _OddClient(_OddError("slow\ndown")))
+    with pytest.raises(OSError, match="a: _OddError: slow down"):
+        OPERATIONS[operation](store)
+    denied = PermissionError(13, "denied")
+    monkeypatch.setattr(store, "_client", _OddClient(denied))
+    with pytest.raises(PermissionError) as caught:
+        OPERATIONS[operation](store)
+    assert caught.value is denied
