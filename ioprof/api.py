@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
-from ioprof.errors import IoprofError
+from ioprof.errors import IoprofError, SpecError, nearest
 from ioprof.report.jsonfile import write_summary
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
@@ -19,7 +18,7 @@ from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
-from ioprof.spec.sources import RawSpec, Value, read_toml
+from ioprof.spec.sources import SECTIONS, RawSpec, Value, read_toml
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import check_results
@@ -44,8 +43,14 @@ def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) ->
         return source
     if isinstance(source, str | Path):
         return resolve(read_toml(Path(source)))
+    if not isinstance(source, Mapping):
+        raise SpecError(f"{source!r:.80} is no spec: give a spec file's path, a mapping of sections, or a RunSpec")
     raw = RawSpec()
     for section, values in source.items():
+        if section not in SECTIONS:
+            raise SpecError(f"unknown section '{section}'{nearest(str(section), SECTIONS)}")
+        if not isinstance(values, Mapping):
+            raise SpecError(f"{section} = {values!r:.80}: a section is a mapping, such as {{'name': ...}}")
         for key, value in values.items():
             raw.put(section, key, value, f"{section}.{key}")
     return resolve(raw)
@@ -72,7 +77,7 @@ def run(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observ
     with interruptible():
         prepared = prepare_plan(plan)
         try:
-            return record_and_load(plan, prepared, ["ioprof.run", *sys.argv], observer or Silent())
+            return record_and_load(plan, prepared, ["ioprof.run"], observer or Silent())
         except RecordingStoppedError as stopped:
             raise stopped.cause from None
 

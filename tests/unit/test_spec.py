@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from ioprof.api import spec_of
 from ioprof.errors import PluginError, SpecError
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, StoreSection
@@ -193,3 +195,21 @@ def test_plain_and_written_values_of_a_spec_agree() -> None:
     spec: RunSpec = resolve(_raw(workload={"decode": "2ms"}, accelerator={"compute": "20ms"}))
     assert spec.sections(as_text=False)["workload"]["decode"] == 2_000_000
     assert spec.sections(as_text=True)["accelerator"]["compute"] == "20ms"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (4, "4 is no spec: "),
+        (None, "None is no spec: "),
+        ([("workload", {})], "is no spec: "),
+        ({"workload": "small-files"}, "workload = 'small-files': a section is a mapping"),
+        ({"workload": {"name": "small-files"}, "lodaer": {}}, "unknown section 'lodaer'; did you mean 'loader'"),
+        ({1: {}}, "unknown section '1'"),
+    ],
+)
+def test_what_python_gives_that_is_no_spec_is_refused_in_one_line(source: object, message: str) -> None:
+    """As on the command line: no traceback about attributes or keys."""
+    with pytest.raises(SpecError, match=re.escape(message)) as caught:
+        spec_of(source)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
