@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
+from ioprof.analysis.kernel import HIDDEN_HITS, cold_not_applied
 from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
 from ioprof.analysis.wording import percent
 from ioprof.trace.run_record import RunRecord
@@ -49,7 +50,7 @@ def caveats(
     found = [
         *_outcome(run),
         *defects,
-        *(_cache(cache) if steps else ()),
+        *(_cache(run, cache) if steps else ()),
         *_errors(errors),
         *_coverage(coverage),
         *_cpu(cpu),
@@ -67,14 +68,19 @@ def _outcome(run: RunRecord) -> Iterator[str]:
         yield f"The run {_OUTCOME_WORDS[run.outcome]}{why}: figures cover the part that was measured."
 
 
-def _cache(cache: CacheEvidence) -> Iterator[str]:
-    ratio = cache.client_hit_ratio
-    if ratio is None:
-        if cache.cold_requested:
-            yield "A cold cache was asked for; whether it was cold is not known."
-    elif cache.cold_requested and not cache.cold_achieved:
+def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
+    if not run.workload.reads_storage:
+        return
+    ratio, not_applied = cache.client_hit_ratio, cold_not_applied(run)
+    if not_applied is not None:
+        yield f"Cold asked, not applied: {not_applied}."
+    asked = cache.cold_requested and not_applied is None
+    if asked and cache.cold_achieved is None:
+        why = f": {HIDDEN_HITS}" if ratio is not None else ""
+        yield f"A cold cache was asked for; whether it was cold is not known{why}."
+    elif asked and ratio is not None and not cache.cold_achieved:
         yield f"A cold cache was asked for, but this host's page cache served {percent(ratio)} of the bytes."
-    elif ratio > HIGH_HIT_RATIO:
+    elif ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
 
 

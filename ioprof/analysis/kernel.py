@@ -6,11 +6,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
-from ioprof.trace.run_record import RunRecord
+from ioprof.trace.run_record import KernelIo, RunRecord
 from ioprof.units import format_bytes
 
 COLD_HIT_RATIO = 0.01
 """At most this share from the page cache counts as cold."""
+HIDING_SURPLUS = 0.01
+"""Bytes fetched beyond those read, as a share of these, from which on hits may hide among them."""
+HIDDEN_HITS = "the kernel fetched more than was read: whole pages and readahead may hide what the page cache served"
 
 
 def no_cache_ratio_reason(run: RunRecord) -> str | None:
@@ -37,10 +40,12 @@ def is_local(run: RunRecord) -> bool:
 def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     """Return what the page cache served, and why it is unknown if it is.
 
-    The kernel counts in ``read_bytes`` what it fetched from the device or server for a process. What our
-    taps read beyond that came from this host's page cache: hit ratio = 1 - sum(min(read_bytes, tapped)) /
-    sum(tapped) over the workers. Whole pages and readahead make the kernel fetch more than was asked for,
-    which can hide hits but never invent them: the true ratio is this or higher.
+    The kernel counts in ``read_bytes`` what it fetched from the device or server for a process, in whole pages.
+    What our taps read beyond that came from this host's page cache. Both are compared in whole pages, every
+    object rounded up: hit ratio = 1 - sum(min(read_bytes, tapped pages)) / sum(tapped pages) over the workers.
+    Runs from before the pages were counted compare bytes. Readahead, and pages in such old runs, make the kernel
+    fetch more than was asked for, which can hide hits but never invent them: the true ratio is this or higher.
+    Where an old run fetched more than it read, a low ratio therefore shows nothing about cold.
     """
     cold = run.cache.requested == "cold"
     reason = no_cache_ratio_reason(run)
@@ -51,16 +56,45 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
         return evidence, reason
     tapped = sum(worker.tapped_bytes for worker in run.kernel_io)
     fetched = sum(worker.read_bytes for worker in run.kernel_io)
-    missed = sum(max(0, min(worker.read_bytes, worker.tapped_bytes)) for worker in run.kernel_io)
-    ratio = min(1.0, max(0.0, 1.0 - missed / tapped))
-    text = (
-        f"/proc/PID/io of {len(run.kernel_io)} processes: {format_bytes(tapped)} read through the taps, "
-        f"{format_bytes(fetched)} fetched from the device or server"
-        + (" (whole pages and readahead included)." if fetched > tapped else ".")
-    )
+    pages = _tapped_pages(run.kernel_io)
+    asked = [worker.tapped_bytes for worker in run.kernel_io] if pages is None else pages
+    missed = sum(max(0, min(io.read_bytes, most)) for io, most in zip(run.kernel_io, asked, strict=True))
+    ratio = min(1.0, max(0.0, 1.0 - missed / sum(asked)))
+    hidden = pages is None and fetched > tapped * (1 + HIDING_SURPLUS) and ratio <= COLD_HIT_RATIO
     return CacheEvidence(
-        client_hit_ratio=ratio, evidence=text, cold_requested=cold, cold_achieved=ratio <= COLD_HIT_RATIO
+        client_hit_ratio=ratio,
+        evidence=_compared(len(run.kernel_io), tapped, None if pages is None else sum(pages), fetched),
+        cold_requested=cold,
+        cold_achieved=None if hidden else ratio <= COLD_HIT_RATIO,
     ), None
+
+
+def _tapped_pages(workers: list[KernelIo]) -> list[int] | None:
+    """Return the bytes of whole pages that each worker read, or None where not all of them counted pages."""
+    known = [worker.tapped_page_bytes for worker in workers if worker.tapped_page_bytes is not None]
+    return known if len(known) == len(workers) else None
+
+
+def _compared(processes: int, tapped: int, pages: int | None, fetched: int) -> str:
+    surplus = fetched > (tapped if pages is None else pages)
+    extra = "readahead" if pages is not None else "whole pages and readahead"
+    return (
+        f"/proc/PID/io of {processes} processes: {format_bytes(tapped)} read through the taps"
+        + (f", {format_bytes(pages)} in whole pages" if pages is not None else "")
+        + f", compared with {format_bytes(fetched)} fetched from the device or server"
+        + (f" ({extra} included)." if surplus else ".")
+    )
+
+
+def cold_not_applied(run: RunRecord) -> str | None:
+    """Return why nothing was evicted although a cold cache was asked for; None where it was, or was not asked for.
+
+    A killed run did not get to write what it had evicted: nothing is said of it.
+    """
+    cache = run.cache
+    if cache.requested != "cold" or cache.evictions or not run.workload.reads_storage or run.ended_utc is None:
+        return None
+    return cache.note or "nothing was evicted"
 
 
 def coverage(run: RunRecord) -> tuple[Coverage, str | None]:

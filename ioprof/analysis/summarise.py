@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.host import cpu_utilization
-from ioprof.analysis.kernel import cache_evidence, coverage, cpu_time
+from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
 from ioprof.analysis.measured import RankSteps, measured_ranks
 from ioprof.analysis.operations import KindTotals, bytes_read, stats_of, storage_operations, totals_by_kind
 from ioprof.analysis.reasons import Reasons
@@ -17,6 +17,7 @@ from ioprof.analysis.spans import count_spans, disagreement, errors_by_kind
 from ioprof.analysis.summary import (
     AcceleratorFacts,
     Baselines,
+    CacheEvidence,
     Coverage,
     CpuTime,
     Discovery,
@@ -69,7 +70,7 @@ def summarise(trace: Trace) -> Summary:
         prefetched=prefetched,
     )
     reasons.by_key.update(no_verdict)
-    _note_kernel(reasons, no_cache, no_coverage, seen)
+    _note_kernel(reasons, cache, no_cache, no_coverage, seen)
     facts = accelerator_facts(run)
     reasons.known("accelerator.busy_ns_per_batch", facts.busy_ns_per_batch, NO_ACCELERATOR)
     return Summary(
@@ -216,9 +217,11 @@ _NO_OUTCOME_REASON = "the run completed, or ended too suddenly to say why"
 _SHARE = "overhead.share_of_worker_time"
 
 
-def _note_kernel(reasons: Reasons, no_cache: str | None, no_coverage: str | None, seen: Coverage) -> None:
-    if no_cache is not None:
-        reasons.by_key["cache.client_hit_ratio"] = reasons.by_key["cache.cold_achieved"] = no_cache
+def _note_kernel(
+    reasons: Reasons, cache: CacheEvidence, no_cache: str | None, no_coverage: str | None, seen: Coverage
+) -> None:
+    reasons.known("cache.client_hit_ratio", cache.client_hit_ratio, no_cache or "")
+    reasons.known("cache.cold_achieved", cache.cold_achieved, no_cache or HIDDEN_HITS)
     for name in ("tapped_bytes", "kernel_bytes", "ratio"):
         reasons.known(f"coverage.{name}", getattr(seen, name), no_coverage or "")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
+from ioprof.analysis.kernel import cold_not_applied
 from ioprof.analysis.summary import LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.layout import columns, fact, paragraph, wrapped
@@ -65,9 +66,13 @@ def _counted(count: int, noun: str) -> str:
 def _cache_words(summary: Summary, run: RunRecord) -> str:
     if not run.workload.reads_storage:
         return "no storage"
+    if (not_applied := cold_not_applied(run)) is not None:
+        return f"cold asked, not applied ({not_applied})"
     asked, ratio = run.cache.requested, summary.cache.client_hit_ratio
     if ratio is None:
         return f"{asked} (page cache: not known)"
+    if asked == "cold" and summary.cache.cold_achieved is None:
+        return "cold asked (whether it was is not known)"
     if asked == "cold":
         return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
     return f"{asked} (page cache served {percent(ratio)} of the bytes)"
@@ -200,7 +205,8 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
         told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)}{share})")
     if cpu.utilization is not None:
         told.append(f"all CPUs of the host {percent(cpu.utilization)} busy")
-    return fact("workers' time", "; ".join(told), width) if told else []
+    label = "host" if cpu.on_cpu_s is None else "workers' time"
+    return fact(label, "; ".join(told), width) if told else []
 
 
 def _seen(summary: Summary, width: int) -> list[Text]:

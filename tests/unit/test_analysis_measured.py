@@ -70,9 +70,7 @@ gaps = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.booleans())
 
 @given(gaps, st.integers(0, 50), st.integers(0, 30))
 @settings(max_examples=60, deadline=None)
-def test_idle_and_busy_make_up_the_window_exactly(
-    rows: list[tuple[int, int, bool]], warmup: int, pause: int
-) -> None:
+def test_idle_and_busy_make_up_the_window_exactly(rows: list[tuple[int, int, bool]], warmup: int, pause: int) -> None:
     """Window = last end - window's opening - pauses, to the nanosecond."""
     now, epoch, steps, epochs, pauses = 0, 0, [], [[0, 0]], []
     for number, (waited, ran, turns) in enumerate(rows):
@@ -135,8 +133,27 @@ def test_the_cache_ratio_counts_what_the_device_did_not_deliver() -> None:
     evidence, reason = cache_evidence(run_record(kernel_io=kernel_io(tapped=4000, read=1000)))
     assert (evidence.client_hit_ratio, evidence.cold_achieved, reason) == (0.75, False, None)
     evidence, _ = cache_evidence(run_record(kernel_io=kernel_io(tapped=4000, read=9000)))
-    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (0.0, True)
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (0.0, None)
     assert "readahead" in evidence.evidence
+
+
+def test_small_files_are_compared_with_the_kernel_in_whole_pages() -> None:
+    """512 B files, 7 in 8 from memory: the kernel fetched as many bytes as were read, but an eighth of the pages."""
+    read = kernel_io(tapped=8 * 512 * 100, pages=8 * 4096 * 100, read=4096 * 100)
+    evidence, reason = cache_evidence(run_record(kernel_io=read))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved, reason) == (0.875, False, None)
+    assert "in whole pages, compared with" in evidence.evidence
+    read = kernel_io(tapped=8 * 512 * 100, pages=8 * 4096 * 100, read=8 * 4096 * 100)
+    assert cache_evidence(run_record(kernel_io=read))[0].cold_achieved is True
+
+
+def test_a_worker_without_page_counts_makes_the_comparison_one_of_bytes() -> None:
+    """An older run: within 1 % the bytes tell cold; a surplus hides hits, but what is a hit stays one."""
+    assert cache_evidence(run_record(kernel_io=kernel_io(tapped=4000, read=4040)))[0].cold_achieved is True
+    one, other = kernel_io(tapped=4000)
+    uneven = [one.model_copy(update={"read_bytes": 0}), other.model_copy(update={"read_bytes": 90_000})]
+    evidence, _ = cache_evidence(run_record(kernel_io=uneven))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (0.5, False)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +185,7 @@ def test_cpu_utilization_is_interpolated_and_cut_to_the_window() -> None:
         {"time_ns": time * S, "metric": "cpu_busy_s_total", "device": "", "value": value}
         for time, value in ((0, 0.0), (1, 0.0), (3, 3.0), (4, 99.0))
     ]
-    rows += [
-        {"time_ns": 0, "metric": "core_busy_s_total", "device": f"cpu{n}", "value": 0.0} for n in range(2)
-    ]
+    rows += [{"time_ns": 0, "metric": "core_busy_s_total", "device": f"cpu{n}", "value": 0.0} for n in range(2)]
     host = pa.Table.from_pylist(rows, schema=HOST)
     assert cpu_utilization(host, 1500 * MS, 2500 * MS) == pytest.approx(0.75)
     assert isinstance(cpu_utilization(host, 9 * S, 10 * S), str)

@@ -213,7 +213,7 @@ def test_latencies_are_withheld_where_the_taps_saw_too_little() -> None:
 
 def test_cached_reads_are_a_caveat_when_cold_was_asked_for() -> None:
     """Asking for a cold cache and not getting it is said aloud."""
-    run = run_record(cache=CacheRecord(requested="cold"), kernel_io=kernel_io(read=0))
+    run = run_record(cache=CacheRecord(requested="cold", evictions=1), kernel_io=kernel_io(read=0))
     told = summarise(make_trace(run, steps=[step_row(0, 0, 5, 10)])).caveats
     assert any("A cold cache was asked for, but" in caveat for caveat in told)
 
@@ -222,6 +222,38 @@ def test_batches_made_before_the_window_are_a_caveat() -> None:
     """A short run lives off what the warm-up had made: its rates flatter, and it says by how much."""
     pipeline = Pipeline(fetch=[MS] * 20, prep=[0] * 20, compute=[20 * MS] * 20, workers=2, prefetch=4)
     assert any("before the window opened" in c for c in summarise(pipeline.trace(warmup_steps=2)).caveats)
+
+
+def test_hits_that_may_hide_leave_cold_unknown_with_a_reason() -> None:
+    """A run from before pages were counted that fetched more than it read: no claim of cold."""
+    run = run_record(kernel_io=kernel_io(tapped=512_000, read=4_096_000))
+    summary = summarise(make_trace(run, steps=[step_row(0, 0, 5, 10)]))
+    assert summary.cache.cold_achieved is None
+    assert "whole pages" in summary.reasons["cache.cold_achieved"]
+    assert any("whether it was cold is not known: the kernel fetched more" in c for c in summary.caveats)
+
+
+def test_a_cold_cache_that_was_not_made_says_why() -> None:
+    """Nothing was evicted: the reason stands in the caveats, and no claim about cold beside it."""
+    cache = CacheRecord(requested="cold", note="not a local path")
+    told = summarise(make_trace(run_record(cache=cache), steps=[step_row(0, 0, 5, 10)])).caveats
+    assert [caveat for caveat in told if "cold" in caveat.lower()] == ["Cold asked, not applied: not a local path."]
+
+
+@pytest.mark.parametrize("changes", [{"reads": False}, {"ended_utc": None, "kernel_io": kernel_io()}])
+def test_a_run_that_evicts_nothing_for_a_reason_is_not_accused(changes: dict[str, object]) -> None:
+    """Nothing is read from storage, or the run was killed before it wrote what it had evicted."""
+    run = run_record(cache=CacheRecord(requested="cold"))
+    workload = run.workload.model_copy(update={"reads_storage": changes.pop("reads", True)})
+    run = run.model_copy(update={"workload": workload, **changes})
+    told = summarise(make_trace(run, steps=[step_row(0, 0, 5, 10)])).caveats
+    assert not any("cold" in caveat.lower() for caveat in told)
+
+
+def test_what_the_run_recorded_of_itself_is_shown() -> None:
+    """A dead host sampler is told by the run, and the summary passes it on."""
+    told = "the host's counters are not complete: killed"
+    assert told in summarise(make_trace(run_record(caveats=[told]))).caveats
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def lognormal(median_ns: float, count: int) -> list[int]:
 def starved() -> Trace:
     """A cold run on slow storage, on an accelerator whose step time is an estimate."""
     run = run_record(
-        warmup_steps=5, accelerator=ESTIMATED, kernel_io=kernel_io(tapped=52_428_800, read=53_000_000),
-        overhead=OVERHEAD, sample_every=4,
+        warmup_steps=5, accelerator=ESTIMATED, overhead=OVERHEAD,
+        kernel_io=kernel_io(tapped=52_428_800, pages=52_428_800, read=53_000_000), sample_every=4,
     )  # fmt: skip
     pipeline = Pipeline(
         fetch=lognormal(60 * MS, 205), prep=lognormal(8 * MS, 205), compute=[21 * MS] * 205, collate=MS,
@@ -145,9 +145,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, name: str) -> None:
     assert max(len(line.plain) for line in lines) <= max(width, 80)
 
 
-SUMMARIES = {
-    name: (summarise(trace), trace.run) for name, trace in ((name, make()) for name, make in RUNS.items())
-}
+SUMMARIES = {name: (summarise(trace), trace.run) for name, trace in ((name, make()) for name, make in RUNS.items())}
 
 
 def test_the_parts_on_the_screen_add_up_to_the_idle_time() -> None:
@@ -173,9 +171,7 @@ def test_an_old_cache_flag_is_replaced_not_repeated() -> None:
     """`--cache asis` in the command gives way to `--cache cold`."""
     summary, run = SUMMARIES["healthy"]
     for flags in (["--cache", "asis"], ["--cache=asis"]):
-        offered = next_command(
-            summary, run.model_copy(update={"command": ["ioprof", "run", "small-files", *flags]})
-        )
+        offered = next_command(summary, run.model_copy(update={"command": ["ioprof", "run", "small-files", *flags]}))
         assert offered is not None
         assert offered.startswith("ioprof run small-files --cache cold ")
 
@@ -184,3 +180,23 @@ def test_long_runs_are_told_in_minutes() -> None:
     """Long durations read as minutes, not as five-digit seconds."""
     pipeline = Pipeline(fetch=[500 * S] * 30, prep=[MS] * 30, compute=[S] * 30)
     assert "min" in shown(pipeline.trace(), 80)
+
+
+def test_a_cold_cache_that_was_not_made_is_no_cold_in_the_header() -> None:
+    """The first line never claims what was not done."""
+    cache = CacheRecord(requested="cold", note="not a local path")
+    text = shown(make_trace(run_record(cache=cache)), 200)
+    assert "cold asked, not applied (not a local path)" in text.splitlines()[0]
+
+
+def test_the_hosts_cpus_are_not_called_the_workers_time() -> None:
+    """Without any accounted batch there is only the host's own figure."""
+    trace = starved()
+    empty = trace.batches.set_column(
+        trace.batches.schema.get_field_index("blocked_ns"),
+        trace.batches.schema.field("blocked_ns"),
+        pa.nulls(trace.batches.num_rows, pa.int64()),
+    )
+    text = shown(dataclasses.replace(trace, batches=empty), 120)
+    assert "workers' time  " not in text
+    assert "  host            all CPUs of the host 61.0 % busy" in text

@@ -53,7 +53,7 @@ def run_record(*, busy_ns: int | None = 10 * MS, warmup_steps: int = 0, **change
             is_estimate=False,
             h2d_bytes_per_s=None,
         ),
-        cache=CacheRecord(requested="cold"),
+        cache=CacheRecord(requested="cold", evictions=1, evicted_objects=1000),
         store={"url": "./ioprof-data", "filesystem": "ext4", "is_memory": False},
         host={"cores": 2},
         versions={},
@@ -174,12 +174,15 @@ class Pipeline:
         return make_trace(record, steps=steps, batches=batches)
 
 
-def kernel_io(*, tapped: int = 4_096_000, read: int = 4_096_000, rchar: int | None = None) -> list[KernelIo]:
+def kernel_io(
+    *, tapped: int = 4_096_000, read: int = 4_096_000, rchar: int | None = None, pages: int | None = None
+) -> list[KernelIo]:
     """Return the counters of two equal workers; totals are given."""
     return [
         KernelIo(
             worker=worker,
             tapped_bytes=tapped // 2,
+            tapped_page_bytes=None if pages is None else pages // 2,
             rchar_bytes=(tapped if rchar is None else rchar) // 2,
             read_bytes=read // 2,
         )
