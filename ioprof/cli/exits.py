@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -20,14 +21,15 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
     def wrapped(*args: _Words.args, **kwargs: _Words.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
+            sys.stdout.flush()
         except IoprofError as error:
             _end(f"ioprof: error: {error}", error.exit_code)
         except KeyboardInterrupt as interrupt:
             # Interrupted carries its signal; a plain KeyboardInterrupt is SIGINT.
             _end("ioprof: interrupted", getattr(interrupt, "exit_code", 130))
         except BrokenPipeError:
-            # The reader of our output went away (`| head`); stop quietly, and keep the interpreter from retrying.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output went away (`| head`).
+            _drop_output()
             sys.exit(0)
         if code:
             sys.exit(code)
@@ -36,5 +38,15 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    with contextlib.suppress(BrokenPipeError):
+        print(message, file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing the rest at its end, which would fail again and change the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

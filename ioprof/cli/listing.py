@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
+from ioprof.cli.console import results as stdout
 from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
@@ -26,7 +26,7 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_everything(results), indent=2))
         return 0
-    console = Console(highlight=False)
+    console = stdout()
     console.print(_plugins("workloads", list_workloads()))
     console.print(_plugins("loaders", list_loaders()))
     console.print(_accelerators())
@@ -72,7 +72,7 @@ def _accelerator(spec: AcceleratorSpec, *, as_json: bool) -> int:
     for model, step in spec.step_ns_per_sample.items():
         mark = "estimate: " if step.is_estimate else ""
         table.add_row(f"{model}, per sample", format_duration(step.ns_per_sample), f"{mark}{step.source}")
-    Console(highlight=False).print(table)
+    stdout().print(table)
     return 0
 
 
@@ -106,7 +106,7 @@ def _parameters(name: str, *, as_json: bool) -> int:
     table = _table(f"{name}: parameters", "flag", "default", "meaning")
     for row in rows:
         table.add_row(row["flag"], row["default"], row["meaning"])
-    Console(highlight=False).print(table)
+    stdout().print(table)
     return 0
 
 

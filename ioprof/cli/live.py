@@ -10,11 +10,11 @@ import select
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ioprof.cli.console import talk
 from ioprof.trace.follow import Follower, Snapshot
 from ioprof.units import format_count, format_duration, format_rate_bytes
 
@@ -72,7 +72,7 @@ def _closed(timeout_s: float) -> bool:
 
 def main(directory: Path) -> None:
     """Draw until standard input closes."""
-    console = Console(stderr=True, highlight=False)
+    console = talk()
     follower = Follower(directory)
     if not console.is_terminal:
         while not _closed(_PLAIN_LINE_S):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from ioprof import api
 from ioprof.cli.clean import clean_store
+from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import doctor_report
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.dataset.place import place
-from ioprof.requirement import parse_requirement
+from ioprof.requirement import check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -26,14 +26,6 @@ from ioprof.spec.render import to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
 from ioprof.trace.rundir import check_results
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, highlight=False)
-
-
-def _stdout() -> Console:
-    return Console(highlight=False)
 
 
 def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str], extra: list[str]) -> RunSpec:
@@ -60,21 +52,26 @@ def run_command(
         return 0
     check_results(Path(spec.run.results))
     with interruptible():
-        finished = _prepared_and_run(plan, quiet=quiet)
-    summary = json.loads(finished.summary.to_json())
-    if as_json:
-        print(json.dumps(summary, indent=2))
-    else:
-        print_report(finished.summary, finished.record, console=_stdout())
-    if not quiet:
-        _stderr().print(f"[dim]run directory: {os.path.relpath(finished.directory)}[/dim]", soft_wrap=True)
-    for requirement in requirements:
-        requirement.check(summary)
+        finished = _prepared_and_run(plan, as_json=as_json, quiet=quiet)
+    try:
+        _print_result(finished, as_json=as_json)
+        if not quiet:
+            talk().print(f"[dim]run directory: {os.path.relpath(finished.directory)}[/dim]", soft_wrap=True)
+    finally:
+        # Also when nobody reads the report on: an unmet requirement must end in its exit code.
+        check_all(requirements, json.loads(finished.summary.to_json()))
     return 0
 
 
-def _prepared_and_run(plan: RunPlan, *, quiet: bool) -> api.Run:
-    console = _stderr()
+def _print_result(finished: api.Run, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(json.loads(finished.summary.to_json()), indent=2), flush=True)
+    else:
+        print_report(finished.summary, finished.record, console=results())
+
+
+def _prepared_and_run(plan: RunPlan, *, as_json: bool, quiet: bool) -> api.Run:
+    console = talk()
     prepared = prepare_with_progress(
         plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
     )
@@ -82,7 +79,10 @@ def _prepared_and_run(plan: RunPlan, *, quiet: bool) -> api.Run:
     try:
         return api.record_and_load(plan, prepared, ["ioprof", *sys.argv[1:]], observer)
     except api.RecordingStoppedError as stopped:
-        if stopped.run.summary.steps and not quiet:
+        if as_json:
+            with contextlib.suppress(BrokenPipeError):
+                _print_result(stopped.run, as_json=True)
+        elif stopped.run.summary.steps and not quiet:
             print_report(stopped.run.summary, stopped.run.record, console=console)
         console.print(f"partial run kept: {os.path.relpath(stopped.run.directory)}", soft_wrap=True)
         raise stopped.cause from None
@@ -101,7 +101,7 @@ def prepare_command(
     plan = plan_run(_resolved(target, flags, assignments, extra))
     with interruptible():
         prepared = prepare_with_progress(
-            plan.store, plan.spec.workload, plan.layout, console=_stderr(), quiet=quiet, verify=verify
+            plan.store, plan.spec.workload, plan.layout, console=talk(), quiet=quiet, verify=verify
         )
     print(place(prepared.store))
     return 0
@@ -112,15 +112,18 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
     store = open_store(url)
     with interruptible():
         return clean_store(
-            store, url if store.local_root is not None else place(store), console=_stdout(), assume_yes=assume_yes
+            store,
+            url if store.local_root is not None else place(store),
+            console=TalkConsole(highlight=False),
+            assume_yes=assume_yes,
         )
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:
     """Report a run directory."""
-    return report_run(directory, console=_stdout(), as_json=as_json)
+    return report_run(directory, console=results(), as_json=as_json)
 
 
 def doctor_command(store_url: str, *, as_json: bool) -> int:
     """Check the machine."""
-    return doctor_report(store_url, console=_stdout(), as_json=as_json)
+    return doctor_report(store_url, console=results(), as_json=as_json)
