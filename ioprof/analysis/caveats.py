@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.kernel import HIDDEN_HITS, cold_not_applied
 from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
-from ioprof.analysis.wording import percent
+from ioprof.analysis.undelivered import Undelivered
+from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
 
 HIGH_HIT_RATIO = 0.5
@@ -30,6 +31,7 @@ def caveats(
     accelerator: AcceleratorFacts,
     steps: int,
     prefetched: int,
+    lost: Undelivered,
     tracing_share: float | None,
     defects: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -44,11 +46,13 @@ def caveats(
         accelerator: what consumed the batches.
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
+        lost: objects read for batches that no step got.
         tracing_share: tracing's share of the workers' time.
         defects: what is wrong with the trace itself.
     """
     found = [
         *_outcome(run),
+        *_undelivered(lost),
         *defects,
         *(_cache(run, cache) if steps else ()),
         *_errors(errors),
@@ -66,6 +70,15 @@ def _outcome(run: RunRecord) -> Iterator[str]:
     if run.outcome != "complete":
         why = f" ({run.reason})" if run.reason else ""
         yield f"The run {_OUTCOME_WORDS[run.outcome]}{why}: figures cover the part that was measured."
+
+
+def _undelivered(lost: Undelivered) -> Iterator[str]:
+    if lost.lost:
+        rates = "" if lost.no_rate is None else "; too many for rates of operations"
+        yield (
+            f"{lost.lost:,} of {lost.reads:,} objects ({whole_percent(lost.share)}) were read for batches that no step "
+            f"got before the end: operations include them{rates}."
+        )
 
 
 def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +25,7 @@ from ioprof.analysis.summary import (
     Overhead,
     Summary,
 )
+from ioprof.analysis.undelivered import undelivered
 from ioprof.analysis.utilization import (
     NO_ACCELERATOR,
     made_before_window,
@@ -46,6 +47,15 @@ _NOT_YET = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    """The time that counts are divided by."""
+
+    window_s: float | None
+    reason: str
+    """Why there are no rates where it is None or 0."""
+
+
 def summarise(trace: Trace) -> Summary:
     """Return what a trace says; works for any trace, also one that ended before its first batch."""
     run, reasons = trace.run, Reasons()
@@ -55,6 +65,10 @@ def summarise(trace: Trace) -> Summary:
     use = utilization(run, ranks, trace.batches, reasons)
     prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
+    lost = undelivered(run, ranks, trace.batches, steady if phase == "steady" else [])
+    rates = _Rates(
+        window_s=done.wall_s if lost.no_rate is None else None, reason=lost.no_rate or "the window has no length"
+    )
     everything = totals_by_kind(trace.operations, tuple(Phase))
     spans = count_spans(trace.spans())
     errors = errors_by_kind(everything, spans)
@@ -96,10 +110,10 @@ def summarise(trace: Trace) -> Summary:
         samples_per_s=done.samples_per_s,
         demand_samples_per_s=done.demand_samples_per_s,
         ceiling_samples_per_s=None,
-        operations=_operations("operations", steady, done.wall_s, seen, reasons),
+        operations=_operations("operations", steady, rates, seen, reasons),
         operations_phase=phase,
-        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, done.wall_s, reasons),
-        iops=_rate("iops", storage_operations(steady), run, done.wall_s, reasons),
+        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, rates, reasons),
+        iops=_rate("iops", storage_operations(steady), run, rates, reasons),
         discovery=_discovery(trace, seen, reasons),
         cache=cache,
         cpu=cpu,
@@ -119,6 +133,7 @@ def summarise(trace: Trace) -> Summary:
             accelerator=facts,
             steps=done.steps,
             prefetched=prefetched,
+            lost=lost,
             tracing_share=overhead.share_of_worker_time,
             defects=_defects(run, disagreement(everything, spans), phase),
         ),
@@ -146,12 +161,12 @@ def _measured_totals(operations: pa.Table) -> tuple[list[KindTotals], str]:
 
 
 def _operations(
-    key: str, totals: list[KindTotals], window_s: float | None, seen: Coverage, reasons: Reasons
+    key: str, totals: list[KindTotals], rates: _Rates, seen: Coverage, reasons: Reasons
 ) -> dict[str, OperationStats]:
-    stats = {kind.kind.label: stats_of(kind, window_s) for kind in totals}
+    stats = {kind.kind.label: stats_of(kind, rates.window_s) for kind in totals}
     for label, one in stats.items():
         for rate in ("per_s", "bytes_per_s"):
-            reasons.known(f"{key}.{label}.{rate}", getattr(one, rate), "the window has no length")
+            reasons.known(f"{key}.{label}.{rate}", getattr(one, rate), rates.reason)
         if seen.ratio is not None and seen.ratio < MIN_COVERAGE:
             stats[label] = replace(one, latency_ns=None)
             reasons.by_key[f"{key}.{label}.latency_ns"] = "the taps saw too little of what the workers read"
@@ -160,22 +175,23 @@ def _operations(
     return stats
 
 
-def _rate(key: str, amount: int, run: RunRecord, window_s: float | None, reasons: Reasons) -> float | None:
+def _rate(key: str, amount: int, run: RunRecord, rates: _Rates, reasons: Reasons) -> float | None:
     if not run.workload.reads_storage:
         return reasons.number(key, "the loader delivered prepared batches: nothing was read")
     if amount == 0:
         return reasons.number(key, "no storage operation was traced")
-    return reasons.known(key, amount / window_s if window_s else None, "the measured window has no length")
+    return reasons.known(key, amount / rates.window_s if rates.window_s else None, rates.reason)
 
 
 def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
     workload = trace.run.workload
     seconds = reasons.known("discovery.seconds", workload.discovery_s, "discovery was not run or did not end")
     totals = totals_by_kind(trace.operations, (Phase.DISCOVERY,))
+    rates = _Rates(window_s=seconds, reason="the window has no length")
     return Discovery(
         seconds=seconds,
         found=reasons.known("discovery.found", workload.discovered, "discovery was not run or did not end"),
-        operations=_operations("discovery.operations", totals, seconds, _ALL_SEEN, reasons),
+        operations=_operations("discovery.operations", totals, rates, _ALL_SEEN, reasons),
     )
 
 

@@ -187,7 +187,7 @@ class Summary:
     idle_if_free: dict[str, float] | None
     samples_per_s: float | None
     demand_samples_per_s: float | None
-    """What all accelerators together could eat."""
+    """What all accelerators together could eat of batches as large as those measured."""
     ceiling_samples_per_s: float | None
     operations: dict[str, OperationStats]
     operations_phase: str

@@ -55,8 +55,8 @@ def progress(run: RunRecord, ranks: list[RankSteps], reasons: Reasons) -> Progre
     """Return counts and rates.
 
     The window of a run is its longest over the ranks. Samples/s is what reached the accelerators in it;
-    batches made ahead during warm-up count when they are used. Demand is batch size / busy time per batch x
-    accelerators.
+    batches made ahead during warm-up count when they are used. Demand is samples per measured step / asked
+    busy time per batch x accelerators: batches may hold fewer samples than asked for.
     """
     samples = sum(int(rank.samples[rank.first :].sum()) for rank in ranks)
     steps = sum(rank.measured for rank in ranks)
@@ -71,7 +71,7 @@ def progress(run: RunRecord, ranks: list[RankSteps], reasons: Reasons) -> Progre
         wall_s=wall_s,
         first_batch_s=reasons.number("first_batch_s", _first_batch_s(run, ranks)),
         samples_per_s=reasons.known("samples_per_s", samples / wall_s if wall_s else None, none),
-        demand_samples_per_s=reasons.number("demand_samples_per_s", _demand(run)),
+        demand_samples_per_s=reasons.number("demand_samples_per_s", _demand(run, ranks, samples, steps)),
     )
 
 
@@ -83,13 +83,15 @@ def _first_batch_s(run: RunRecord, ranks: list[RankSteps]) -> float | str:
     return max(int(rank.wait_end_ns[0]) - run.run_start_ns for rank in ranks) / 1e9
 
 
-def _demand(run: RunRecord) -> float | str:
+def _demand(run: RunRecord, ranks: list[RankSteps], samples: int, steps: int) -> float | str:
     busy_ns = run.accelerator.busy_ns_per_batch
     if busy_ns is None:
         return NO_ACCELERATOR
     if busy_ns <= 0:
         return "a busy time of 0 per batch has no finite demand"
-    return run.batch_size / (busy_ns / 1e9) * run.accelerator.count
+    if steps == 0:
+        return nothing_measured(ranks)
+    return samples / steps / (busy_ns / 1e9) * run.accelerator.count
 
 
 def utilization(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, reasons: Reasons) -> Utilization:

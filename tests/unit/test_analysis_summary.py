@@ -256,6 +256,33 @@ def test_what_the_run_recorded_of_itself_is_shown() -> None:
     assert told in summarise(make_trace(run_record(caveats=[told]))).caveats
 
 
+def test_demand_is_that_of_the_batches_as_they_were() -> None:
+    """Batches of 48 instead of 64 samples (a last one, failed reads): an accelerator wants no more of them."""
+    steps = [step_row(0, 0, 5, 10), step_row(1, 10, 15, 20) | {"samples": 32}]
+    assert summarise(make_trace(steps=steps)).demand_samples_per_s == pytest.approx(48 / 0.01)
+    nothing = summarise(make_trace())
+    assert nothing.demand_samples_per_s is None
+
+
+@pytest.mark.parametrize(("reads", "lost", "has_rates"), [(200, 0, True), (208, 8, True), (300, 100, False)])
+def test_reads_for_batches_that_never_arrived_are_told(reads: int, lost: int, has_rates: bool) -> None:
+    """An interrupted run read ahead: 196 samples arrived and 4 failed, the rest no step ever saw."""
+    steps = [step_row(0, 0, 5, 10) | {"samples": 196}]
+    batches: list[dict[str, object]] = [{"batch": 0, "errors": 4, "collate_end_ns": 4}]
+    rows = [operation_row(kind, [1000] * reads, size=10) for kind in (Kind.OPEN, Kind.READ)]
+    run = run_record(outcome="interrupted")
+    summary = summarise(make_trace(run, steps=steps, batches=batches, operations=rows))
+    told = [caveat for caveat in summary.caveats if "no step got" in caveat]
+    assert bool(told) == bool(lost)
+    assert not lost or told[0].startswith(f"{lost} of {reads} objects (")
+    rates = (summary.iops, summary.bandwidth_bytes_per_s, summary.operations["read"].per_s)
+    assert [rate is not None for rate in rates] == [has_rates] * 3
+    assert has_rates or "no step got" in summary.reasons["iops"]
+    assert nulls(json.loads(summary.to_json())) == set(summary.reasons)
+    complete = summarise(make_trace(steps=steps, batches=batches, operations=rows))
+    assert complete.iops is not None
+
+
 @pytest.mark.parametrize(
     ("delay", "told"), [(100, "up to 400 % too high"), (0, "All 5 measured batches"), (None, None)]
 )
