@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ioprof.errors import UsageError, nearest
-from ioprof.plugins import find_loader, find_workload
+from ioprof.plugins import find_loader, list_loaders
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection
-from ioprof.spec.resolve import DEFAULT_LOADER
-from ioprof.spec.sources import RawSpec, put_assignment, read_toml
+from ioprof.spec.resolve import named_loader, named_workload
+from ioprof.spec.sources import COMMAND_LINE, RawSpec, put_assignment, read_toml
 
 ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
 
@@ -37,7 +37,8 @@ def raw_spec(
     for name, value in [*((n, v) for n, v in flags if n not in ALIASES), *_pairs(extra)]:
         key = name.replace("-", "_")
         if key not in sections:
-            raise UsageError(f"--{name}: no such flag{nearest(f'--{name}', _shown(sections))}")
+            hint = _of_another_loader(raw, key) or nearest(f"--{name}", _shown(sections))
+            raise UsageError(f"--{name}: no such flag{hint}")
         raw.put(sections[key], key, value, f"--{name}")
     for assignment in assignments:
         put_assignment(raw, assignment)
@@ -46,8 +47,8 @@ def raw_spec(
 
 def flag_sections(raw: RawSpec) -> dict[str, str]:
     """Return every key that may be a flag and the section it belongs to; the workload's own come first."""
-    workload = find_workload(str(raw.values["workload"].get("name", "")))
-    loader = find_loader(str(raw.values["loader"].get("name", DEFAULT_LOADER)))
+    _, workload = named_workload(raw)
+    _, loader = named_loader(raw)
     found: dict[str, str] = {}
     owners = (
         ("workload", workload.Params),
@@ -67,8 +68,16 @@ def _target(target: str) -> RawSpec:
     if target.endswith(".toml") or "/" in target:
         return read_toml(Path(target))
     raw = RawSpec()
-    raw.put("workload", "name", target, "the command line")
+    raw.put("workload", "name", target, COMMAND_LINE)
     return raw
+
+
+def _of_another_loader(raw: RawSpec, key: str) -> str:
+    """Return which loaders have the flag that this one has not, or an empty string."""
+    having = [
+        one.name for one in list_loaders() if one.missing is None and key in find_loader(one.name).Params.model_fields
+    ]
+    return f" of the loader {named_loader(raw)[0]}; {', '.join(having)} has it" if having else ""
 
 
 def _shown(sections: dict[str, str]) -> list[str]:

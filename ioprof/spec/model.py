@@ -81,6 +81,8 @@ class RunSpec:
     loader_params: PluginParams
     accelerator: AcceleratorSection
     run: RunSection
+    duration_is_default: bool = False
+    """Neither epochs nor a duration was given, so a number of epochs on top would replace the duration."""
 
     def sections(self, *, as_text: bool) -> dict[str, dict[str, str | int | float | bool | None]]:
         """Return the spec as nested dictionaries, in the order of a spec file.

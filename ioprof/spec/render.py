@@ -10,12 +10,19 @@ from ioprof.spec.model import RunSpec
 
 
 def to_toml(spec: RunSpec) -> str:
-    """Return the spec as TOML, every value written out; keys without a value stand as comments."""
+    """Return the spec as TOML, every value written out; keys without a value stand as comments.
+
+    So does the default duration, which any number of epochs replaces.
+    """
     lines: list[str] = []
     for section, values in spec.sections(as_text=True).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
-            lines.append(f"# {key} is not set" if value is None else f"{key} = {_toml(value)}")
+            line = f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
+            if (section, key) == ("run", "duration") and spec.duration_is_default:
+                # Written as a value, it would also hold where epochs are asked for on top.
+                line = f"# {line} is the default without epochs"
+            lines.append(line)
         lines.append("")
     return "\n".join(lines)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ioprof.accelerator.table import find as find_accelerator
 from ioprof.contract import Loader, Workload
-from ioprof.errors import SpecError, nearest
+from ioprof.errors import PluginError, SpecError, nearest
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, Section, StoreSection
-from ioprof.spec.sources import RawSpec, Value
+from ioprof.spec.sources import COMMAND_LINE, RawSpec, Value
 
 _Model = TypeVar("_Model", bound=BaseModel)
 DEFAULT_LOADER = "torch-map"
@@ -25,13 +28,12 @@ def resolve(raw: RawSpec) -> RunSpec:
         SpecError: a key is unknown, a value has the wrong type or is out of range.
         PluginError: the workload or the loader is unknown, or its extra is missing.
     """
-    workload_name = _name(raw, "workload", None)
-    loader_name = _name(raw, "loader", DEFAULT_LOADER)
-    workload: type[Workload] = find_workload(workload_name)
-    loader: type[Loader] = find_loader(loader_name)
+    workload_name, workload = named_workload(raw)
+    loader_name, loader = named_loader(raw)
     common, own = _split(raw.values["loader"], LoaderSection)
     run = _validated(RunSection, raw.values["run"], "run", raw)
-    if run.epochs is None and run.duration is None:
+    duration_is_default = run.epochs is None and run.duration is None
+    if duration_is_default:
         run = run.model_copy(update={"duration": DEFAULT_DURATION_NS})
     known_to_loader = [*LoaderSection.model_fields, *loader.Params.model_fields]
     return RunSpec(
@@ -41,15 +43,59 @@ def resolve(raw: RawSpec) -> RunSpec:
         loader=loader_name,
         loader_section=_validated(LoaderSection, common, "loader", raw),
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
-        accelerator=_validated(AcceleratorSection, raw.values["accelerator"], "accelerator", raw),
+        accelerator=_known_accelerator(raw),
         run=run,
+        duration_is_default=duration_is_default,
     )
+
+
+def named_workload(raw: RawSpec) -> tuple[str, type[Workload]]:
+    """Return the name and the class of the workload.
+
+    Raises:
+        SpecError: there is no name, or it is no text.
+        PluginError: it is unknown or does not import.
+    """
+    name = _name(raw, "workload", None)
+    with _told_where(raw, "workload", name):
+        return name, find_workload(name)
+
+
+def named_loader(raw: RawSpec) -> tuple[str, type[Loader]]:
+    """Return the name and the class of the loader, the default one where none is named.
+
+    Raises:
+        SpecError: the name is no text.
+        PluginError: it is unknown, does not import, or its extra is missing.
+    """
+    name = _name(raw, "loader", DEFAULT_LOADER)
+    with _told_where(raw, "loader", name):
+        return name, find_loader(name)
+
+
+def _known_accelerator(raw: RawSpec) -> AcceleratorSection:
+    section = _validated(AcceleratorSection, raw.values["accelerator"], "accelerator", raw)
+    if section.name.lower() != "none":
+        with _told_where(raw, "accelerator", section.name):
+            find_accelerator(section.name)
+    return section
+
+
+@contextmanager
+def _told_where(raw: RawSpec, section: str, name: str) -> Iterator[None]:
+    """Put the place of a name before what is wrong with it; the default's and the command line's need none."""
+    try:
+        yield
+    except PluginError as error:
+        origin = raw.origins.get((section, "name"), COMMAND_LINE)
+        raise PluginError(str(error) if origin == COMMAND_LINE else f"{origin} = {name!r}: {error}") from error
 
 
 def _name(raw: RawSpec, section: str, default: str | None) -> str:
     name = raw.values[section].get("name", default)
     if name is None:
-        raise SpecError(f"no {section} named: give its name, or [{section}] name = ... in the spec file")
+        where = f"{raw.file}: " if raw.file else ""
+        raise SpecError(f"{where}no {section} named: write name = 'small-files', or another's, below [{section}]")
     if not isinstance(name, str):
         raise SpecError(f"{raw.origin(section, 'name')} = {name!r}: a name is text")
     return name

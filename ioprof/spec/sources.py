@@ -10,6 +10,8 @@ from pathlib import Path
 from ioprof.errors import SpecError, nearest
 
 Value = str | int | float | bool
+COMMAND_LINE = "the command line"
+"""Origin of a name that was typed as the target."""
 SECTIONS = ("workload", "store", "loader", "accelerator", "run")
 
 
@@ -19,6 +21,8 @@ class RawSpec:
 
     values: dict[str, dict[str, Value]] = field(default_factory=lambda: {name: {} for name in SECTIONS})
     origins: dict[tuple[str, str], str] = field(default_factory=dict)
+    file: Path | None = None
+    """Spec file that gave the first values."""
 
     def put(self, section: str, key: str, value: Value, origin: str) -> None:
         """Set one value; a later one replaces an earlier one."""
@@ -42,7 +46,7 @@ def read_toml(path: Path) -> RawSpec:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not a TOML file: {error}") from error
-    raw = RawSpec()
+    raw = RawSpec(file=path)
     for section, entries in content.items():
         if section not in SECTIONS:
             raise SpecError(f"{path}: unknown section [{section}]{nearest(section, SECTIONS)}")

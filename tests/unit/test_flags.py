@@ -79,6 +79,7 @@ def test_set_reads_true_and_false_as_such() -> None:
     ("extra", "message"),
     [
         (["--wokers", "4"], "--wokers: no such flag; did you mean '--workers'?"),
+        (["--start-metod", "spawn"], "--start-metod: no such flag; did you mean '--start-method'?"),
         (["--filez=4"], "--filez: no such flag; did you mean '--files'?"),
         (["--zzzzzzz", "4"], "--zzzzzzz: no such flag"),
         (["--files"], "--files: give it a value"),
@@ -96,6 +97,13 @@ def test_a_flag_of_a_loader_that_is_not_in_use_is_refused() -> None:
     """It would do nothing, and nobody would notice."""
     with pytest.raises(UsageError, match="--start-method: no such flag"):
         _spec("small-files", flags=[("loader", "null")], extra=["--start-method", "spawn"])
+
+
+def test_a_flag_that_another_loader_has_is_told_as_such() -> None:
+    """Not with the nearest flag of this one, which is about something else."""
+    with pytest.raises(UsageError) as caught:
+        _spec("small-files", flags=[("loader", "null"), ("workers", "2")])
+    assert str(caught.value).startswith("--workers: no such flag of the loader null; torch-map")
 
 
 def test_a_wrong_value_is_reported_under_the_flag_that_brought_it() -> None:

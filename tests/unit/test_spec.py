@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ioprof.api import spec_of
 from ioprof.errors import PluginError, SpecError
 from ioprof.plugins import find_loader, find_workload
+from ioprof.spec.flags import raw_spec
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, StoreSection
 from ioprof.spec.render import shown, to_toml
 from ioprof.spec.resolve import DEFAULT_DURATION_NS, resolve
@@ -150,7 +151,7 @@ SECTIONS = st.fixed_dictionaries(
             }
         ),
         "accelerator": st.fixed_dictionaries(
-            {"name": st.text("abcdef0123456789-", min_size=1)},
+            {"name": st.sampled_from(["none", "h100", "H100", "v100"])},
             optional={"compute": st.integers(0, 3600 * 10**9).map(lambda ns: f"{ns}ns")},
         ),
         "run": st.fixed_dictionaries(
@@ -213,3 +214,43 @@ def test_what_python_gives_that_is_no_spec_is_refused_in_one_line(source: object
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
         spec_of(source)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[workload]\nname = 'smallfile'", "workload.name = 'smallfile': unknown workload 'smallfile'; did you mean"),
+        ("[workload]\nname = 'small-files'\n[loader]\nname = 'torchmap'", "loader.name = 'torchmap': unknown loader"),
+        (
+            "[workload]\nname = 'small-files'\n[accelerator]\nname = 'h1000'",
+            "accelerator.name = 'h1000': no accelerator 'h1000'",
+        ),
+        ("[run]\nepochs = 2", "no workload named: write name = 'small-files', or another's, below [workload]"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], [("batch-size", "8")]])
+def test_a_wrong_name_in_a_file_is_told_with_file_and_key(
+    content: str, message: str, flags: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """With flags on top, which need the plug-ins, and without."""
+    path = _file(tmp_path, content)
+    with pytest.raises((SpecError, PluginError)) as caught:
+        resolve(raw_spec(str(path), flags, [], []))
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_wrong_name_on_the_command_line_needs_no_place() -> None:
+    """The user has just typed it."""
+    with pytest.raises(PluginError, match=r"^unknown workload .smallfile.; did you mean .small-files.\?"):
+        raw_spec("smallfile", [], [], [])
+
+
+@pytest.mark.parametrize("given", [{}, {"duration": "30s"}, {"epochs": 3}, {"epochs": 3, "duration": "30s"}])
+@pytest.mark.parametrize("flags", [[("epochs", "2")], [("duration", "5s")], []])
+def test_flags_on_top_of_a_rendered_spec_do_what_they_do_without_it(
+    given: dict[str, str | int | float | bool], flags: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """The default duration gives way to epochs in both; one that was asked for stays in both."""
+    rendered = _file(tmp_path, to_toml(resolve(_raw(run=given))))
+    sets = [f"run.{key}={value}" for key, value in given.items() if key not in dict(flags)]
+    assert resolve(raw_spec(str(rendered), flags, [], [])) == resolve(raw_spec("small-files", flags, sets, []))
