@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ioprof.clock import now_ns
+from ioprof.errors import RunDirectoryError
 from ioprof.trace.histogram import percentile_ns
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, SLOT_WORDS, Words
-from ioprof.trace.raw import raw_processes
+from ioprof.trace.raw import raw_epochs, raw_processes
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.rundir import RAW
+from ioprof.trace.run_record import EpochRecord
+from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import STEPS
 
 _RECENT_NS = 5 * 10**9
@@ -39,7 +42,9 @@ class Snapshot:
     epoch: int
     steps: int
     utilization_now: float | None
+    """None during the warm-up, and without an accelerator."""
     utilization: float | None
+    """Since the warm-up; the run's own pauses between epochs are left out of both."""
     samples_per_s: float
     iops: float
     bytes_per_s: float
@@ -51,31 +56,41 @@ class Follower:
 
     def __init__(self, directory: Path) -> None:
         self._raw = directory / RAW
+        self._warmup_steps = _warmup_steps(directory)
         self._start_ns = now_ns()
         self._seen: deque[tuple[int, Words]] = deque()
+        # Rates need two readings; a follower that starts late must not count what came before it.
+        with contextlib.suppress(OSError, ValueError):
+            self._seen.append((self._start_ns, self._counts()))
 
     def snapshot(self) -> Snapshot | None:
-        """Return the run as it is now; None before the first step or once the raw files are gone."""
+        """Return the run as it is now.
+
+        None before the first step, before operations were counted twice, and once the raw files are gone.
+        """
         try:
             steps = read_log(self._raw / "steps-0.log", STEPS)
+            epochs = raw_epochs(self._raw)
             counts = self._counts()
         except (OSError, ValueError):
             return None
-        if not steps.num_rows:
+        before = self._remembered(counts)
+        if not steps.num_rows or before is None:
             return None
         columns = {name: steps[name].to_numpy() for name in steps.schema.names}
+        cycle_ns = _cycles_ns(columns, epochs)
         busy_end = columns["busy_end_ns"]
         first = int(np.searchsorted(busy_end, busy_end[-1] - _RECENT_NS))
-        seconds = max(int(busy_end[-1] - columns["wait_start_ns"][first]), 1) / 1e9
-        at_ns, before = self._remembered(counts)
-        op_seconds = max(now_ns() - at_ns, 1) / 1e9
-        new = counts - before
+        measured = int(np.searchsorted(columns["step"], self._warmup_steps))
+        seconds = max(int(cycle_ns[first:].sum()), 1) / 1e9
+        op_seconds = max(now_ns() - before[0], 1) / 1e9
+        new = counts - before[1]
         return Snapshot(
             elapsed_ns=now_ns() - self._start_ns,
             epoch=int(columns["epoch"][-1]),
             steps=steps.num_rows,
-            utilization_now=_utilization(columns, first),
-            utilization=_utilization(columns, 0),
+            utilization_now=_utilization(columns, cycle_ns, max(first, measured)),
+            utilization=_utilization(columns, cycle_ns, measured),
             samples_per_s=float(columns["samples"][first:].sum() / seconds),
             iops=float(sum(new[KINDS.index(kind), 0] for kind in STORAGE_KINDS) / op_seconds),
             bytes_per_s=float(sum(new[KINDS.index(kind), 1] for kind in READ_KINDS) / op_seconds),
@@ -90,19 +105,38 @@ class Follower:
             total += by_phase[Phase.WARMUP] + by_phase[Phase.STEADY]
         return total
 
-    def _remembered(self, counts: Words) -> tuple[int, Words]:
-        """Keep these counts and return those of about five seconds ago."""
+    def _remembered(self, counts: Words) -> tuple[int, Words] | None:
+        """Keep these counts and return those of about five seconds ago; None if these are the first."""
         now = now_ns()
         self._seen.append((now, counts))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _RECENT_NS:
             self._seen.popleft()
-        at_ns, before = self._seen[0]
-        return (at_ns, before) if at_ns < now else (self._start_ns, np.zeros_like(counts))
+        return self._seen[0] if len(self._seen) > 1 else None
 
 
-def _utilization(columns: dict[str, Words], first: int) -> float | None:
+def _warmup_steps(directory: Path) -> int:
+    try:
+        return read_run_json(directory).warmup_steps
+    except RunDirectoryError:
+        return 0  # the view is a courtesy: the run itself says what is wrong with its directory
+
+
+def _cycles_ns(columns: dict[str, Words], epochs: list[EpochRecord]) -> Words:
+    """Return the time from the end of the step before to the end of each step, without pauses between epochs."""
+    busy_end = columns["busy_end_ns"]
+    cycle = np.diff(busy_end, prepend=columns["wait_start_ns"][0])
+    bounds = {record.epoch: record for record in epochs}
+    for index in (np.flatnonzero(np.diff(columns["epoch"])) + 1).tolist():
+        before, after = (bounds.get(int(columns["epoch"][at])) for at in (index - 1, index))
+        paused_from = before.end_ns if before else int(busy_end[index - 1])
+        paused_to = after.start_ns if after else int(columns["wait_start_ns"][index])
+        cycle[index] -= max(0, paused_to - max(paused_from, int(busy_end[index - 1])))
+    return cycle
+
+
+def _utilization(columns: dict[str, Words], cycle_ns: Words, first: int) -> float | None:
     busy = int((columns["busy_end_ns"][first:] - columns["busy_start_ns"][first:]).sum())
-    wall = int(columns["busy_end_ns"][-1] - columns["wait_start_ns"][first])
+    wall = int(cycle_ns[first:].sum())
     return busy / wall if busy and wall > 0 else None
 
 

@@ -1,0 +1,79 @@
+"""The live view's figures: what they leave out, and when there are none yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trace_builder import MS, S, run_record, step_row
+
+from ioprof.trace.follow import Follower
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.raw import EPOCHS
+from ioprof.trace.recorder import Recorder
+from ioprof.trace.recordlog import RecordLog
+from ioprof.trace.rundir import RAW, write_run_json
+from ioprof.trace.schema import STEPS
+
+
+def running(directory: Path, steps: list[dict[str, object]], *, warmup_steps: int = 0) -> Path:
+    """Write a run as it looks while it is under way; epochs last 1 ms beyond their steps."""
+    raw = directory / RAW
+    raw.mkdir()
+    write_run_json(directory, run_record(outcome="running", warmup_steps=warmup_steps))
+    log, events = RecordLog(raw / "steps-0.log", STEPS), RecordLog(raw / "epochs-0.log", EPOCHS)
+    for row in steps:
+        log.append(*(int(str(row[name])) for name in STEPS.names))
+    for epoch in sorted({int(str(row["epoch"])) for row in steps}):
+        own = [row for row in steps if row["epoch"] == epoch]
+        for at_end, stamp in enumerate((int(str(own[0]["wait_start_ns"])), int(str(own[-1]["busy_end_ns"])) + MS)):
+            event = {"epoch": epoch, "at_end": at_end, "time_ns": stamp}
+            events.append(*(event.get(name, 0) for name in EPOCHS.names))
+    log.close()
+    events.close()
+    return directory
+
+
+def test_live_utilisation_leaves_out_the_pause_between_epochs(tmp_path: Path) -> None:
+    """Half busy in both epochs; the three seconds of eviction between them are nobody's."""
+    later = 3 * S
+    steps = [
+        step_row(0, 0, 5 * MS, 10 * MS),
+        step_row(1, later, later + 5 * MS, later + 11 * MS, epoch=1),
+    ]
+    snapshot = Follower(running(tmp_path, steps)).snapshot()
+    assert snapshot is not None
+    assert snapshot.utilization == pytest.approx((5 + 6) / (10 + 1 + 11))
+    assert snapshot.utilization_now == snapshot.utilization
+    assert snapshot.samples_per_s == pytest.approx(128 / 0.022)
+
+
+def test_live_utilisation_leaves_out_the_warmup(tmp_path: Path) -> None:
+    """The slow first step is warm-up; until a step beyond it there is no utilisation."""
+    steps = [step_row(0, 0, 90 * MS, 100 * MS), step_row(1, 100 * MS, 105 * MS, 110 * MS)]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    warming = Follower(running(tmp_path / "one", steps[:1], warmup_steps=1)).snapshot()
+    assert warming is not None
+    assert warming.utilization is None
+    measuring = Follower(running(tmp_path / "two", steps, warmup_steps=1)).snapshot()
+    assert measuring is not None
+    assert measuring.utilization == pytest.approx(0.5)
+
+
+def test_operations_from_before_the_follower_are_in_no_rate(tmp_path: Path) -> None:
+    """A rate needs two readings: what the first one found is the ground that the second one stands on."""
+    directory = running(tmp_path, [step_row(0, 0, 5 * MS, 10 * MS)])
+    recorder = Recorder(str(directory / RAW), rank=0, worker=0, span_budget=10**6)
+    recorder.begin(Phase.STEADY, batch=0)
+    recorder.record(Kind.READ, 0, 1000, 4096, 0, 0)
+    recorder.end()
+    recorder.close()
+    snapshot = Follower(directory).snapshot()
+    assert snapshot is not None
+    assert (snapshot.iops, snapshot.bytes_per_s, snapshot.kinds) == (0, 0, [])
+
+
+def test_a_run_that_cannot_be_read_has_no_figures(tmp_path: Path) -> None:
+    """The directory is gone or not there yet: nothing to show, nothing raised."""
+    assert Follower(tmp_path / "missing").snapshot() is None
