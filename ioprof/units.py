@@ -52,12 +52,16 @@ def parse_bytes(text: str | int | float) -> int:
 
 
 def parse_duration_ns(text: str | int | float) -> int:
-    """Return a duration in nanoseconds from ``2ms``, ``1.5s``, ``3min``; a bare number means seconds.
+    """Return a duration in nanoseconds from ``2ms``, ``1.5s``, ``3min``; only 0 needs no unit.
 
     Raises:
-        ValueError: not a duration.
+        ValueError: not a duration, or a number without a unit: 20 may be meant as seconds or as milliseconds.
     """
-    return round(_parse(text, _DURATION_NS, "duration", "2ms, 1.5s or 3min"))
+    value = _parse(text, _DURATION_NS, "duration", "2ms, 1.5s or 3min")
+    if value and (not isinstance(text, str) or text.strip()[-1] in "0123456789"):
+        number = str(text).strip()
+        raise ValueError(f"{text!r} has no unit; write {number}ms or {number}s")
+    return round(value)
 
 
 def parse_count(text: str | int | float) -> int:

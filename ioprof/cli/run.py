@@ -16,11 +16,12 @@ from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.dataset.place import place
+from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
-from ioprof.spec.flags import raw_spec
+from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
 from ioprof.spec.model import RunSpec
 from ioprof.spec.render import to_toml
 from ioprof.spec.resolve import resolve
@@ -98,10 +99,14 @@ def prepare_command(
     quiet: bool,
 ) -> int:
     """Prepare a workload's dataset; its path goes to stdout."""
-    plan = plan_run(_resolved(target, flags, assignments, extra))
+    raw = raw_spec(target, flags, assignments, extra)
+    refuse_flags_of_other_sections(raw)
+    spec = resolve(raw)
+    layout = find_workload(spec.workload)(spec.workload_params, spec.run.seed).layout()
+    store = open_store(spec.store.url)
     with interruptible():
         prepared = prepare_with_progress(
-            plan.store, plan.spec.workload, plan.layout, console=talk(), quiet=quiet, verify=verify
+            store, spec.workload, layout, console=talk(), quiet=quiet, verify=verify
         )
     print(place(prepared.store))
     return 0

@@ -41,6 +41,7 @@ def plan_run(spec: RunSpec) -> RunPlan:
             f"loader.batch_size = {batch_size}: more than the {workload.samples()} samples of an epoch, so there "
             "would be no batch; use a smaller batch, more files, or --set loader.drop_last=false"
         )
+    _check_measured_steps(spec, workload.samples())
     return RunPlan(
         spec=spec,
         workload=workload,
@@ -49,3 +50,22 @@ def plan_run(spec: RunSpec) -> RunPlan:
         accelerator=resolve(spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size),
         store=open_store(spec.store.url),
     )
+
+
+def _check_measured_steps(spec: RunSpec, samples: int) -> None:
+    """Refuse a run whose every step would be left out of the figures.
+
+    Raises:
+        SpecError: its epochs have no more steps than the warm-up.
+    """
+    if spec.run.epochs is None:
+        return
+    batch_size = spec.loader_section.batch_size
+    per_epoch = samples // batch_size if spec.loader_section.drop_last else -(-samples // batch_size)
+    steps = spec.run.epochs * per_epoch
+    if steps <= spec.run.warmup:
+        raise SpecError(
+            f"run.epochs = {spec.run.epochs}: the run would have {steps} steps, and the first {spec.run.warmup} are "
+            "warm-up and left out of the figures, so nothing would be measured; use more epochs, a smaller batch, "
+            "more files, or --warmup 0"
+        )

@@ -64,6 +64,19 @@ def flag_sections(raw: RawSpec) -> dict[str, str]:
     return found
 
 
+def refuse_flags_of_other_sections(raw: RawSpec) -> None:
+    """Refuse what was typed but does not touch the dataset; a spec file may say it, as the run needs it.
+
+    Raises:
+        UsageError: a flag or an assignment is about the run, the loader or the accelerator.
+    """
+    for (section, key), origin in raw.origins.items():
+        if origin.startswith("--") and section not in ("workload", "store") and (section, key) != ("run", "seed"):
+            raise UsageError(
+                f"{origin}: has no effect on a dataset, which is all that prepare makes; give it to ioprof run"
+            )
+
+
 def _target(target: str) -> RawSpec:
     if target.endswith(".toml") or "/" in target:
         return read_toml(Path(target))

@@ -14,7 +14,7 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(exact_bytes
 DurationNs = Annotated[
     int, BeforeValidator(parse_duration_ns), PlainSerializer(exact_duration, return_type=str, when_used=_AS_TEXT)
 ]
-"""A duration in nanoseconds, written ``2ms``; a bare number means seconds."""
+"""A duration in nanoseconds, written ``2ms``; only 0 needs no unit."""
 
 Count = Annotated[int, BeforeValidator(parse_count)]
 """A count, written ``20k`` or ``1M``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ioprof.errors import SpecError, UsageError
-from ioprof.spec.flags import raw_spec
+from ioprof.runner.plan import plan_run
+from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 
@@ -122,3 +124,43 @@ def test_absurd_counts_are_refused_for_every_count(word: str) -> None:
     for name in ("files", "batch-size", "workers", "epochs", "max-errors"):
         with pytest.raises(SpecError, match=f"--{name} = "):
             _spec("small-files", flags=[(name, word)])
+
+
+@pytest.mark.parametrize(
+    ("extra", "sets", "named"),
+    [
+        (["--workers", "3"], [], "--workers"),
+        (["--epochs=3"], [], "--epochs"),
+        (["--compute", "2ms"], [], "--compute"),
+        ([], ["run.epochs=3"], "--set run.epochs"),
+    ],
+)
+def test_prepare_refuses_what_a_dataset_has_nothing_of(extra: list[str], sets: list[str], named: str) -> None:
+    """It would do nothing, and nobody would notice."""
+    with pytest.raises(UsageError, match=f"^{re.escape(named)}: has no effect on a dataset"):
+        refuse_flags_of_other_sections(raw_spec("small-files", [], sets, extra))
+
+
+def test_prepare_takes_what_decides_the_dataset_and_any_spec_file(tmp_path: Path) -> None:
+    """The file is that of the run to come."""
+    path = tmp_path / "my.toml"
+    path.write_text("[workload]\nname = 'small-files'\n[loader]\nworkers = 3\n[run]\nepochs = 2\n", encoding="utf-8")
+    flags = [("files", "20"), ("seed", "4"), ("store", "/x")]
+    refuse_flags_of_other_sections(raw_spec(str(path), flags, ["workload.file_size=4KiB"], ["--files-per-dir", "5"]))
+
+
+@pytest.mark.parametrize(
+    ("files", "drop_last", "epochs", "warmup", "measured"),
+    [(64, True, 5, 5, 0), (64, True, 6, 5, 1), (65, True, 5, 5, 0), (65, False, 3, 5, 1), (64, True, 1, 0, 1)],
+)
+def test_a_run_of_nothing_but_warm_up_is_refused_before_it_starts(
+    files: int, drop_last: bool, epochs: int, warmup: int, measured: int
+) -> None:
+    """Epochs of 64 samples in batches of 64: one step each, two where a last incomplete one is kept."""
+    flags = [("files", str(files)), ("epochs", str(epochs)), ("warmup", str(warmup)), ("accelerator", "none")]
+    spec = _spec("small-files", flags=flags, sets=[f"loader.drop_last={str(drop_last).lower()}"])
+    if measured:
+        plan_run(spec)
+    else:
+        with pytest.raises(SpecError, match=r"run\.epochs = 5: the run would have 5 steps.*--warmup 0"):
+            plan_run(spec)

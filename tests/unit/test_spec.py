@@ -74,6 +74,7 @@ def test_epochs_alone_set_no_duration() -> None:
         ("[run]\ncache = 'hot'", "run.cache = 'hot': input should be 'cold', 'warm' or 'asis'"),
         ("[run]\nduration = '0s'", "run.duration = '0s': input should be greater than 0"),
         ("[run]\nlabel = 'a/b'", "run.label = 'a/b': "),
+        ("[accelerator]\ncompute = 20", "accelerator.compute = 20: 20 has no unit; write 20ms or 20s"),
         ("[accelerator]\ncompute = '2 weeks'", "accelerator.compute = '2 weeks': '2 weeks': unknown unit 'weeks'"),
         ("[workload]\nname = 4", "workload.name = 4: a name is text"),
         ("[loader", "not a TOML file: "),

@@ -79,13 +79,15 @@ def test_counts_are_shown_with_separators_and_read_back(count: int) -> None:
 
 
 def test_counts_and_durations_know_their_suffixes() -> None:
-    """k, M and G are decimal in counts; a bare duration means seconds."""
+    """k, M and G are decimal in counts; of durations only 0 needs no unit."""
     assert [parse_count(text) for text in ("20k", "1M", "1_000_000", 7)] == [20_000, 10**6, 10**6, 7]
-    assert [parse_duration_ns(text) for text in ("2ms", "3min", "1.5", 2)] == [
+    assert [parse_duration_ns(text) for text in ("2ms", "3min", "1.5 s", "0", 0, 0.0)] == [
         2_000_000,
         180 * 10**9,
         1_500_000_000,
-        2 * 10**9,
+        0,
+        0,
+        0,
     ]
 
 
@@ -102,6 +104,9 @@ def test_counts_and_durations_know_their_suffixes() -> None:
         (parse_bytes, float("nan"), "not a finite size"),
         (parse_count, "1.5", "not a whole number"),
         (parse_count, "3KiB", "unknown unit 'kib'"),
+        (parse_duration_ns, "20", "has no unit; write 20ms or 20s"),
+        (parse_duration_ns, 1.5, "has no unit; write 1.5ms or 1.5s"),
+        (parse_duration_ns, 2, "has no unit; write 2ms or 2s"),
         (parse_duration_ns, "2 weeks", "unknown unit 'weeks'"),
         (parse_duration_ns, "1,00ms", "not a duration"),
     ],
