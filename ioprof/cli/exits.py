@@ -38,6 +38,11 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
 
 
 def _end(message: str, code: int) -> NoReturn:
+    if "://" in message:
+        # Imported here: this module brings fsspec along. Whoever wrote the message may have quoted a URL as given.
+        from ioprof.store.fsspec_store import without_credentials
+
+        message = without_credentials(message)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -105,9 +105,7 @@ def prepare_command(
     layout = find_workload(spec.workload)(spec.workload_params, spec.run.seed).layout()
     store = open_store(spec.store.url)
     with interruptible():
-        prepared = prepare_with_progress(
-            store, spec.workload, layout, console=talk(), quiet=quiet, verify=verify
-        )
+        prepared = prepare_with_progress(store, spec.workload, layout, console=talk(), quiet=quiet, verify=verify)
     print(place(prepared.store))
     return 0
 

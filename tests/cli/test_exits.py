@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ioprof.cli.exits import reported
+from ioprof.errors import StoreError
+
 DATASET = ["small-files", "--files", "200", "--file-size", "4KiB", "--batch-size", "16", "--accelerator", "none"]
 RUN = ["run", *DATASET, "--loader", "null", "--epochs", "2"]
 
@@ -81,3 +84,25 @@ def test_a_run_that_fails_prints_the_summary_of_what_it_measured_as_json(tmp_pat
     assert done.returncode == 1
     assert "max-errors" in done.stderr
     assert json.loads(done.stdout)["outcome"] == "failed"
+
+
+def test_prepare_tells_where_the_dataset_stands_without_the_secret(tmp_path: Path) -> None:
+    """Its line on stdout ends up in logs of pipelines, and so does what stderr says."""
+    words = ["prepare", "small-files", "--files", "10", "--file-size", "4KiB", "--store", "memory://me:se/cret@bucket"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ioprof.cli.main", *words], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("memory://bucket/")
+    assert "cret" not in done.stdout + done.stderr
+
+
+def test_no_error_shows_a_secret_whoever_words_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last place that every message passes."""
+
+    def failing() -> int:
+        raise StoreError("s3://me:se/cret@bucket/x: refused; ask me@home")
+
+    with pytest.raises(SystemExit):
+        reported(failing)()
+    assert capsys.readouterr().err == "ioprof: error: s3://bucket/x: refused; ask me@home\n"
