@@ -18,6 +18,8 @@ from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
+_MOST_PER_WRITE = 1 << 30
+"""The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
 _PAGE_MASK = os.sysconf("SC_PAGE_SIZE") - 1
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
@@ -59,6 +61,46 @@ class Tap:
             OSError: it failed; the error is counted.
         """
         return self._timed(Kind.STAT, obj, lambda: self.store.stat(path))
+
+    def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
+        """Create or replace an object; ``sync`` also makes it durable.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
+        self._timed(Kind.PUT, obj, lambda: self.store.write(path, content, sync=sync), len(content))
+
+    def rename(self, old: str, new: str, obj: int = -1) -> None:
+        """Move one object, replacing the target.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
+        self._timed(Kind.RENAME, obj, lambda: self.store.rename(old, new))
+
+    def unlink(self, path: str, obj: int = -1) -> None:
+        """Remove one object.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
+        self._timed(Kind.UNLINK, obj, lambda: self.store.unlink(path))
+
+    def make_dir(self, path: str) -> None:
+        """Create a directory and its parents; no error if it exists.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
+        self._timed(Kind.MKDIR, -1, lambda: self.store.make_dir(path))
+
+    def remove_dir(self, path: str) -> None:
+        """Remove an empty directory.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
+        self._timed(Kind.RMDIR, -1, lambda: self.store.remove_dir(path))
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Iterator[bytes]:
         """Read whole objects, one after the other, and yield each one's content.
@@ -102,14 +144,14 @@ class Tap:
         self.failed_samples += 1
         self.recorder.record(kind, start_ns, _now(), 0, obj, error)
 
-    def _timed(self, kind: Kind, obj: int, call: Callable[[], _Result]) -> _Result:
+    def _timed(self, kind: Kind, obj: int, call: Callable[[], _Result], size_bytes: int = 0) -> _Result:
         start = _now()
         try:
             result = call()
         except OSError as error:
             self.recorder.record(kind, start, _now(), 0, obj, error_code(error))
             raise
-        self.recorder.record(kind, start, _now(), 0, obj, 0)
+        self.recorder.record(kind, start, _now(), size_bytes, obj, 0)
         return result
 
 
@@ -155,6 +197,24 @@ class LocalTap(Tap):
                 yield content
         finally:
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
+
+    def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
+        """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""
+        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+        full = self.root + path
+        descriptor = self._timed(Kind.OPEN, obj, lambda: os.open(full, flags, 0o666))
+        try:
+            left = memoryview(content).cast("B")
+            while left:
+                left = left[self._write_some(descriptor, left, obj) :]
+            if sync:
+                self._timed(Kind.FSYNC, obj, lambda: os.fsync(descriptor))
+        finally:
+            self._timed(Kind.CLOSE, obj, lambda: os.close(descriptor))
+
+    def _write_some(self, descriptor: int, content: memoryview, obj: int) -> int:
+        part = content[:_MOST_PER_WRITE]
+        return self._timed(Kind.WRITE, obj, lambda: os.write(descriptor, part), len(part))
 
     def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
         """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""

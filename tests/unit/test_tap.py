@@ -194,6 +194,39 @@ def test_a_reader_that_stops_half_way_leaves_what_it_read(local: Bench) -> None:
     assert local.tap.tapped_bytes == len(CONTENT[0])
 
 
+def test_a_local_write_is_its_calls_and_the_file_is_there(local: Bench) -> None:
+    """Open, write, fsync where it was asked for, and close; the bytes belong to the write."""
+    local.tap.write("new", b"x" * 5000, 9, sync=True)
+    local.tap.write("new", b"", 9)
+    assert local.store.read("new") == b""
+    durable = [(Kind.OPEN, 9, 0, 0), (Kind.WRITE, 9, 5000, 0), (Kind.FSYNC, 9, 0, 0), (Kind.CLOSE, 9, 0, 0)]
+    assert local.recorded() == [*durable, (Kind.OPEN, 9, 0, 0), (Kind.CLOSE, 9, 0, 0)]
+
+
+def test_a_remote_write_is_a_put(remote: Bench) -> None:
+    """One request, durable when it returns."""
+    remote.tap.write("new", b"abc", 9, sync=True)
+    assert remote.store.read("new") == b"abc"
+    assert remote.recorded() == [(Kind.PUT, 9, 3, 0)]
+
+
+def test_names_are_changed_and_counted_under_their_kinds(local: Bench) -> None:
+    """Directories and files; a failure is counted and seen by the caller."""
+    local.tap.make_dir("d/e")
+    local.tap.rename("0", "d/e/0", 0)
+    local.tap.unlink("d/e/0", 0)
+    local.tap.remove_dir("d/e")
+    with pytest.raises(FileNotFoundError):
+        local.tap.unlink("0", 0)
+    assert local.recorded() == [
+        (Kind.MKDIR, -1, 0, 0),
+        (Kind.RENAME, 0, 0, 0),
+        (Kind.UNLINK, 0, 0, 0),
+        (Kind.RMDIR, -1, 0, 0),
+        (Kind.UNLINK, 0, 0, errno.ENOENT),
+    ]
+
+
 def test_the_tap_is_chosen_by_where_the_store_is(tmp_path: Path, trace_dir: Path) -> None:
     """Os calls where they reach it, the store's client elsewhere; local paths get the root in front."""
     recorder = Recorder(str(trace_dir), rank=0, worker=0, span_budget=1000)
