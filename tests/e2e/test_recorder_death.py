@@ -11,47 +11,10 @@ from types import FrameType
 import pytest
 
 from ioprof.trace import opsfile, recorder
-from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder
-
-READS = 900
-"""Per batch: three batches do not fit a ring, so every third one flushes."""
+from tests.recorded_batches import check, record_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-def _record_batch(target: Recorder, number: int, reads: int = READS) -> None:
-    target.begin(int(Phase.STEADY), batch=number, start_ns=1)
-    for index in range(reads):
-        at_s = 1000.0 + number + index / READS
-        target.stamps.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6))
-        target.name_reads([number * READS + index], [10])
-    target.end()
-
-
-def _check(folder: Path, least: int, most: int) -> int:
-    """Check that the file tells of whole batches, all of them, none twice; return how many."""
-    processes, caveats = raw_processes(folder)
-    assert caveats == []
-    counts = {row["kind"]: row for row in raw_operations(processes).to_pylist()}
-    operations = {kind: row["count"] for kind, row in counts.items()}
-    batches, rest = divmod(operations.get(int(Kind.READ), 0), READS)
-    assert rest == 0
-    assert least <= batches <= most
-    assert set(operations.values()) <= {batches * READS}
-    objects = [
-        obj
-        for chunk in raw_spans(processes)
-        for kind, obj in zip(chunk["kind"].to_pylist(), chunk["object"].to_pylist(), strict=True)
-        if kind == Kind.READ
-    ]
-    assert objects == list(range(batches * READS))
-    for row in counts.values():
-        assert row["min_ns"] >= 0
-        assert row["total_ns"] == pytest.approx(1000 * row["count"], rel=0.01)
-        assert sum(row["buckets"]) == row["count"]
-    return batches
 
 
 def _die_at_line(number: int) -> None:
@@ -80,7 +43,7 @@ def _recording_child(folder: Path, line: int, batches: int) -> tuple[int, int]:
         for number in range(batches):
             if number == batches - 2:
                 _die_at_line(line)
-            _record_batch(target, number)
+            record_batch(target, number)
             os.write(tell, b".")
         os._exit(0)
     os.close(tell)
@@ -96,7 +59,7 @@ def test_a_process_killed_at_any_line_of_a_flush_leaves_the_old_state_or_the_new
         folder = tmp_path / str(line)
         folder.mkdir()
         ended, status = _recording_child(folder, line, batches)
-        _check(folder, ended, batches)
+        check(folder, ended, batches)
         (next(folder.glob("*.ops"))).unlink()
         if status == 0:
             break

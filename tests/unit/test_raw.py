@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ioprof.trace import opsfile
-from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import HALF_WORDS, MARK_WORDS, Header, half_start, marks_of
 from ioprof.trace.raw import (
     kernel_io,
@@ -25,59 +24,24 @@ from ioprof.trace.raw import (
     worker_time_ns,
 )
 from ioprof.trace.recorder import Recorder
-
-READS = 900
-"""Per batch: three batches do not fit a ring, so every third one flushes."""
+from tests.recorded_batches import READS, check, record_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-def _record_batch(target: Recorder, number: int, reads: int = READS) -> None:
-    target.begin(int(Phase.STEADY), batch=number, start_ns=1)
-    for index in range(reads):
-        at_s = 1000.0 + number + index / READS
-        target.stamps.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6))
-        target.name_reads([number * READS + index], [10])
-    target.end()
-
-
-def _check(folder: Path, least: int, most: int) -> int:
-    """Check that the file tells of whole batches, all of them, none twice; return how many."""
-    processes, caveats = raw_processes(folder)
-    assert caveats == []
-    counts = {row["kind"]: row for row in raw_operations(processes).to_pylist()}
-    operations = {kind: row["count"] for kind, row in counts.items()}
-    batches, rest = divmod(operations.get(int(Kind.READ), 0), READS)
-    assert rest == 0
-    assert least <= batches <= most
-    assert set(operations.values()) <= {batches * READS}
-    objects = [
-        obj
-        for chunk in raw_spans(processes)
-        for kind, obj in zip(chunk["kind"].to_pylist(), chunk["object"].to_pylist(), strict=True)
-        if kind == Kind.READ
-    ]
-    assert objects == list(range(batches * READS))
-    for row in counts.values():
-        assert row["min_ns"] >= 0
-        assert row["total_ns"] == pytest.approx(1000 * row["count"], rel=0.01)
-        assert sum(row["buckets"]) == row["count"]
-    return batches
 
 
 @pytest.mark.parametrize("words", range(MARK_WORDS + 1))
 def test_a_batch_that_was_half_moved_when_the_process_died_is_left_out(trace_dir: Path, words: int) -> None:
     """The columns come first, then the mark from the left, its first word last; SIGKILL may stop it at any word."""
     target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
-    _record_batch(target, 0)
-    _record_batch(target, 1)
+    record_batch(target, 0)
+    record_batch(target, 1)
     target.close()
     written = np.memmap(next(trace_dir.glob("*.ops")), dtype=np.int64, mode="r+")
     mark = marks_of(written, 0)[1]
     assert mark[0] != 0
     mark[0] = 0
     mark[words:] = 0
-    _check(trace_dir, 1, 1)
+    check(trace_dir, 1, 1)
 
 
 def test_what_stands_beyond_the_marks_is_never_read(trace_dir: Path) -> None:
@@ -86,9 +50,9 @@ def test_what_stands_beyond_the_marks_is_never_read(trace_dir: Path) -> None:
     written = np.memmap(next(trace_dir.glob("*.ops")), dtype=np.int64, mode="r+")
     columns = written[half_start(0) : half_start(0) + HALF_WORDS][marks_of(written, 0).size :]
     columns[:] = 12345
-    _record_batch(target, 0)
+    record_batch(target, 0)
     target.close()
-    _check(trace_dir, 1, 1)
+    check(trace_dir, 1, 1)
 
 
 def test_a_process_killed_before_it_began_leaves_a_caveat_and_no_numbers(trace_dir: Path) -> None:
@@ -103,7 +67,7 @@ def test_a_process_killed_before_it_began_leaves_a_caveat_and_no_numbers(trace_d
 def test_one_torn_file_does_not_hide_the_others(trace_dir: Path) -> None:
     """What can be read is read."""
     target = Recorder(str(trace_dir), rank=0, worker=3, span_budget=10**6)
-    _record_batch(target, 0)
+    record_batch(target, 0)
     target.close()
     (trace_dir / "ops-0-9-9.ops").write_bytes(b"\0" * 17)
     processes, caveats = raw_processes(trace_dir)
@@ -116,7 +80,7 @@ def test_a_spans_file_that_lost_its_end_still_gives_what_is_whole(trace_dir: Pat
     """A power cut may take the end of a file; a chunk that is not whole is left out, and counts stay."""
     target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
     for number in range(6):
-        _record_batch(target, number)
+        record_batch(target, number)
     target.close()
     spans = next(trace_dir.glob("*.spans"))
     os.truncate(spans, spans.stat().st_size - cut_bytes)
@@ -130,7 +94,7 @@ def test_a_spans_file_that_lost_its_end_still_gives_what_is_whole(trace_dir: Pat
 def test_spans_without_their_file_are_those_of_the_ring(trace_dir: Path) -> None:
     """Published runs may drop the spans file."""
     target = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
-    _record_batch(target, 0, 10)
+    record_batch(target, 0, 10)
     target.close()
     next(trace_dir.glob("*.spans")).unlink()
     assert sum(chunk.num_rows for chunk in raw_spans(raw_processes(trace_dir)[0])) == 30
