@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ioprof.contract import PluginParams
-from ioprof.spec.quantities import Bytes, Count, DurationNs
+from ioprof.spec.quantities import Count, DurationNs
 
 CacheState = Literal["cold", "warm", "asis"]
 
@@ -102,6 +102,3 @@ class RunSpec:
             "accelerator": self.accelerator.model_dump(mode=mode),
             "run": self.run.model_dump(mode=mode),
         }
-
-
-__all__ = ["AcceleratorSection", "Bytes", "LoaderSection", "RunSection", "RunSpec", "StoreSection"]

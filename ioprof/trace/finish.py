@@ -48,24 +48,21 @@ def remove_raw(directory: Path) -> None:
 
 def raw_host(raw_dir: Path) -> pa.Table:
     """Return the host's time series; empty where the sampler did not run or its file cannot be read."""
-    try:
-        return read_host_raw(raw_dir / HOST_RAW)
-    except (OSError, ValueError):
-        return HOST.empty_table()
+    return _host(raw_dir)[0]
 
 
-def _host_caveats(raw_dir: Path) -> list[str]:
+def _host(raw_dir: Path) -> tuple[pa.Table, list[str]]:
+    """Return the host's time series and, where there is none, the caveat that says why."""
     try:
-        read_host_raw(raw_dir / HOST_RAW)
+        return read_host_raw(raw_dir / HOST_RAW), []
     except (OSError, ValueError) as error:
-        return [f"the host's counters are missing: {error}"]
-    return []
+        return HOST.empty_table(), [f"the host's counters are missing: {error}"]
 
 
 def with_raw_facts(record: RunRecord, raw_dir: Path) -> RunRecord:
     """Return the record with what only the raw files know: epochs, kernel counters, tracing cost, sampling."""
     processes, caveats = raw.raw_processes(raw_dir)
-    caveats += _host_caveats(raw_dir)
+    caveats += _host(raw_dir)[1]
     lost = raw.lost_records(processes)
     if lost:
         caveats.append(

@@ -21,8 +21,6 @@ from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, Header
 
-DEFAULT_SPAN_BUDGET = 1_000_000
-"""Records each process may keep; an object read is one record and three spans."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
 _MARK = struct.Struct("<8q")
