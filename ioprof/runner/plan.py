@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
 from ioprof.contract import Layout, Loader, Workload
+from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import RunSpec
@@ -42,14 +43,31 @@ def plan_run(spec: RunSpec) -> RunPlan:
             "would be no batch; use a smaller batch, more files, or --set loader.drop_last=false"
         )
     _check_measured_steps(spec, workload.samples())
+    store = open_store(spec.store.url)
+    _check_workers_see_the_store(spec, store)
     return RunPlan(
         spec=spec,
         workload=workload,
         layout=workload.layout(),
         loader=find_loader(spec.loader)(spec.loader_params),
         accelerator=resolve(spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size),
-        store=open_store(spec.store.url),
+        store=store,
     )
+
+
+def _check_workers_see_the_store(spec: RunSpec, store: Store) -> None:
+    """Refuse workers that would find an empty store: only a forked process has its parent's memory.
+
+    Raises:
+        SpecError: the store lives in one process and the workers start anew.
+    """
+    loader = spec.sections(as_text=False)["loader"]
+    method, workers = loader.get("start_method", "fork"), loader.get("workers")
+    if workers != 0 and method != "fork" and lives_in_this_process(store):
+        raise SpecError(
+            f"loader.start_method = {method!r}: a memory:// store lives in one process, and workers started by "
+            f"{method} would find it empty; use --start-method fork or another --store"
+        )
 
 
 def _check_measured_steps(spec: RunSpec, samples: int) -> None:

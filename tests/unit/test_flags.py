@@ -164,3 +164,14 @@ def test_a_run_of_nothing_but_warm_up_is_refused_before_it_starts(
     else:
         with pytest.raises(SpecError, match=r"run\.epochs = 5: the run would have 5 steps.*--warmup 0"):
             plan_run(spec)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_store_in_memory_is_refused_to_workers_that_start_anew(method: str) -> None:
+    """They would find it empty; forked workers, none at all, and other stores are let through."""
+    flags = [("files", "640"), ("epochs", "1"), ("accelerator", "none")]
+    memory = [*flags, ("store", "memory://ioprof-test")]
+    with pytest.raises(SpecError, match=rf"^loader\.start_method = '{method}': a memory:// store .* fork or another"):
+        plan_run(_spec("small-files", flags=[*memory, ("start-method", method)]))
+    for allowed in ([*memory, ("start-method", method), ("workers", "0")], memory, [*flags, ("start-method", method)]):
+        plan_run(_spec("small-files", flags=allowed))
