@@ -23,10 +23,10 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except IoprofError as error:
-            _end(f"ioprof: error: {error}", error.exit_code)
+            _end(_told("error: " + str(error), error), error.exit_code)
         except KeyboardInterrupt as interrupt:
             # Interrupted carries its signal; a plain KeyboardInterrupt is SIGINT.
-            _end("ioprof: interrupted", getattr(interrupt, "exit_code", 130))
+            _end(_told("interrupted", interrupt), getattr(interrupt, "exit_code", 130))
         except BrokenPipeError:
             # The reader of our output went away (`| head`).
             _drop_output()
@@ -35,6 +35,12 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
             sys.exit(code)
 
     return wrapped
+
+
+def _told(ending: str, error: BaseException) -> str:
+    """Return how the command ended, and a line for each further problem that was noted on the way out."""
+    notes = dict.fromkeys(getattr(error, "__notes__", ()))
+    return "\n".join([f"ioprof: {ending}", *(f"ioprof: error: {note}" for note in notes)])
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,8 @@ class Recording:
     def run(self) -> None:
         """Drive the run to its end and close the run directory.
 
+        Where the directory cannot be closed either, that is added as a note to what ended the run.
+
         Raises:
             Interrupted: a signal ended it; the directory is complete and says so.
             IoprofError: it failed; the directory holds what was measured and says so.
@@ -119,7 +122,7 @@ class Recording:
             reason = _told(error)
             raise RunError(f"the loader failed: {reason}; what was measured is kept in {self.directory}") from error
         finally:
-            with shielded():
+            with shielded(), _told_beside(sys.exception()):
                 self._close(outcome, reason)
 
     def _drive(self) -> None:
@@ -267,6 +270,17 @@ class Recording:
             ) from error
         self._save()
         remove_raw(self.directory)
+
+
+@contextlib.contextmanager
+def _told_beside(first: BaseException | None) -> Iterator[None]:
+    """Let what ended the run keep its exit code; what its directory refuses on top becomes a note of it."""
+    try:
+        yield
+    except RunDirectoryError as second:
+        if first is None:
+            raise
+        first.add_note(str(second))
 
 
 def _overhead(job: WorkerJob) -> OverheadRecord:

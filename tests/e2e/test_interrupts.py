@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -57,6 +58,21 @@ def test_a_signal_while_preparing_ends_quietly_and_the_next_run_resumes(
     wait_for(lambda: not leftovers(tmp_path), timeout_s=10)
     again = ioprof(*words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_its_exit_code_where_the_results_are_gone(
+    tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    """A script that asks whether it was stopped gets the right answer; what became of the results is told beside it."""
+    process = start("run", "small-files", *SMALL, "--duration", "120s", cwd=tmp_path)
+    wait_for(lambda: steps_recorded(tmp_path / "results") >= 5)
+    shutil.rmtree(tmp_path / "results")
+    returncode, _, err = signalled(process, signum, group=False)
+    assert (returncode, "Traceback" in err) == (code, False), err
+    assert "ioprof: interrupted\nioprof: error: " in err
+    assert "run.json cannot be written" in err
+    wait_for(lambda: not leftovers(tmp_path), timeout_s=10)
 
 
 def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
