@@ -154,5 +154,8 @@ def _tracing(run: RunRecord, share: float | None) -> Iterator[str]:
         yield f"Tracing took {percent(share)} of the workers' time."
     if run.sample_every > 1:
         yield f"Spans were kept for 1 batch in {run.sample_every}; counts and percentiles cover them all."
-    elif run.dropped_spans:
-        yield f"{run.dropped_spans:,} spans were not kept; counts and percentiles cover them all."
+    if run.dropped_spans:
+        yield (
+            f"The results disk was full: {run.dropped_spans:,} records of full spans are missing; "
+            "counts and percentiles cover them all."
+        )

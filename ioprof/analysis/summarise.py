@@ -13,7 +13,7 @@ from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_ti
 from ioprof.analysis.measured import RankSteps, measured_ranks
 from ioprof.analysis.operations import KindTotals, bytes_read, stats_of, storage_operations, totals_by_kind
 from ioprof.analysis.reasons import Reasons
-from ioprof.analysis.spans import count_spans, disagreement, errors_by_kind
+from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.summary import (
     AcceleratorFacts,
     Baselines,
@@ -135,7 +135,7 @@ def summarise(trace: Trace) -> Summary:
             prefetched=prefetched,
             lost=lost,
             tracing_share=overhead.share_of_worker_time,
-            defects=_defects(run, disagreement(everything, spans), phase),
+            defects=_defects(run, _spans_defect(trace, everything, spans), phase),
         ),
         reasons=reasons.by_key,
     )  # a list of all public keys, one line each: longer than a function should be, and nothing but that
@@ -242,10 +242,22 @@ def _note_kernel(
         reasons.known(f"coverage.{name}", getattr(seen, name), no_coverage or "")
 
 
-def _defects(run: RunRecord, unequal: str | None, phase: str) -> tuple[str, ...]:
-    """Return what is wrong with the trace; a complete run that kept all spans must match its counters."""
+def _spans_defect(trace: Trace, totals: list[KindTotals], spans: SpanCounts) -> str | None:
+    """Return what is wrong with the spans; a complete run that kept them all must match its counters.
+
+    Spans that were left out are missed only where errors would be named by them.
+    """
+    run = trace.run
+    if not trace.has_spans:
+        failed = any(kind.errors for kind in totals)
+        return "The spans were left out when the run was published: its errors cannot be named." if failed else None
     kept_all = run.outcome == "complete" and run.sample_every == 1 and run.dropped_spans == 0
-    defects = [unequal] if unequal is not None and kept_all else []
+    return disagreement(totals, spans) if kept_all else None
+
+
+def _defects(run: RunRecord, of_spans: str | None, phase: str) -> tuple[str, ...]:
+    """Return what is wrong with the trace."""
+    defects = [of_spans] if of_spans is not None else []
     if phase == "all" and run.workload.reads_storage:
         defects.append("No operation was counted after the warm-up: their figures cover the warm-up.")
     return tuple(defects)

@@ -28,7 +28,7 @@ from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.store.page_cache import CacheChange, evict, warm
 from ioprof.store.tap import tap_store
-from ioprof.trace.finish import finish_tables, remove_raw, with_raw_facts
+from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Phase
 from ioprof.trace.overhead import measured_cost
 from ioprof.trace.recorder import Recorder
@@ -259,8 +259,9 @@ class Recording:
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note(outcome=outcome, reason=reason, ended_utc=ended, cache=cache, caveats=now.caveats)
         try:
-            finished = with_raw_facts(now.record, self._raw)
-            finish_tables(self.directory)
+            found = read_raw(self.directory)
+            finished = with_raw_facts(now.record, found)
+            finish_tables(self.directory, found)
             now.record = finished
         except OSError as error:
             self._save()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,19 +21,37 @@ HOST_RAW = "host.raw"
 _ROW_GROUP_ROWS = 1 << 20
 
 
-def finish_tables(directory: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRun:
+    """What a run's raw files hold that more than one reader asks for, each file opened once."""
+
+    folder: Path
+    processes: list[raw.RawProcess]
+    host: pa.Table
+    """The host's time series; empty where the sampler did not run or its file cannot be read."""
+    caveats: list[str]
+    """One sentence for each file that could not be read."""
+
+
+def read_raw(directory: Path) -> RawRun:
+    """Open the raw files of a run directory."""
+    folder = directory / RAW
+    processes, caveats = raw.raw_processes(folder)
+    host, no_host = _host(folder)
+    return RawRun(folder=folder, processes=processes, host=host, caveats=caveats + no_host)
+
+
+def finish_tables(directory: Path, found: RawRun) -> None:
     """Write the tables of a run that has ended; the raw files stay until `remove_raw`.
 
     Raises:
         OSError: the disk is full; the raw files can be read as they are.
     """
-    raw_dir = directory / RAW
-    processes, _ = raw.raw_processes(raw_dir)
-    _write(directory / "steps.parquet", STEPS, [raw.raw_steps(raw_dir)])
-    _write(directory / "batches.parquet", BATCHES, [raw.raw_batches(raw_dir)])
-    _write(directory / "operations.parquet", OPERATIONS, [raw.raw_operations(processes)])
-    _write(directory / "spans.parquet", SPANS, _large_groups(raw.raw_spans(processes)))
-    _write(directory / "host.parquet", HOST, [raw_host(raw_dir)])
+    _write(directory / "steps.parquet", STEPS, [raw.raw_steps(found.folder)])
+    _write(directory / "batches.parquet", BATCHES, [raw.raw_batches(found.folder)])
+    _write(directory / "operations.parquet", OPERATIONS, [raw.raw_operations(found.processes)])
+    _write(directory / "spans.parquet", SPANS, _large_groups(raw.raw_spans(found.processes)))
+    _write(directory / "host.parquet", HOST, [found.host])
 
 
 def remove_raw(directory: Path) -> None:
@@ -46,37 +65,27 @@ def remove_raw(directory: Path) -> None:
     shutil.rmtree(done, ignore_errors=True)
 
 
-def raw_host(raw_dir: Path) -> pa.Table:
-    """Return the host's time series; empty where the sampler did not run or its file cannot be read."""
-    return _host(raw_dir)[0]
-
-
-def _host(raw_dir: Path) -> tuple[pa.Table, list[str]]:
+def _host(folder: Path) -> tuple[pa.Table, list[str]]:
     """Return the host's time series and, where there is none, the caveat that says why."""
     try:
-        return read_host_raw(raw_dir / HOST_RAW), []
+        return read_host_raw(folder / HOST_RAW), []
     except (OSError, ValueError) as error:
         return HOST.empty_table(), [f"the host's counters are missing: {error}"]
 
 
-def with_raw_facts(record: RunRecord, raw_dir: Path) -> RunRecord:
-    """Return the record with what only the raw files know: epochs, kernel counters, tracing cost, sampling."""
-    processes, caveats = raw.raw_processes(raw_dir)
-    caveats += _host(raw_dir)[1]
-    lost = raw.lost_records(processes)
-    if lost:
-        caveats.append(
-            f"the results disk was full: {lost:,} records of full spans are missing; counts and percentiles are exact"
-        )
+def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
+    """Return the record with what only the raw files know: epochs, kernel counters, tracing cost, sampling, losses."""
+    processes = found.processes
     overhead = record.overhead or OverheadRecord(span_ns=0.0, batch_ns=0.0)
     traced = {"spans": raw.spans_traced(processes), "worker_time_ns": raw.worker_time_ns(processes)}
     return record.model_copy(
         update={
-            "epochs": raw.raw_epochs(raw_dir),
+            "epochs": raw.raw_epochs(found.folder),
             "kernel_io": raw.kernel_io(processes),
             "sample_every": raw.sample_every(processes),
+            "dropped_spans": raw.lost_records(processes),
             "overhead": overhead.model_copy(update=traced) if record.overhead else None,
-            "caveats": list(dict.fromkeys([*record.caveats, *caveats])),
+            "caveats": list(dict.fromkeys([*record.caveats, *found.caveats])),
         }
     )
 

@@ -196,5 +196,5 @@ def worker_time_ns(processes: list[RawProcess]) -> int:
 
 
 def lost_records(processes: list[RawProcess]) -> int:
-    """Return the records lost because the results disk was full."""
+    """Return the span records lost because the results disk was full."""
     return sum(process.header(Header.LOST_RECORDS) for process in processes)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import raw
-from ioprof.trace.finish import raw_host, with_raw_facts
+from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, STEPS
@@ -29,7 +29,7 @@ def load_trace(directory: Path) -> Trace:
     if (directory / RAW).is_dir():
         if record.outcome == "running":
             record = record.model_copy(update={"outcome": "interrupted", "reason": KILLED})
-        return _raw_trace(directory / RAW, with_raw_facts(record, directory / RAW))
+        return _raw_trace(directory, record)
     try:
         return Trace(
             run=record,
@@ -38,20 +38,21 @@ def load_trace(directory: Path) -> Trace:
             operations=_table(directory, "operations", OPERATIONS),
             host=_table(directory, "host", HOST),
             spans=lambda: _parquet_spans(directory / "spans.parquet"),
+            has_spans=(directory / "spans.parquet").exists(),
         )
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"{directory}: cannot be read: {error}") from error
 
 
-def _raw_trace(raw_dir: Path, record: RunRecord) -> Trace:
-    processes, _ = raw.raw_processes(raw_dir)
+def _raw_trace(directory: Path, record: RunRecord) -> Trace:
+    found = read_raw(directory)
     return Trace(
-        run=record,
-        steps=raw.raw_steps(raw_dir),
-        batches=raw.raw_batches(raw_dir),
-        operations=raw.raw_operations(processes),
-        host=raw_host(raw_dir),
-        spans=lambda: raw.raw_spans(processes),
+        run=with_raw_facts(record, found),
+        steps=raw.raw_steps(found.folder),
+        batches=raw.raw_batches(found.folder),
+        operations=raw.raw_operations(found.processes),
+        host=found.host,
+        spans=lambda: raw.raw_spans(found.processes),
     )
 
 

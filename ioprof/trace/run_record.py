@@ -139,6 +139,9 @@ class RunRecord(_Record):
     sample_every: int = 1
     """Spans are kept for one in this many batches (the largest over all processes)."""
     dropped_spans: int = 0
-    """Spans not kept, by sampling or because the results disk was full; counted in operations all the same."""
+    """Span records lost because the results disk was full, counted in operations all the same.
+
+    One record is a single operation or an object read, which is three spans (open, read, close).
+    """
     caveats: list[str] = Field(default_factory=list)
     """What a reader must know before trusting a number; each one sentence."""

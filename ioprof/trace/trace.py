@@ -22,3 +22,5 @@ class Trace:
     """None: the host was not sampled."""
     spans: Callable[[], Iterator[pa.RecordBatch]]
     """Start one pass over the spans; they may be many, so they are never whole in memory."""
+    has_spans: bool = True
+    """False: they were left out when the run was published, and `spans` yields none."""

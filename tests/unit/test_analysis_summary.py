@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -198,9 +199,28 @@ def test_a_complete_run_whose_spans_do_not_match_its_counters_says_so() -> None:
     told = summarise(make_trace(operations=rows, spans=[{"kind": int(Kind.OPEN)}])).caveats
     assert any("the trace is not complete" in caveat for caveat in told)
     told = summarise(make_trace(operations=rows)).caveats
-    assert any("spans are not there" in caveat for caveat in told)
+    assert any("the trace is not complete" in caveat for caveat in told)
     told = summarise(make_trace(run_record(sample_every=4), operations=rows)).caveats
     assert not any("the trace is not complete" in caveat for caveat in told)
+
+
+def test_spans_lost_to_a_full_disk_are_told_and_not_taken_for_a_broken_trace() -> None:
+    """The run did not keep all of them, so they need not match the counters; sampling on top is told as well."""
+    rows = [operation_row(Kind.OPEN, [1000] * 5)]
+    run = run_record(dropped_spans=2, sample_every=4)
+    told = summarise(make_trace(run_record(dropped_spans=2), operations=rows)).caveats
+    assert told == (
+        "The results disk was full: 2 records of full spans are missing; counts and percentiles cover them all.",
+    )
+    assert len(summarise(make_trace(run, operations=rows)).caveats) == 2
+
+
+@pytest.mark.parametrize("errors", [0, 3])
+def test_spans_left_out_on_purpose_are_missed_only_where_errors_would_be_named(errors: int) -> None:
+    """A published run without errors has lost nothing that its report could show."""
+    rows = [operation_row(Kind.OPEN, [1000] * 5, errors=errors), operation_row(Kind.READ, [1000] * 5, errors=errors)]
+    told = summarise(dataclasses.replace(make_trace(operations=rows), has_spans=False)).caveats
+    assert len([caveat for caveat in told if "pans" in caveat]) == (1 if errors else 0)
 
 
 def test_latencies_are_withheld_where_the_taps_saw_too_little() -> None:

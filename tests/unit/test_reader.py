@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from trace_builder import run_record
 
 from ioprof.errors import RunDirectoryError
-from ioprof.trace.finish import finish_tables, remove_raw
+from ioprof.trace import finish
+from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.opsfile import Header
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.reader import KILLED, load_trace
 from ioprof.trace.recorder import Recorder
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.rundir import RAW, write_run_json
-from ioprof.trace.schema import BATCHES, STEPS, TABLES
+from ioprof.trace.schema import BATCHES, HOST, STEPS, TABLES
 from ioprof.trace.trace import Trace
 
 STEP = (0, 0, 0, 0, 0, 8, 4096, 100, 200, 210, 210, 300)
@@ -68,7 +71,7 @@ def test_a_killed_run_reads_as_interrupted_with_all_it_had_recorded(killed: Path
 def test_finishing_a_run_changes_the_files_and_not_the_facts(killed: Path) -> None:
     """Tables hold what the raw files held; the raw files are gone; every table has its schema."""
     before = _contents(load_trace(killed))
-    finish_tables(killed)
+    finish_tables(killed, read_raw(killed))
     assert _contents(load_trace(killed)) == before
     remove_raw(killed)
     assert not list(killed.glob(f"{RAW}*"))
@@ -87,7 +90,7 @@ def test_tables_that_cannot_be_written_leave_the_raw_files(killed: Path) -> None
     before = _contents(load_trace(killed))
     (killed / "operations.new").mkdir()
     with pytest.raises(OSError, match="operations"):
-        finish_tables(killed)
+        finish_tables(killed, read_raw(killed))
     assert (killed / RAW).is_dir()
     assert _contents(load_trace(killed)) == before
 
@@ -96,7 +99,7 @@ def test_tables_that_cannot_be_written_leave_the_raw_files(killed: Path) -> None
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "a column less"])
 def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage: str) -> None:
     """The file is named; there is no traceback and no half result."""
-    finish_tables(killed)
+    finish_tables(killed, read_raw(killed))
     remove_raw(killed)
     path = killed / f"{name}.parquet"
     if damage == "missing":
@@ -111,17 +114,49 @@ def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage:
     assert str(killed) in str(caught.value)
 
 
+def test_spans_lost_to_a_full_disk_are_counted_over_all_processes(killed: Path) -> None:
+    """A killed run tells it when it is read, a finished one in run.json; it is said in one place."""
+    Recorder(str(killed / RAW), rank=0, worker=1, span_budget=1000).close()
+    for path, lost in zip(sorted((killed / RAW).glob("ops-*.ops")), (3, 4), strict=True):
+        np.memmap(path, dtype=np.int64, mode="r+")[Header.LOST_RECORDS] = lost
+    run = load_trace(killed).run
+    assert run.dropped_spans == 7
+    assert not any("was full" in caveat for caveat in run.caveats)
+    found = read_raw(killed)
+    finish_tables(killed, found)
+    write_run_json(killed, with_raw_facts(run_record(), found))
+    remove_raw(killed)
+    assert load_trace(killed).run.dropped_spans == 7
+
+
+def test_the_samplers_file_is_parsed_once_however_often_its_rows_are_asked_for(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows with the run: a second pass over it would be paid for at the end of every long one."""
+    parsed: list[Path] = []
+    monkeypatch.setattr(finish, "read_host_raw", lambda path: parsed.append(path) or HOST.empty_table())
+    found = read_raw(killed)
+    with_raw_facts(run_record(), found)
+    finish_tables(killed, found)
+    assert len(parsed) == 1
+    load_trace(killed)
+    assert len(parsed) == 2
+
+
 def test_a_run_without_spans_reads_as_one_with_none(killed: Path) -> None:
     """Published runs drop them."""
-    finish_tables(killed)
+    finish_tables(killed, read_raw(killed))
     remove_raw(killed)
+    assert load_trace(killed).has_spans
     (killed / "spans.parquet").unlink()
-    assert list(load_trace(killed).spans()) == []
+    trace = load_trace(killed)
+    assert not trace.has_spans
+    assert list(trace.spans()) == []
 
 
 def test_damaged_spans_are_refused_when_they_are_read(killed: Path) -> None:
     """They are streamed, so only then."""
-    finish_tables(killed)
+    finish_tables(killed, read_raw(killed))
     remove_raw(killed)
     (killed / "spans.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(RunDirectoryError, match=r"spans\.parquet: cannot be read"):
@@ -143,14 +178,14 @@ def test_spans_are_streamed_anew_each_time(killed: Path) -> None:
         trace = load_trace(killed)
         assert len(pa.Table.from_batches(trace.spans())) == len(pa.Table.from_batches(trace.spans())) == 1
         if (killed / RAW).exists():
-            finish_tables(killed)
+            finish_tables(killed, read_raw(killed))
     remove_raw(killed)
 
 
 def test_a_run_that_was_killed_while_its_raw_files_went_still_reads(killed: Path) -> None:
     """They lose their name in one step, so a reader sees all of them or the tables."""
     before = _contents(load_trace(killed))
-    finish_tables(killed)
+    finish_tables(killed, read_raw(killed))
     (killed / RAW).rename(killed / f"{RAW}.done")
     next((killed / f"{RAW}.done").glob("steps-*")).unlink()
     assert _contents(load_trace(killed)) == before
