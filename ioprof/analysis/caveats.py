@@ -18,7 +18,7 @@ MIN_COVERAGE = 0.95
 HEAVY_TRACING = 0.02
 CROWDED_CPU = 0.1
 """Beyond this share of the workers' time in the run queue, their latencies tell of the host as well."""
-_OUTCOME_WORDS = {"running": "was killed", "interrupted": "was interrupted", "failed": "failed"}
+_OUTCOME_WORDS = {"running": "is still going on", "interrupted": "was interrupted", "failed": "failed"}
 
 
 def caveats(

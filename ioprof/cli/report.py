@@ -14,6 +14,7 @@ from ioprof.analysis.wording import percent
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import SUMMARY_JSON, read_summary
 from ioprof.report.terminal import render
+from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RUN_JSON, read_run_json
@@ -51,7 +52,7 @@ class PastRun:
     loader: str | None
     accelerator: str | None
     outcome: str
-    """As in run.json, or ``unreadable``."""
+    """As `as_it_stands` says, like in every report, or ``unreadable``."""
     accelerator_utilization: float | None
     samples_per_s: float | None
     problem: str | None
@@ -80,7 +81,7 @@ def _looks_like_run(directory: Path) -> bool:
 
 def _past_run(directory: Path) -> PastRun:
     try:
-        record = read_run_json(directory)
+        record = as_it_stands(directory, read_run_json(directory))
     except RunDirectoryError as error:
         return _unreadable(directory, str(error))
     problem: str | None = None

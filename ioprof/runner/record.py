@@ -30,6 +30,7 @@ from ioprof.store.page_cache import CacheChange, evict, warm
 from ioprof.store.tap import tap_store
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Phase
+from ioprof.trace.liveness import held
 from ioprof.trace.overhead import measured_cost
 from ioprof.trace.recorder import Recorder
 from ioprof.trace.run_record import (
@@ -96,6 +97,10 @@ class Recording:
             Interrupted: a signal ended it; the directory is complete and says so.
             IoprofError: it failed; the directory holds what was measured and says so.
         """
+        with held(self.directory):
+            self._run_and_close()
+
+    def _run_and_close(self) -> None:
         outcome: Outcome = "failed"
         reason: str | None = None
         try:

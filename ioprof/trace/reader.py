@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import raw
 from ioprof.trace.finish import read_raw, with_raw_facts
+from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, STEPS
 from ioprof.trace.trace import Trace
-
-KILLED = "the process ended without closing the run (killed?); what it had recorded is complete up to then"
 
 
 def load_trace(directory: Path) -> Trace:
@@ -25,10 +24,8 @@ def load_trace(directory: Path) -> Trace:
     Raises:
         RunDirectoryError: not a run directory, corrupt, or of a newer format.
     """
-    record = read_run_json(directory)
+    record = as_it_stands(directory, read_run_json(directory))
     if (directory / RAW).is_dir():
-        if record.outcome == "running":
-            record = record.model_copy(update={"outcome": "interrupted", "reason": KILLED})
         return _raw_trace(directory, record)
     try:
         return Trace(

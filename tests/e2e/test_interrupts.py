@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ioprof.cli.report import past_runs
 from tests.e2e.driver import ioprof, leftovers, run_directories, signalled, start, steps_recorded, wait_for
 
 SMALL = ["--files", "600", "--file-size", "4KiB", "--compute", "20ms", "--batch-size", "16"]
@@ -76,12 +77,14 @@ def test_a_signal_keeps_its_exit_code_where_the_results_are_gone(
 
 
 def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
-    """After SIGKILL the workers, the sampler and the live view end by themselves and `report` shows what was there."""
+    """After SIGKILL the workers, the sampler and the live view end by themselves; `list` and `report` tell what is."""
     before = shm()
     process = start("run", "small-files", *SMALL, "--duration", "120s", cwd=tmp_path)
     wait_for(lambda: steps_recorded(tmp_path / "results") >= 20)
+    assert [run.outcome for run in past_runs(tmp_path / "results")] == ["running"]
     assert signalled(process, signal.SIGKILL, group=False)[0] == -signal.SIGKILL
     wait_for(lambda: not leftovers(tmp_path), timeout_s=10)
+    assert [run.outcome for run in past_runs(tmp_path / "results")] == ["interrupted"]
     (directory,) = run_directories(tmp_path / "results")
     report = ioprof("report", str(directory), "--json", cwd=tmp_path)
     assert report.returncode == 0, report.stderr

@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from trace_builder import run_record
 
+from ioprof.analysis.summarise import summarise
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import finish
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.liveness import KILLED, held
 from ioprof.trace.opsfile import Header
 from ioprof.trace.raw import EPOCHS
-from ioprof.trace.reader import KILLED, load_trace
+from ioprof.trace.reader import load_trace
 from ioprof.trace.recorder import Recorder
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.rundir import RAW, write_run_json
@@ -47,6 +49,15 @@ def killed(tmp_path: Path) -> Path:
     recorder.record(Kind.GET, 110, 140, 4096, 3, 0)
     recorder.close()
     return directory
+
+
+def test_a_run_whose_process_is_at_work_is_not_called_killed(killed: Path) -> None:
+    """As long as the recording process holds its directory the run is running, and after that it is not."""
+    with held(killed):
+        trace = load_trace(killed)
+        assert (trace.run.outcome, trace.run.reason) == ("running", None)
+        assert summarise(trace).caveats[0].startswith("The run is still going on: ")
+    assert load_trace(killed).run.outcome == "interrupted"
 
 
 def _contents(trace: Trace) -> list[list[dict[str, object]]]:

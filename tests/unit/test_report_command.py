@@ -16,7 +16,9 @@ from ioprof.analysis.summarise import summarise
 from ioprof.cli.report import past_runs, past_runs_table, report_run
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import write_summary
-from ioprof.trace.rundir import write_run_json
+from ioprof.trace.liveness import held
+from ioprof.trace.reader import load_trace
+from ioprof.trace.rundir import RAW, write_run_json
 from ioprof.trace.schema import HOST
 from ioprof.trace.trace import Trace
 
@@ -76,23 +78,32 @@ def test_a_directory_that_is_no_run_is_refused_in_one_line(tmp_path: Path, conso
 
 
 def test_past_runs_are_listed_newest_first_and_broken_ones_with_them(tmp_path: Path, trace: Trace) -> None:
-    """One good run, one without a summary, one corrupt, one of the future: all listed, none a crash."""
+    """One good run, one killed before its summary, one corrupt, one of the future: all listed, none a crash."""
     good = write_run(tmp_path / "a-good", trace)
     write_summary(good, summarise(trace))
     later = run_record(started_utc="2026-12-01T00:00:00Z", outcome="running")
-    write_run(tmp_path / "b-running", dataclasses.replace(trace, run=later))
+    write_run(tmp_path / "b-killed", dataclasses.replace(trace, run=later))
     for name, content in (("c-corrupt", "{"), ("d-newer", '{"format": 99}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(content)
     (tmp_path / "not-a-run").mkdir()
     (tmp_path / "a-file").write_text("")
     runs = past_runs(tmp_path)
-    assert [run.name for run in runs] == ["b-running", "a-good", "d-newer", "c-corrupt"]
-    assert [run.outcome for run in runs] == ["running", "complete", "unreadable", "unreadable"]
+    assert [run.name for run in runs] == ["b-killed", "a-good", "d-newer", "c-corrupt"]
+    assert [run.outcome for run in runs] == ["interrupted", "complete", "unreadable", "unreadable"]
     assert runs[1].accelerator_utilization == summarise(trace).accelerator_utilization
     assert runs[1].problem is None
     assert all(run.problem for run in (runs[0], *runs[2:]))
     assert json.dumps([run.as_json() for run in runs])
+
+
+def test_the_list_and_the_report_agree_on_a_run_that_has_not_ended(tmp_path: Path, trace: Trace) -> None:
+    """Running while its process holds the directory, interrupted once that is gone."""
+    directory = write_run(tmp_path / "run", dataclasses.replace(trace, run=run_record(outcome="running")))
+    (directory / RAW).mkdir()
+    with held(directory):
+        assert past_runs(tmp_path)[0].outcome == load_trace(directory).run.outcome == "running"
+    assert past_runs(tmp_path)[0].outcome == load_trace(directory).run.outcome == "interrupted"
 
 
 def test_the_table_of_past_runs_shows_name_utilisation_rate_and_outcome(
