@@ -56,12 +56,14 @@ def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) ->
     return resolve(raw)
 
 
-def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared:
-    """Prepare the dataset of a plan, or find it ready.
+def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared | None:
+    """Prepare the dataset of a plan, or find it ready; None where its loader would not read it.
 
     Raises:
         StoreError: as `ioprof.dataset.prepare.prepare`.
     """
+    if not plan.loader.reads_storage:
+        return None
     return prepare(plan.store, plan.spec.workload, plan.layout, on_progress=on_progress)
 
 
@@ -92,8 +94,8 @@ class RecordingStoppedError(Exception):
         """What ended it: `Interrupted` or an `IoprofError`."""
 
 
-def record_and_load(plan: RunPlan, prepared: Prepared, command: list[str], observer: Observer) -> Run:
-    """Record a prepared run and analyse its directory.
+def record_and_load(plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer) -> Run:
+    """Record a prepared run and analyse its directory; ``prepared`` is None where the loader reads no storage.
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.

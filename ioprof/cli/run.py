@@ -16,6 +16,7 @@ from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.dataset.place import place
+from ioprof.dataset.prepare import Prepared
 from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
@@ -73,9 +74,7 @@ def _print_result(finished: api.Run, *, as_json: bool) -> None:
 
 def _prepared_and_run(plan: RunPlan, *, as_json: bool, quiet: bool) -> api.Run:
     console = talk()
-    prepared = prepare_with_progress(
-        plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
-    )
+    prepared = _prepared(plan, console, quiet=quiet)
     observer = Silent() if quiet else LiveObserver(console)
     try:
         return api.record_and_load(plan, prepared, ["ioprof", *sys.argv[1:]], observer)
@@ -87,6 +86,17 @@ def _prepared_and_run(plan: RunPlan, *, as_json: bool, quiet: bool) -> api.Run:
             print_report(stopped.run.summary, stopped.run.record, console=console)
         console.print(f"partial run kept: {os.path.relpath(stopped.run.directory)}", soft_wrap=True)
         raise stopped.cause from None
+
+
+def _prepared(plan: RunPlan, console: TalkConsole, *, quiet: bool) -> Prepared | None:
+    """Prepare the dataset; None where the loader would not read it."""
+    if not plan.loader.reads_storage:
+        if not quiet:
+            console.print(f"the loader {plan.spec.loader} reads no storage: no dataset is prepared", soft_wrap=True)
+        return None
+    return prepare_with_progress(
+        plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
+    )
 
 
 def prepare_command(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ioprof.dataset.manifest import Manifest, open_manifest
 from ioprof.dataset.sizes import Sizes
 from ioprof.store.base import Store
+
+if TYPE_CHECKING:
+    # pydantic comes with it, and every worker would wait for that.
+    from ioprof.contract import Layout
 
 
 class FixedSizes:
@@ -36,6 +41,17 @@ class ManifestSizes:
             self._sizes = open_manifest(self._store).sizes
         found: list[int] = self._sizes[objects].tolist()
         return found
+
+
+class LayoutSizes:
+    """Sizes as the layout computes them, for a dataset that was not prepared: no manifest is needed, but time is."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def of(self, objects: Sequence[int]) -> list[int]:
+        """Return the sizes in bytes of these objects, in order."""
+        return [int(self._layout.sizes(index, index + 1)[0]) for index in objects]
 
 
 def object_sizes(store: Store, manifest: Manifest) -> FixedSizes | ManifestSizes:

@@ -15,7 +15,6 @@ from pathlib import Path
 from ioprof import __version__
 from ioprof.clock import now_ns
 from ioprof.contract import LoaderSession, LoadJob, WorkerJob
-from ioprof.dataset.object_sizes import object_sizes
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, RunDirectoryError, RunError
 from ioprof.host.facts import clock_facts, host_facts, package_versions, store_facts
@@ -23,8 +22,10 @@ from ioprof.host.sampler import HostSampler
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
+from ioprof.runner.run_dataset import RunDataset, run_dataset
 from ioprof.runner.steps import StepLoop
 from ioprof.runner.worker_death import worker_deaths_told
+from ioprof.store.base import Store
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.store.page_cache import CacheChange, evict, warm
 from ioprof.store.tap import tap_store
@@ -37,7 +38,6 @@ from ioprof.trace.run_record import (
     CacheRecord,
     Outcome,
     OverheadRecord,
-    PreparationRecord,
     RunRecord,
     Scalar,
     WorkloadRecord,
@@ -65,14 +65,20 @@ class _Progressing:
 class Recording:
     """One run being recorded."""
 
-    def __init__(self, plan: RunPlan, prepared: Prepared, command: list[str], observer: Observer) -> None:
+    def __init__(self, plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer) -> None:
         """Create the run directory and write run.json, so that even an early end leaves a readable run.
+
+        Args:
+            plan: the parts of the run.
+            prepared: its dataset; None where the loader reads no storage.
+            command: the words that started it.
+            observer: told how it goes on.
 
         Raises:
             RunDirectoryError: the results folder is not writable or full.
         """
         self._plan = plan
-        self._prepared = prepared
+        self._dataset = run_dataset(plan, prepared)
         self._observer = observer
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         spec = plan.spec
@@ -84,7 +90,7 @@ class Recording:
             label=spec.run.label,
         )
         self._raw = self.directory / RAW
-        self._now = _Progressing(_first_record(plan, prepared, command, started))
+        self._now = _Progressing(_first_record(plan, self._dataset, command, started))
         self._deadline_ns: int | None = None
         self._save()
 
@@ -178,8 +184,8 @@ class Recording:
     def _load_job(self) -> LoadJob:
         spec = self._plan.spec
         worker = WorkerJob(
-            reader=self._plan.workload.reader(object_sizes(self._prepared.store, self._prepared.manifest)),
-            store=self._prepared.store,
+            reader=self._plan.workload.reader(self._dataset.sizes),
+            store=self._dataset.store,
             trace_dir=str(self._raw),
             rank=RANK,
             warmup_batches=spec.run.warmup,
@@ -202,7 +208,7 @@ class Recording:
         recorder.begin(Phase.DISCOVERY)
         start_ns = now_ns()
         try:
-            found = self._plan.workload.discover(self._prepared.store, tap_store(self._prepared.store, recorder))
+            found = self._plan.workload.discover(self._dataset.store, tap_store(self._dataset.store, recorder))
         finally:
             recorder.close()
         seconds = (now_ns() - start_ns) / 1e9
@@ -231,7 +237,7 @@ class Recording:
     def _change_cache(
         self, text: str, change: Callable[[str, Callable[[int], str], int, Callable[[int], None]], CacheChange]
     ) -> None:
-        root, layout = self._prepared.store.local_root, self._plan.layout
+        root, layout = self._dataset.store.local_root, self._plan.layout
         if root is None or not self._plan.loader.reads_storage:
             return
         self._observer.phase(text)
@@ -259,7 +265,7 @@ class Recording:
             evictions=now.evictions,
             evicted_objects=now.evicted_objects,
             failed_objects=now.failed_objects,
-            note=None if self._prepared.store.local_root else "not a local path: this host's page cache is not used",
+            note=None if self._dataset.store.local_root else "not a local path: this host's page cache is not used",
         )
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note(outcome=outcome, reason=reason, ended_utc=ended, cache=cache, caveats=now.caveats)
@@ -294,7 +300,7 @@ def _overhead(job: WorkerJob) -> OverheadRecord:
     return OverheadRecord(span_ns=cost.span_ns, batch_ns=cost.batch_ns)
 
 
-def _first_record(plan: RunPlan, prepared: Prepared, command: list[str], started_utc: str) -> RunRecord:
+def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], started_utc: str) -> RunRecord:
     spec = plan.spec
     return RunRecord(
         ioprof_version=__version__,
@@ -308,20 +314,15 @@ def _first_record(plan: RunPlan, prepared: Prepared, command: list[str], started
             name=spec.workload,
             samples_per_epoch=plan.workload.samples(),
             objects=plan.layout.count,
-            total_bytes=prepared.manifest.total_bytes,
+            total_bytes=dataset.total_bytes,
             reads_storage=plan.loader.reads_storage,
         ),
         loader=spec.loader,
         batch_size=spec.loader_section.batch_size,
         accelerator=plan.accelerator.record,
         cache=CacheRecord(requested=spec.run.cache),
-        preparation=PreparationRecord(
-            reused=prepared.reused,
-            seconds=prepared.seconds,
-            written_objects=prepared.written_objects,
-            written_bytes=prepared.written_bytes,
-        ),
-        store=_store_record(prepared),
+        preparation=dataset.preparation,
+        store=_store_record(dataset.store),
         host=host_facts(),
         versions=package_versions(),
         clock=clock_facts(),
@@ -329,8 +330,7 @@ def _first_record(plan: RunPlan, prepared: Prepared, command: list[str], started
     )
 
 
-def _store_record(prepared: Prepared) -> dict[str, Scalar]:
-    store = prepared.store
+def _store_record(store: Store) -> dict[str, Scalar]:
     url: dict[str, Scalar] = {"url": without_credentials(store.url)}
     return url | (store_facts(store.local_root) if store.local_root is not None else {})
 

@@ -45,9 +45,21 @@ def test_every_start_method_reads_the_same(tmp_path: Path, start_method: str) ->
 
 def test_the_null_loader_costs_only_the_step_loop(tmp_path: Path) -> None:
     """Without storage there are no operations, and the accelerator is nearly always busy."""
-    summary = summary_of(tmp_path, "--loader", "null")
+    summary = summary_of(tmp_path, "--loader", "null", "--file-size", "uniform:1-9KiB")
     assert summary["operations"] == {}
     assert summary["accelerator_utilization"] > 0.9
+
+
+def test_a_dataset_that_no_loader_reads_is_not_prepared(tmp_path: Path) -> None:
+    """Sizes come from the layout: the store stays as it was, even where it could not hold the dataset."""
+    huge = ["--files", "100k", "--file-size", "1GiB", "--loader", "null", "--compute", "2ms", "--duration", "1s"]
+    done = ioprof("run", "small-files", *huge, cwd=tmp_path)
+    assert (done.returncode, "no dataset is prepared" in done.stderr) == (0, True), done.stderr
+    assert not (tmp_path / "ioprof-data").exists()
+    (directory,) = run_directories(tmp_path / "results")
+    run = json.loads((directory / "run.json").read_text())
+    assert (run["workload"]["total_bytes"], run["preparation"]) == (100_000 << 30, None)
+    assert ioprof("report", str(directory), cwd=tmp_path).returncode == 0
 
 
 def test_no_accelerator_gives_rates_and_says_why_there_is_no_utilisation(tmp_path: Path) -> None:
