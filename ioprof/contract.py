@@ -73,8 +73,8 @@ class ObjectSizes(Protocol):
 class SampleReader(Protocol):
     """Reads samples inside a worker; picklable, built once, used from one process at a time."""
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> Iterator[bytes]:
-        """Read samples through the traced store, decode them, and yield each one's bytes, in order.
+    def read(self, tap: Tap, samples: Sequence[int]) -> list[bytes]:
+        """Read samples through the traced store, decode them, and return each one's bytes, in order.
 
         A sample whose operations failed is left out: the tap has already counted the error. Decoding is
         recorded as operations of kind decode.

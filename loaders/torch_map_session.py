@@ -67,7 +67,7 @@ class TracedDataset(Dataset[Fetched]):
             raise RuntimeError("the worker's trace was not opened: worker_init_fn did not run")
         epoch, number, samples = request
         trace.begin(epoch, number)
-        content = list(self._job.reader.read(trace.tap, samples))
+        content = self._job.reader.read(trace.tap, samples)
         trace.fetched()
         return trace, content
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -57,14 +57,16 @@ class SmallFilesReader:
         self._sizes = sizes
         self._transform = transform
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> Iterator[bytes]:
-        """Yield each sample's bytes, decoded; files that could not be read are left out."""
-        paths = self._layout.paths(samples, tap.root)
-        contents = tap.read_objects(paths, self._sizes.of(samples), samples)
+    def read(self, tap: Tap, samples: Sequence[int]) -> list[bytes]:
+        """Return each sample's bytes, decoded; files that could not be read are left out."""
+        paths, sizes_bytes = self._layout.paths(samples, tap.root), self._sizes.of(samples)
         if self._transform is None:
-            return contents
-        transform = self._transform
-        return (tap.decode(transform, content) for content in contents)
+            return tap.read_objects(paths, sizes_bytes, samples)
+        decoded = []
+        for path, size_bytes, sample in zip(paths, sizes_bytes, samples, strict=True):
+            for content in tap.read_objects([path], [size_bytes], [sample]):
+                decoded.append(tap.decode(self._transform, content, sample))
+        return decoded
 
 
 class SmallFiles:

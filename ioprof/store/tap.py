@@ -1,15 +1,14 @@
 """Traced storage operations: every call leaves its kind, stamps, bytes and outcome in the process's recorder.
 
-Start stamps are shared with the end of the operation before, so an object read by os calls costs four clock
-reads: before open, before read, before close, and after.
+Start stamps are shared with the end of the operation before, so an object read by os calls costs three clock reads:
+after open, after read, and after close, which is where the next object begins.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
@@ -34,7 +33,6 @@ class Tap:
         tapped_bytes: bytes read so far; compared with the kernel's own count.
         tapped_page_bytes: the same with every object rounded up to whole pages, as the kernel counts what it fetches.
         failed_samples: object reads that did not deliver.
-        reading: the object read last.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
@@ -44,7 +42,6 @@ class Tap:
         self.tapped_bytes = 0
         self.tapped_page_bytes = 0
         self.failed_samples = 0
-        self.reading = -1
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.
@@ -102,8 +99,8 @@ class Tap:
         """
         self._timed(Kind.RMDIR, -1, lambda: self.store.remove_dir(path))
 
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Iterator[bytes]:
-        """Read whole objects, one after the other, and yield each one's content.
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
+        """Read whole objects, one after the other, and return their contents.
 
         An object that could not be read, or is not as long as it should be, is counted and left out.
 
@@ -112,8 +109,8 @@ class Tap:
             sizes_bytes: how long each object is.
             objects: index of each object.
         """
+        contents = []
         for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
-            self.reading = obj
             start = _now()
             try:
                 content = self.store.read(path)
@@ -124,16 +121,17 @@ class Tap:
             self._tapped(len(content))
             if len(content) == size_bytes:
                 self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
-                yield content
+                contents.append(content)
             else:
                 self.failed_samples += 1
                 self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
+        return contents
 
-    def decode(self, transform: Callable[[bytes], bytes], content: bytes) -> bytes:
-        """Spend the CPU work of the sample read last and record it as an operation of kind decode."""
+    def decode(self, transform: Callable[[bytes], bytes], content: bytes, obj: int) -> bytes:
+        """Spend the CPU work of a sample of object ``obj`` and record it as an operation of kind decode."""
         start = _now()
         decoded = transform(content)
-        self.recorder.record(Kind.DECODE, start, _now(), len(content), self.reading, 0)
+        self.recorder.record(Kind.DECODE, start, _now(), len(content), obj, 0)
         return decoded
 
     def _tapped(self, size_bytes: int) -> None:
@@ -162,41 +160,37 @@ class LocalTap(Tap):
         super().__init__(store, recorder)
         self.root = f"{(store.local_root or '').rstrip('/')}/"
 
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Iterator[bytes]:
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
         # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
-        stamps = self.recorder.stamps
-        stamp, now, open_, read_, close_ = stamps.append, _now_s, os.open, os.read, os.close
-        before, left_out = len(stamps), list[int]()
+        now, open_, read_, close_ = _now_s, os.open, os.read, os.close
+        contents, left_out = list[bytes](), list[int]()
+        stamps, keep, opened = self.recorder.stamps, contents.append, 0.0
+        before = len(stamps)
+        start = now()
         try:
-            for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
-                self.reading = obj
-                stamp(now())
+            for path, size_bytes in zip(paths, sizes_bytes, strict=True):
+                descriptor = -1
                 try:
                     descriptor = open_(path, _READ_FLAGS)
-                except OSError as error:
-                    self._failed(Kind.OPEN, _as_ns(stamps.pop()), obj, error_code(error))
-                    left_out.append(_position(stamps, before, left_out))
-                    continue
-                stamp(now())
-                try:
+                    opened = now()
                     content = read_(descriptor, size_bytes)
+                    if len(content) != size_bytes:
+                        content = _read_on(descriptor, content, size_bytes)
                 except OSError as error:
-                    self._read_failed(descriptor, obj, 0, error)
-                    left_out.append(_position(stamps, before, left_out))
+                    left_out.append(len(contents) + len(left_out))
+                    self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
+                    start = now()
                     continue
-                if len(content) != size_bytes:
-                    whole = self._read_on(descriptor, content, size_bytes, obj)
-                    if whole is None:
-                        left_out.append(_position(stamps, before, left_out))
-                        continue
-                    content = whole
-                stamp(now())
+                read = now()
                 close_(descriptor)
-                stamp(now())
-                yield content
+                end = now()
+                stamps += (start, opened, read, end)
+                keep(content)
+                start = end
         finally:
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
+        return contents
 
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""
@@ -219,40 +213,52 @@ class LocalTap(Tap):
     def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
         """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""
         if left_out or done < len(objects):
-            kept = [place for place in range(done + len(left_out)) if place not in set(left_out)]
+            kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
         self.recorder.name_reads(objects, sizes_bytes)
         self.tapped_bytes += sum(sizes_bytes)
         self.tapped_page_bytes += _whole_pages(sizes_bytes)
 
-    def _read_failed(self, descriptor: int, obj: int, got_bytes: int, error: OSError) -> None:
-        opened, start = self.recorder.stamps.pop(), self.recorder.stamps.pop()
-        self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
-        self._failed(Kind.READ, _as_ns(opened), obj, error_code(error))
+    def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
+        """Record what was done of an object read up to the operation that failed, and close the file."""
+        if descriptor < 0:
+            self._failed(Kind.OPEN, _as_ns(start_s), obj, error_code(error))
+            return
+        failed = _now()
+        os.close(descriptor)
+        got_bytes, code = (error.got_bytes, error.code) if isinstance(error, _PartialRead) else (0, error_code(error))
+        self.recorder.record(Kind.OPEN, _as_ns(start_s), _as_ns(opened_s), 0, obj, 0)
+        self.recorder.record(Kind.READ, _as_ns(opened_s), failed, got_bytes, obj, code)
+        self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
         self._tapped(got_bytes)
-        os.close(descriptor)
-
-    def _read_on(self, descriptor: int, content: bytes, size_bytes: int, obj: int) -> bytes | None:
-        """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation."""
-        parts, left = [content], size_bytes - len(content)
-        try:
-            while left and parts[-1]:
-                parts.append(os.read(descriptor, left))
-                left -= len(parts[-1])
-        except OSError as error:
-            self._read_failed(descriptor, obj, size_bytes - left, error)
-            return None
-        if not left:
-            return b"".join(parts)
-        read = _now()
-        os.close(descriptor)
-        opened, start = self.recorder.stamps.pop(), self.recorder.stamps.pop()
-        self.recorder.record(Kind.OPEN, _as_ns(start), _as_ns(opened), 0, obj, 0)
-        self.recorder.record(Kind.READ, _as_ns(opened), read, size_bytes - left, obj, SHORT_READ)
-        self.recorder.record(Kind.CLOSE, read, _now(), 0, obj, 0)
-        self._tapped(size_bytes - left)
         self.failed_samples += 1
-        return None
+
+
+class _PartialRead(OSError):
+    """A file gave fewer bytes than it should have."""
+
+    def __init__(self, got_bytes: int, code: int) -> None:
+        super().__init__()
+        self.got_bytes = got_bytes
+        self.code = code
+
+
+def _read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
+    """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation.
+
+    Raises:
+        _PartialRead: the rest could not be read or is not there.
+    """
+    parts, left = [content], size_bytes - len(content)
+    try:
+        while left and parts[-1]:
+            parts.append(os.read(descriptor, left))
+            left -= len(parts[-1])
+    except OSError as error:
+        raise _PartialRead(size_bytes - left, error_code(error)) from error
+    if left:
+        raise _PartialRead(size_bytes - left, SHORT_READ)
+    return b"".join(parts)
 
 
 def _whole_pages(sizes_bytes: Sequence[int]) -> int:
@@ -260,11 +266,6 @@ def _whole_pages(sizes_bytes: Sequence[int]) -> int:
     if sizes_bytes and sizes_bytes.count(sizes_bytes[0]) == len(sizes_bytes):
         return len(sizes_bytes) * ((sizes_bytes[0] + _PAGE_MASK) & ~_PAGE_MASK)
     return sum((size + _PAGE_MASK) & ~_PAGE_MASK for size in sizes_bytes)
-
-
-def _position(stamps: array[float], before: int, left_out: list[int]) -> int:
-    """Return the place, among the objects asked for, of the one that has just been taken out of ``stamps``."""
-    return (len(stamps) - before) // STAMPS + len(left_out)
 
 
 def tap_store(store: Store, recorder: Recorder) -> Tap:

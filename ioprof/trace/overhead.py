@@ -41,14 +41,16 @@ def measured_cost(job: WorkerJob) -> TracingCost:
 
 
 def _batch_ns(trace: BatchTrace, samples: int) -> int:
-    clock, stamp = time.perf_counter, trace.recorder.stamps.append
+    clock, stamps = time.perf_counter, trace.recorder.stamps
     start_ns = time.perf_counter_ns()
     trace.begin(0, 0)
+    start = clock()
     for _ in range(samples):
-        stamp(clock())
-        stamp(clock())
-        stamp(clock())
-        stamp(clock())
+        opened = clock()
+        read = clock()
+        end = clock()
+        stamps += (start, opened, read, end)
+        start = end
     trace.recorder.name_reads(range(samples), [4096] * samples)
     trace.fetched()
     trace.end(samples)

@@ -1,12 +1,13 @@
 """The hot path: records every operation of one process into its operations file.
 
-An object read costs the caller four clock reads, each appended to an array; when the batch ends, its arrays are copied
-into the shared mapping as they are. Counts and histograms are exact for every operation; full spans are kept for every
+An object read costs the caller three clock reads, put on a list; when the batch ends, the lists are moved into the
+shared mapping column by column. Counts and histograms are exact for every operation; full spans are kept for every
 batch while the budget allows, then for one batch in N, N doubling each time the budget is passed.
 """
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import struct
@@ -33,7 +34,7 @@ class Recorder:
     """Records the operations of this process; one writer, no lock.
 
     Attributes:
-        stamps: object reads of the open batch, four float seconds each; `LocalTap` appends to it.
+        stamps: object reads of the open batch, four float seconds each; `LocalTap` extends it.
         singles: other operations of the open batch, six integers each.
     """
 
@@ -44,10 +45,10 @@ class Recorder:
             RunDirectoryError: the files cannot be created or reserved.
         """
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
-        self.stamps = array("d")
+        self.stamps: list[float] = []
         self.singles = array("q")
-        self._objects = array("q")
-        self._sizes = array("q")
+        self._objects: list[int] = []
+        self._sizes: list[int] = []
         self._budget = span_budget
         self._kept = 0
         self._sample_every = 1
@@ -61,7 +62,6 @@ class Recorder:
             raise RunDirectoryError(f"{stem}: cannot record operations there: {error.strerror}") from error
         self._words = np.frombuffer(self._map, dtype=np.int64)
         self._ints = memoryview(self._map).cast("q")
-        self._floats = memoryview(self._map).cast("d")
         for half in (1, 0):
             start = opsfile.half_start(half)
             self._words[start : start + opsfile.HALF_WORDS] = 0  # takes the page faults now, not inside a batch
@@ -112,10 +112,11 @@ class Recorder:
             if reads != len(objects):
                 stamps = stamps[first_read * STAMPS : last * STAMPS]
                 objects, sizes = objects[first_read:last], sizes[first_read:last]
-            stamps_at = start + opsfile.STAMPS_AT + at * STAMPS
-            self._floats[stamps_at : stamps_at + reads * STAMPS] = memoryview(stamps)
-            self._ints[start + opsfile.OBJECTS_AT + at : start + opsfile.OBJECTS_AT + at + reads] = memoryview(objects)
-            self._ints[start + opsfile.SIZES_AT + at : start + opsfile.SIZES_AT + at + reads] = memoryview(sizes)
+            # A packer a column: three times as fast as an array made of the list.
+            stamp_columns, words = _packers(reads)
+            stamp_columns.pack_into(self._map, (start + opsfile.STAMPS_AT + at * STAMPS) * WORD, *stamps)
+            words.pack_into(self._map, (start + opsfile.OBJECTS_AT + at) * WORD, *objects)
+            words.pack_into(self._map, (start + opsfile.SIZES_AT + at) * WORD, *sizes)
         if singles:
             part = self.singles[first_single * SINGLE_WORDS : (first_single + singles) * SINGLE_WORDS]
             singles_at = start + opsfile.SINGLES_AT + self._singles_used * SINGLE_WORDS
@@ -207,6 +208,12 @@ def sampled(block: Block, sample_every: int) -> Block:
     batch = block.marks[:, 2]
     scattered = batch.astype(np.uint64) * _GOLDEN
     return block.where((scattered < np.uint64(2**64 // sample_every)) | (batch < 0))
+
+
+@functools.lru_cache(maxsize=64)
+def _packers(reads: int) -> tuple[struct.Struct, struct.Struct]:
+    """Return what packs the stamps of so many object reads, and one word of each."""
+    return struct.Struct(f"<{reads * STAMPS}d"), struct.Struct(f"<{reads}q")
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -41,10 +42,8 @@ class Bench:
         """Read all objects as a workload's reader does."""
         paths = [f"{self.tap.root}{obj}" for obj in OBJECTS]
         contents = self.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
-        found: dict[int, bytes] = {}
-        for content in contents:
-            found[self.tap.reading] = content
-        return found
+        objects = {content: obj for obj, content in CONTENT.items()}
+        return {objects[content]: content for content in contents}
 
     def recorded(self) -> list[Row]:
         """Return the operations in the order of their start."""
@@ -133,7 +132,7 @@ def test_a_directory_in_a_files_place_is_an_error_of_read(local: Bench, no_descr
     local.store.make_dir("2")
     assert 2 not in local.read()
     found = [row for row in local.recorded() if row[1] == 2]
-    assert found == [(Kind.OPEN, 2, 0, 0), (Kind.READ, 2, 0, errno.EISDIR)]
+    assert found == [(Kind.OPEN, 2, 0, 0), (Kind.READ, 2, 0, errno.EISDIR), (Kind.CLOSE, 2, 0, 0)]
 
 
 def test_a_read_that_comes_in_parts_is_one_read_of_the_whole(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,19 +178,26 @@ def test_listing_and_stat_are_recorded_with_their_errors(local: Bench) -> None:
 
 def test_decoding_is_recorded_with_the_bytes_it_was_given(local: Bench) -> None:
     """And is no storage operation."""
-    local.tap.reading = 5
-    assert local.tap.decode(bytes.upper, b"abc") == b"ABC"
+    assert local.tap.decode(bytes.upper, b"abc", 5) == b"ABC"
     assert local.recorded() == [(Kind.DECODE, 5, 3, 0)]
 
 
-def test_a_reader_that_stops_half_way_leaves_what_it_read(local: Bench) -> None:
-    """The stamps and the objects they belong to stay in step."""
+def test_a_read_that_is_broken_off_leaves_what_it_read(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's exception may strike between any two objects: stamps and the objects they belong to stay in step."""
     paths = [f"{local.tap.root}{obj}" for obj in OBJECTS]
-    contents = local.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
-    assert [next(contents) for _ in range(2)] == [CONTENT[0], CONTENT[1]]
-    contents.close()
+    closed = []
+
+    def close(descriptor: int) -> None:
+        os.close(descriptor)
+        closed.append(descriptor)
+        if len(closed) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ioprof.store.tap.os", SimpleNamespace(open=os.open, read=os.read, close=close))
+    with pytest.raises(KeyboardInterrupt):
+        local.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
     assert local.recorded() == [row for obj in (0, 1) for row in _whole(obj)]
-    assert local.tap.tapped_bytes == len(CONTENT[0])
+    assert local.tap.tapped_bytes == len(CONTENT[0]) + len(CONTENT[1])
 
 
 def test_a_local_write_is_its_calls_and_the_file_is_there(local: Bench) -> None:
