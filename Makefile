@@ -8,6 +8,7 @@ check: lint types test-unit  ## what must pass before a commit
 
 lint:
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
 
 # Type checkers cannot follow the editable install's folder mapping: they get one package made of links.
 types:

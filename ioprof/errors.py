@@ -76,6 +76,10 @@ class RequirementError(IoprofError):
     exit_code: ClassVar[int] = 3
 
 
+class CaveatWarning(UserWarning):
+    """What a reader of the run must know; a loader warns with it, and it becomes a caveat of the run's report."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the closest known name, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -6,12 +6,14 @@ torch is imported when a loader is opened, not before: listing loaders must not 
 from __future__ import annotations
 
 import importlib
+import os
+import warnings
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from ioprof.contract import LoadJob, PluginParams
-from ioprof.errors import SpecError
+from ioprof.errors import CaveatWarning, SpecError
 from ioprof.spec.quantities import Count
 
 if TYPE_CHECKING:
@@ -59,7 +61,22 @@ class TorchMap:
         """Build the DataLoader; workers start with the first epoch."""
         from ioprof.loaders.torch_map_session import TorchMapSession
 
+        _warn_of_crowded_workers(self._params.workers)
         return TorchMapSession(job, self._params)
+
+
+def _warn_of_crowded_workers(workers: int) -> None:
+    """Say in our words, once, what torch would say on stderr when the DataLoader is built and again when it starts."""
+    cpus = len(os.sched_getaffinity(0))
+    if workers > cpus:
+        warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
+        are = "1 CPU that this process may use" if cpus == 1 else f"{cpus} CPUs that this process may use"
+        warnings.warn(
+            f"{workers} workers on {are}: torch advises no more workers than CPUs; where they compute, "
+            "they wait for each other.",
+            CaveatWarning,
+            stacklevel=2,
+        )
 
 
 def _has_cuda() -> bool:

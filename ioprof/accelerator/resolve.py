@@ -88,9 +88,7 @@ def _nothing(compute_ns: int | None, count: int) -> ResolvedAccelerator:
 
 def _step_time(spec: AcceleratorSpec, model: str | None) -> StepTime:
     if model is None:
-        raise SpecError(
-            "the workload names no reference model; give the busy time per batch with --compute 20ms"
-        )
+        raise SpecError("the workload names no reference model; give the busy time per batch with --compute 20ms")
     step = spec.step_ns_per_sample.get(model)
     if step is not None:
         return step

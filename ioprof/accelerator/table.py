@@ -164,7 +164,5 @@ def find(name: str) -> AcceleratorSpec:
     spec = ACCELERATORS.get(name.lower())
     if spec is None:
         known = ("none", *ACCELERATORS)
-        raise PluginError(
-            f"no accelerator {name!r} (there are {', '.join(known)}){nearest(name.lower(), known)}"
-        )
+        raise PluginError(f"no accelerator {name!r} (there are {', '.join(known)}){nearest(name.lower(), known)}")
     return spec

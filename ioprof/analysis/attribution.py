@@ -119,9 +119,7 @@ def _made_batches(rank: RankSteps, batches: pa.Table) -> _Made:
     )
 
 
-def _rows_of(
-    wanted: NDArray[np.int64], numbers: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _rows_of(wanted: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return for each wanted batch its place in the sorted ``numbers``, and whether it is there."""
     if len(numbers) == 0:
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
@@ -200,9 +198,7 @@ class _Walk:
     def _batch_was_late(self, step: int) -> bool:
         """Tell whether the wait of ``step`` ended because its batch came, not because it was asked for."""
         made = self.made
-        return (
-            made.known[step] and not self.visited[step] and self.wait_start[step] < made.end[step] <= self.at
-        )
+        return made.known[step] and not self.visited[step] and self.wait_start[step] < made.end[step] <= self.at
 
     def _consumer_was_late(self, waiting: int, step: int) -> int:
         self._back_to(self.wait_start[waiting], OTHER if self.made.known[waiting] else UNEXPLAINED)

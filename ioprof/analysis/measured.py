@@ -77,9 +77,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _rank_steps(
-    rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord]
-) -> RankSteps:
+def _rank_steps(rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord]) -> RankSteps:
     first = int(np.searchsorted(columns["step"], run.warmup_steps))
     busy_start, busy_end = columns["busy_start_ns"], columns["busy_end_ns"]
     before = np.concatenate([columns["wait_start_ns"][:1], busy_end[:-1]])
@@ -101,9 +99,7 @@ def _rank_steps(
     )  # fmt: skip
 
 
-def _pause(
-    index: int, columns: dict[str, Stamps], epochs: dict[int, EpochRecord], before_ns: int
-) -> tuple[int, int]:
+def _pause(index: int, columns: dict[str, Stamps], epochs: dict[int, EpochRecord], before_ns: int) -> tuple[int, int]:
     """Return start and end of the run's own pause before step ``index``, within its gap.
 
     A killed run may lack an epoch's record: then its last step's end, or its first wait, stands for it.

@@ -36,9 +36,7 @@ def totals_by_kind(operations: pa.Table, phases: tuple[Phase, ...]) -> list[Kind
     of_phases = of_phases.filter(pc.greater(of_phases["count"], 0))
     present = set(of_phases["kind"].to_pylist())
     return [
-        _totals(kind, of_phases.filter(pc.equal(of_phases["kind"], int(kind))))
-        for kind in Kind
-        if int(kind) in present
+        _totals(kind, of_phases.filter(pc.equal(of_phases["kind"], int(kind)))) for kind in Kind if int(kind) in present
     ]
 
 

@@ -107,9 +107,7 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
         with locked(store):
             return _remove(store, marker, workers, on_progress)
     except OSError as error:
-        raise StoreError(
-            f"{place(store)}: removal stopped: {error.strerror or error}; run it again"
-        ) from error
+        raise StoreError(f"{place(store)}: removal stopped: {error.strerror or error}; run it again") from error
 
 
 def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
@@ -141,9 +139,7 @@ def _remove_numbered(store: Store, naming: Naming, workers: int | None, on_progr
     def advance(objects: int, size_bytes: int) -> None:
         nonlocal done
         done += objects
-        on_progress(
-            Progress(phase="remove", objects=done, total_objects=naming.count, size_bytes=0, total_bytes=0)
-        )
+        on_progress(Progress(phase="remove", objects=done, total_objects=naming.count, size_bytes=0, total_bytes=0))
 
     work = list(chunks(naming.count, _CHUNK_OBJECTS))
     for _, count in run_chunks(RemoveJob(store, naming), work, workers, advance):

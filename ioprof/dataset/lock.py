@@ -41,9 +41,7 @@ def _take(descriptor: int, store: Store) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DatasetError(
-            f"{place(store)}: another process is preparing or removing it; wait for it to end"
-        ) from None
+        raise DatasetError(f"{place(store)}: another process is preparing or removing it; wait for it to end") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS_HERE:
             raise

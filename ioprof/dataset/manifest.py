@@ -72,9 +72,7 @@ def write_manifest(store: Store, layout: Layout, total_bytes: int) -> None:
     import pyarrow as pa
 
     fixed = fixed_size(layout)
-    field = pa.field(
-        "size_bytes", pa.int64(), nullable=False, metadata={"unit": "B", "doc": "size of the object"}
-    )
+    field = pa.field("size_bytes", pa.int64(), nullable=False, metadata={"unit": "B", "doc": "size of the object"})
     schema = pa.schema([field], metadata=_metadata(layout, total_bytes, fixed))
     compression = "lz4" if fixed is not None and pa.Codec.is_available("lz4") else None
     with _sink(store, MANIFEST_PATH) as sink:
@@ -104,9 +102,7 @@ def open_manifest(store: Store) -> Manifest:
             )
         return _manifest(reader, metadata)
     except FileNotFoundError as error:
-        raise DatasetError(
-            f"{place(store)}: no manifest ({MANIFEST_PATH}); run ioprof prepare again"
-        ) from error
+        raise DatasetError(f"{place(store)}: no manifest ({MANIFEST_PATH}); run ioprof prepare again") from error
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise DatasetError(
             f"{place(store)}/{MANIFEST_PATH}: damaged manifest ({error}); run ioprof prepare again"

@@ -77,13 +77,9 @@ def read_marker(store: Store) -> Marker | None:
         found = json.loads(content)
         newer = found["made_by"] == "ioprof" and found["format"] > MARKER_FORMAT
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{place(store)}/{MARKER_PATH}: not a marker of ioprof ({error}); look at it"
-        ) from error
+        raise DatasetError(f"{place(store)}/{MARKER_PATH}: not a marker of ioprof ({error}); look at it") from error
     if newer:
-        raise DatasetError(
-            f"{place(store)}: made by a newer ioprof ({found.get('version')}); use that version"
-        )
+        raise DatasetError(f"{place(store)}: made by a newer ioprof ({found.get('version')}); use that version")
     return _marker(store, found)
 
 

@@ -145,9 +145,7 @@ def _refuse_foreign(dataset: Store) -> None:
     """Raise if the directory holds more than what a preparation leaves that died before its marker stood."""
     foreign = [entry.name for entry in _entries(dataset, "") if entry.name != BOOKKEEPING]
     ours = {"lock", "done", MARKER_PATH.rpartition("/")[2] + ".new"}
-    foreign += [
-        f"{BOOKKEEPING}/{entry.name}" for entry in _entries(dataset, BOOKKEEPING) if entry.name not in ours
-    ]
+    foreign += [f"{BOOKKEEPING}/{entry.name}" for entry in _entries(dataset, BOOKKEEPING) if entry.name not in ours]
     if foreign:
         raise DatasetError(
             f"{place(dataset)}: holds files that ioprof did not make ({foreign[0]}"

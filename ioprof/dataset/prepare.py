@@ -114,9 +114,7 @@ def dataset_path(name: str, layout: Layout) -> str:
         SpecError: the name cannot be that of a directory.
     """
     if not _NAME.fullmatch(name):
-        raise SpecError(
-            f"dataset name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first"
-        )
+        raise SpecError(f"dataset name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first")
     return f"{name}-{dataset_id(layout.identity())}"
 
 
@@ -195,9 +193,7 @@ def _write(plan: Plan, workers: int, tally: _Tally) -> None:
         for chunk, _ in run_chunks(job, plan.remaining, workers, tally.advance):
             tally.recorded_objects += chunk.stop - chunk.start
     except OSError as error:
-        kept = (
-            f"{format_count(tally.recorded_objects)} of {format_count(plan.marker.objects)} objects are kept"
-        )
+        kept = f"{format_count(tally.recorded_objects)} of {format_count(plan.marker.objects)} objects are kept"
         if error.errno in _FULL:
             left = format_bytes(plan.marker.total_bytes - tally.size_bytes)
             raise StoreFullError(
@@ -266,12 +262,8 @@ def _store_errors(dataset: Store) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StoreFullError(
-                f"{place(dataset)}: full ({error.strerror}); free some space and run again"
-            ) from error
-        raise StoreError(
-            f"{place(dataset)}: cannot prepare here: {_reason(error)}; give another --store"
-        ) from error
+            raise StoreFullError(f"{place(dataset)}: full ({error.strerror}); free some space and run again") from error
+        raise StoreError(f"{place(dataset)}: cannot prepare here: {_reason(error)}; give another --store") from error
 
 
 def _reason(error: OSError) -> str:

@@ -38,9 +38,7 @@ class Need:
 def total_bytes(layout: Layout) -> int:
     """Return the bytes of all objects."""
     fixed = fixed_size(layout)
-    return (
-        layout.count * fixed if fixed is not None else sum(int(sizes.sum()) for sizes in size_blocks(layout))
-    )
+    return layout.count * fixed if fixed is not None else sum(int(sizes.sum()) for sizes in size_blocks(layout))
 
 
 def need(layout: Layout, remaining: Iterable[Chunk]) -> Need:

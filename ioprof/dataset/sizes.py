@@ -157,10 +157,7 @@ class Histogram:
             raise SpecError("size histogram: needs at least one size, and one weight for each")
         for size_bytes in self.sizes_bytes:
             _check_size("size histogram: size", size_bytes)
-        if (
-            not all(weight >= 0 and math.isfinite(weight) for weight in self.weights)
-            or sum(self.weights) <= 0
-        ):
+        if not all(weight >= 0 and math.isfinite(weight) for weight in self.weights) or sum(self.weights) <= 0:
             raise SpecError("size histogram: weights must be 0 or more and not all 0")
 
     @classmethod
@@ -178,9 +175,7 @@ class Histogram:
             raise SpecError(f"size histogram {path}: cannot be read ({error})") from error
         rows = _csv_rows(path, text)
         if not rows or not sum(weight for _, weight in rows) > 0:
-            raise SpecError(
-                f"size histogram {path}: no line with a size and a weight above 0; write '4096,10'"
-            )
+            raise SpecError(f"size histogram {path}: no line with a size and a weight above 0; write '4096,10'")
         return cls(tuple(size for size, _ in rows), tuple(weight for _, weight in rows))
 
     @property

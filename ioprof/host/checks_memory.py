@@ -67,9 +67,7 @@ def dataset_and_memory(evidence: Evidence) -> Check | None:
     files = room / (_SMALL_FILE_BYTES + _SMALL_FILE_SLAB_BYTES) / 1e6
     if size is None:
         finding = f"memory can cache {format_bytes(room)}, or about {files:.1f} million files of 4 KiB"
-        advice = (
-            "a smaller dataset is read from the store only in cold runs (--cache cold) and the first epoch"
-        )
+        advice = "a smaller dataset is read from the store only in cold runs (--cache cold) and the first epoch"
         return note("dataset-memory", title, finding, advice)
     finding = f"the dataset has {format_bytes(size)}; {format_bytes(room)} of memory can cache it"
     if size > 5 * room:

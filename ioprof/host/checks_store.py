@@ -35,9 +35,7 @@ def space(evidence: Evidence) -> Check | None:
     if need is not None and free < need:
         return problem("space", "free space", finding, advice)
     low = max(_LOW_BYTES, need * 1.1 if need else 0)
-    return (
-        warning("space", "free space", finding, advice) if free < low else ok("space", "free space", finding)
-    )
+    return warning("space", "free space", finding, advice) if free < low else ok("space", "free space", finding)
 
 
 def inodes(evidence: Evidence) -> Check | None:
@@ -64,9 +62,7 @@ def filesystem(evidence: Evidence) -> Check | None:
     kind = facts["filesystem"]
     if facts["is_memory"]:
         advice = "name a directory on the disk or server under test with --store"
-        return warning(
-            "filesystem", title, f"{kind} lies in this host's memory: no storage is measured", advice
-        )
+        return warning("filesystem", title, f"{kind} lies in this host's memory: no storage is measured", advice)
     if facts["is_overlay"]:
         advice = "name a mounted volume with --store: lookups here go through layers, first writes copy files"
         return warning("filesystem", title, f"{kind}, a container's layers", advice)

@@ -29,9 +29,7 @@ def torch_build(evidence: Evidence) -> Check:
         return note("torch", "torch", f"{version} has no CUDA, but an NVIDIA driver is loaded", advice)
     oldest = _MINIMUM_DRIVER.get(cuda.torch_cuda or 0)
     if oldest is not None and cuda.driver < oldest:
-        finding = (
-            f"{version} needs driver {oldest} or later (CUDA {cuda.torch_cuda}); {cuda.driver} is loaded"
-        )
+        finding = f"{version} needs driver {oldest} or later (CUDA {cuda.torch_cuda}); {cuda.driver} is loaded"
         return warning("torch", "torch", finding, "update the driver, or install torch for an older CUDA")
     return ok("torch", "torch", f"{version} with NVIDIA driver {cuda.driver}")
 

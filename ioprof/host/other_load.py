@@ -61,9 +61,7 @@ def other_load(
         cores=max(0.0, (last.busy_s - first.busy_s - (last.own_s - first.own_s)) / elapsed_s),
         steal_cores=max(0.0, (last.steal_s - first.steal_s) / elapsed_s),
         busiest=tuple(
-            f"{name} (pid {pid}) {s / elapsed_s:.2f}"
-            for (pid, name), s in ranked
-            if s > _NAMED_CORES * elapsed_s
+            f"{name} (pid {pid}) {s / elapsed_s:.2f}" for (pid, name), s in ranked if s > _NAMED_CORES * elapsed_s
         ),
     )
 

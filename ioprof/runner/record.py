@@ -7,16 +7,18 @@ import errno
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from ioprof import __version__
 from ioprof.clock import now_ns
 from ioprof.contract import LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
-from ioprof.errors import IoprofError, RunDirectoryError, RunError
+from ioprof.errors import CaveatWarning, IoprofError, RunDirectoryError, RunError
 from ioprof.host.facts import clock_facts, host_facts, package_versions, store_facts
 from ioprof.host.sampler import HostSampler
 from ioprof.runner.interrupt import Interrupted, shielded
@@ -143,6 +145,7 @@ class Recording:
         self._plan.accelerator.accelerator.calibrate()
         with contextlib.ExitStack() as stack:
             stack.callback(self._observer.finished)
+            stack.enter_context(_heard(self._now.caveats.append))
             self._plan.loader.load()
             sampler = HostSampler()
             stack.callback(self._stop_sampler, sampler)
@@ -282,6 +285,29 @@ class Recording:
             ) from error
         self._save()
         remove_raw(self.directory)
+
+
+@contextlib.contextmanager
+def _heard(caveat: Callable[[str], None]) -> Iterator[None]:
+    """Pass on what a loader warns of by `CaveatWarning`; other warnings are shown as ever.
+
+    Filters that the loader sets end with the block.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, CaveatWarning):
+                caveat(str(message))
+            else:
+                shown(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", CaveatWarning)
+        yield
 
 
 @contextlib.contextmanager

@@ -226,7 +226,7 @@ class LocalTap(Tap):
             return
         failed = _now()
         os.close(descriptor)
-        got_bytes, code = (error.got_bytes, error.code) if isinstance(error, _PartialRead) else (0, error_code(error))
+        got_bytes, code = (error.got_bytes, error.code) if isinstance(error, _PartialReadError) else (0, error_code(error))
         self.recorder.record(Kind.OPEN, _as_ns(start_s), _as_ns(opened_s), 0, obj, 0)
         self.recorder.record(Kind.READ, _as_ns(opened_s), failed, got_bytes, obj, code)
         self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
@@ -234,7 +234,7 @@ class LocalTap(Tap):
         self.failed_samples += 1
 
 
-class _PartialRead(OSError):
+class _PartialReadError(OSError):
     """A file gave fewer bytes than it should have."""
 
     def __init__(self, got_bytes: int, code: int) -> None:
@@ -247,7 +247,7 @@ def _read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
     """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation.
 
     Raises:
-        _PartialRead: the rest could not be read or is not there.
+        _PartialReadError: the rest could not be read or is not there.
     """
     parts, left = [content], size_bytes - len(content)
     try:
@@ -255,9 +255,9 @@ def _read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
             parts.append(os.read(descriptor, left))
             left -= len(parts[-1])
     except OSError as error:
-        raise _PartialRead(size_bytes - left, error_code(error)) from error
+        raise _PartialReadError(size_bytes - left, error_code(error)) from error
     if left:
-        raise _PartialRead(size_bytes - left, SHORT_READ)
+        raise _PartialReadError(size_bytes - left, SHORT_READ)
     return b"".join(parts)
 
 

@@ -81,6 +81,15 @@ def test_fsspec_stores_are_traced_as_gets(tmp_path: Path, url: str) -> None:
     assert summary["cache"]["client_hit_ratio"] is None
 
 
+def test_more_workers_than_cpus_are_a_caveat_and_no_noise(tmp_path: Path) -> None:
+    """The report says it with the numbers; stderr has no warning of torch's."""
+    cpus = len(os.sched_getaffinity(0))
+    done = ioprof("run", "small-files", *QUICK, "--workers", str(cpus + 1), "--json", cwd=tmp_path)
+    told = [caveat for caveat in json.loads(done.stdout)["caveats"] if "CPU" in caveat and "torch advises" in caveat]
+    assert told[0].startswith(f"{cpus + 1} workers on {cpus} CPU")
+    assert "Warning" not in done.stderr
+
+
 def test_missing_and_truncated_files_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
     """Each failure is counted under its kind and name; the other samples are delivered."""
     assert ioprof("prepare", "small-files", "--files", "400", "--file-size", "4KiB", cwd=tmp_path).returncode == 0

@@ -108,17 +108,13 @@ def _nonsense(rows: list[dict[str, object]], warmup: int) -> Trace:
 
 def test_a_pipeline_slow_in_storage_is_charged_to_fetch() -> None:
     """Where only storage is slow, fetch holds nearly all of the idle time."""
-    charged, _, _ = attributed(
-        Pipeline(fetch=[50 * MS] * 200, prep=[MS] * 200, compute=[10 * MS] * 200).trace()
-    )
+    charged, _, _ = attributed(Pipeline(fetch=[50 * MS] * 200, prep=[MS] * 200, compute=[10 * MS] * 200).trace())
     assert charged["fetch"] / sum(charged.values()) > 0.97
 
 
 def test_a_pipeline_slow_in_decoding_is_charged_to_prep() -> None:
     """Where only decoding is slow, prep holds nearly all of the idle time."""
-    charged, _, _ = attributed(
-        Pipeline(fetch=[MS] * 200, prep=[50 * MS] * 200, compute=[10 * MS] * 200).trace()
-    )
+    charged, _, _ = attributed(Pipeline(fetch=[MS] * 200, prep=[50 * MS] * 200, compute=[10 * MS] * 200).trace())
     assert charged["prep"] / sum(charged.values()) > 0.97
 
 
@@ -129,9 +125,7 @@ def test_background_work_is_charged_although_it_does_not_overlap_the_wait() -> N
     waits 15 ms per step, only ever during decoding and the last of storage. By overlap, decoding would get 10
     of the 15; on the path it holds 10 of 40.
     """
-    pipeline = Pipeline(
-        fetch=[30 * MS] * 400, prep=[10 * MS] * 400, compute=[25 * MS] * 400, workers=1, prefetch=2
-    )
+    pipeline = Pipeline(fetch=[30 * MS] * 400, prep=[10 * MS] * 400, compute=[25 * MS] * 400, workers=1, prefetch=2)
     charged, _, _ = attributed(pipeline.trace())
     assert charged["prep"] / sum(charged.values()) == pytest.approx(0.25, abs=0.01)
 
@@ -163,9 +157,7 @@ def test_path_lengths_are_the_derivative_of_the_makespan(stage: str, shape: tupl
     _, walk, _ = attributed(pipeline.trace())
     path = dict(zip(CAUSES, walk.path_ns.tolist(), strict=True))
     total = pipeline.makespan_ns() - sum(path.values())
-    expected = {"fetch": path["fetch"], "prep": path["prep"] - _collated(pipeline, path), "compute": total}[
-        stage
-    ]
+    expected = {"fetch": path["fetch"], "prep": path["prep"] - _collated(pipeline, path), "compute": total}[stage]
     assert saved / 1e-4 == pytest.approx(expected, rel=0.02, abs=0.01 * pipeline.makespan_ns())
 
 

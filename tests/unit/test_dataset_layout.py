@@ -17,9 +17,7 @@ def layout(count: int, per_dir: int) -> OpaqueLayout:
     return OpaqueLayout(count=count, sizes=Fixed(64), files_per_dir=per_dir)
 
 
-shapes = st.integers(1, 40).flatmap(
-    lambda per_dir: st.tuples(st.integers(1, min(3000, per_dir**3)), st.just(per_dir))
-)
+shapes = st.integers(1, 40).flatmap(lambda per_dir: st.tuples(st.integers(1, min(3000, per_dir**3)), st.just(per_dir)))
 
 
 @settings(deadline=None, max_examples=50)
@@ -82,9 +80,7 @@ def test_counts_that_make_no_sense_are_refused(count: int, per_dir: int) -> None
         layout(count, per_dir)
 
 
-@pytest.mark.parametrize(
-    "keywords", [{"seed": -1}, {"compress_ratio": 0.5}, {"compress_ratio": float("nan")}]
-)
+@pytest.mark.parametrize("keywords", [{"seed": -1}, {"compress_ratio": 0.5}, {"compress_ratio": float("nan")}])
 def test_seed_and_compress_ratio_are_checked(keywords: dict[str, float]) -> None:
     """They are refused when the layout is made, not in a worker."""
     with pytest.raises(SpecError):

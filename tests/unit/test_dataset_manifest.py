@@ -61,11 +61,7 @@ class NamedLayout:
 @pytest.fixture(params=["local", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store rooted at an empty dataset directory."""
-    made = (
-        LocalStore(str(tmp_path))
-        if request.param == "local"
-        else open_store(f"memory://{tmp_path.name}-manifest")
-    )
+    made = LocalStore(str(tmp_path)) if request.param == "local" else open_store(f"memory://{tmp_path.name}-manifest")
     made.make_dir(".ioprof")
     return made
 

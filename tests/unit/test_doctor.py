@@ -42,9 +42,7 @@ STORE: dict[str, Scalar] = {
     "read_ahead_kb": 128,
 }  # fmt: skip
 GOOD = Evidence(
-    context=DoctorContext(
-        store_url="/data", dataset_bytes=100 * GIB, workers=4, prefetch=2, batch_bytes=1 << 20
-    ),
+    context=DoctorContext(store_url="/data", dataset_bytes=100 * GIB, workers=4, prefetch=2, batch_bytes=1 << 20),
     host=HOST,
     clock=CLOCK,
     store=STORE,
@@ -181,10 +179,7 @@ def test_problems_come_first_and_make_the_conclusion() -> None:
     """The reader sees what must be done before what may be done."""
     checks = judge(replace(host(affinity_cores=1, dev_shm_free_bytes=None), store_refusal="/data is a file"))
     assert [check.severity for check in checks[:3]] == ["problem", "problem", "warning"]
-    assert (
-        conclusion(checks)
-        == "A run here would fail or mislead: see to store and shared memory (/dev/shm) first."
-    )
+    assert conclusion(checks) == "A run here would fail or mislead: see to store and shared memory (/dev/shm) first."
 
 
 @pytest.fixture
@@ -275,9 +270,7 @@ def test_cuda_is_told_from_versions_alone(tmp_path: Path) -> None:
 def add_process(proc: Path, pid: int, parent: int, *command_line: str) -> None:
     """Put a process into a tree that looks like /proc."""
     (proc / str(pid)).mkdir(parents=True)
-    (proc / str(pid) / "stat").write_text(
-        f"{pid} (python 3) S {parent} " + "0 " * 9 + "100 50 0 0 20 0 1 0 0"
-    )
+    (proc / str(pid) / "stat").write_text(f"{pid} (python 3) S {parent} " + "0 " * 9 + "100 50 0 0 20 0 1 0 0")
     (proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in command_line))
 
 

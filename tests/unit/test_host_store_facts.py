@@ -17,18 +17,14 @@ broken line
 """
 
 
-def fake_kernel(
-    root: Path, *, filesystem: str = "ext4", source: str = "/dev/vda1", number: str = "254:1"
-) -> Path:
+def fake_kernel(root: Path, *, filesystem: str = "ext4", source: str = "/dev/vda1", number: str = "254:1") -> Path:
     """Make a mount table whose root is the file system in question."""
     (root / "self").mkdir(parents=True)
     (root / "self" / "mountinfo").write_text(f"27 1 {number} / / rw,noatime - {filesystem} {source} rw\n")
     return root
 
 
-def add_disk(
-    sys_root: Path, *, name: str, number: str, files: dict[str, str], partition: bool = False
-) -> None:
+def add_disk(sys_root: Path, *, name: str, number: str, files: dict[str, str], partition: bool = False) -> None:
     """Put a disk, and perhaps its partition, into a tree that looks like /sys."""
     disk = sys_root / "devices" / name
     for file, content in files.items():

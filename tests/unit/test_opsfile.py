@@ -38,9 +38,7 @@ def _block() -> Block:
     marks = [_mark(Phase.DISCOVERY, -1, 0, 1), _mark(Phase.WARMUP, 4, 1, 1), _mark(Phase.STEADY, 5, 1, 0)]
     stamps_ns = [[1000, 1010, 1100, 1105], [3000, 3001, 3003, 3007]]
     singles = [[Kind.LIST, 10, 30, 0, -1, 0], [Kind.STAT, 2000, 2001, 0, 8, 2]]
-    return Block(
-        np.array(marks), np.array(stamps_ns) / 1e9, np.array([7, 9]), np.array([4096, 512]), np.array(singles)
-    )
+    return Block(np.array(marks), np.array(stamps_ns) / 1e9, np.array([7, 9]), np.array([4096, 512]), np.array(singles))
 
 
 def _rows(block: Block) -> set[tuple[int, ...]]:

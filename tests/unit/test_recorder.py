@@ -215,8 +215,6 @@ def test_no_space_for_the_mapping_is_refused(trace_dir: Path) -> None:
         Recorder(str(trace_dir), rank=0, worker=0, span_budget=1000)
 
 
-
-
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_sampling_is_fair_to_workers(trace_dir: Path, workers: int) -> None:
     """In order, batch k is worker k % W's: the kept batches must not all be one worker's."""

@@ -51,9 +51,7 @@ def printed(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_a_run_directory_is_analysed_anew_and_left_alone(
-    tmp_path: Path, trace: Trace, console: Console
-) -> None:
+def test_a_run_directory_is_analysed_anew_and_left_alone(tmp_path: Path, trace: Trace, console: Console) -> None:
     """The report needs only the trace, and writes nothing into the directory."""
     directory = write_run(tmp_path / "run", trace)
     before = sorted(directory.iterdir())
@@ -62,9 +60,7 @@ def test_a_run_directory_is_analysed_anew_and_left_alone(
     assert sorted(directory.iterdir()) == before
 
 
-def test_json_on_stdout_is_the_summary_and_nothing_else(
-    tmp_path: Path, trace: Trace, console: Console
-) -> None:
+def test_json_on_stdout_is_the_summary_and_nothing_else(tmp_path: Path, trace: Trace, console: Console) -> None:
     """Machines get exactly summary.json, however narrow the console."""
     directory = write_run(tmp_path / "run", trace)
     report_run(directory, console=console, as_json=True)

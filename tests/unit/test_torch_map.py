@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ioprof.contract import Batch, LoaderSession
-from ioprof.errors import SpecError
+from ioprof.errors import CaveatWarning, SpecError
 from ioprof.plugins import find_loader
 from ioprof.trace.kinds import Kind
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
@@ -70,6 +70,16 @@ def test_each_epoch_delivers_every_sample_once_with_its_bytes_in_order(
     session.close()
     session.close()
     assert session.process_ids() == []
+
+
+def test_more_workers_than_cpus_are_told_once_in_our_words(tmp_path: Path, trace_dir: Path) -> None:
+    """With both numbers; torch's own warnings, one when it is built and one when it starts, do not appear."""
+    cpus = len(os.sched_getaffinity(0))
+    with pytest.warns(CaveatWarning, match=rf"^{cpus + 1} workers on {cpus} CPU") as told:
+        session = _open(local_dataset(tmp_path), trace_dir, workers=cpus + 1)
+        _epoch(session, 0)
+    session.close()
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])
