@@ -187,7 +187,7 @@ class Recording:
     def _load_job(self) -> LoadJob:
         spec = self._plan.spec
         worker = WorkerJob(
-            source=source_of(self._plan.workload, self._dataset.sizes),
+            reader=self._plan.workload.reader(self._dataset.sizes),
             store=self._dataset.store,
             trace_dir=str(self._raw),
             rank=RANK,
@@ -196,8 +196,7 @@ class Recording:
         )
         return LoadJob(
             worker=worker,
-            order=order_of(self._plan.workload),
-            samples=self._plan.workload.samples(),
+            order=self._plan.workload.order,
             batch_size=spec.loader_section.batch_size,
             drop_last=spec.loader_section.drop_last,
             stop_requested=self._stop_requested,

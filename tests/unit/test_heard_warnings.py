@@ -1,4 +1,4 @@
-"""Warnings while a run is recorded: a loader's caveats go into the report, everything else goes where it always goes."""
+"""Warnings while a run is recorded: a loader's caveats go into the report, the others go where they always go."""
 
 from __future__ import annotations
 
