@@ -7,9 +7,9 @@ may send to worker processes is a picklable object of a module-level class (fork
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from ioprof.store.base import Store
     from ioprof.store.tap import Tap
+
+Setting = str | int | float | bool
+"""A value of the spec as a user would write it."""
+
+Access = Literal["map", "stream"]
+"""How a workload's samples are reached: by number, in any order; or front to back, each worker its own part."""
 
 Indices = NDArray[np.int64]
 """Sample numbers, object indices or sizes in bytes; one dimension."""
@@ -73,7 +79,7 @@ class ObjectSizes(Protocol):
 class SampleReader(Protocol):
     """Reads samples inside a worker; picklable, built once, used from one process at a time."""
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> list[bytes]:
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes | memoryview]:
         """Read samples through the traced store, decode them, and return each one's bytes, in order.
 
         A sample whose operations failed is left out: the tap has already counted the error. Decoding is
@@ -82,8 +88,30 @@ class SampleReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Which share of a stream one worker of one rank reads."""
+
+    index: int
+    """From 0 to ``count`` - 1: rank times workers plus worker."""
+    count: int
+    """Workers of all ranks together."""
+
+
+class SampleStream(Protocol):
+    """Yields samples front to back inside a worker; picklable, built once, used from one process at a time."""
+
+    def samples(self, tap: Tap, epoch: int, part: Part) -> Iterator[bytes | memoryview]:
+        """Yield the decoded bytes of one epoch's samples of ``part``, through the traced store.
+
+        Over all parts each sample comes once, whatever their number. What was yielded stays as it is: no buffer is
+        used again. A sample whose operations failed is left out: the tap has already counted the error.
+        """
+        ...
+
+
 class Workload(Protocol):
-    """What is stored and in which order it is wanted."""
+    """What is stored and in which order it is wanted; besides this, a `MapWorkload` or a `StreamWorkload`."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -91,6 +119,10 @@ class Workload(Protocol):
     Params: ClassVar[type[PluginParams]]
     reference_model: ClassVar[str | None]
     """Model whose published step times stand for this workload (key of the accelerator table)."""
+    access: ClassVar[Access]
+    """Which of the two it is; decides which loaders can deliver it."""
+    defaults: ClassVar[Mapping[str, Setting]]
+    """What this workload wants set in other sections where the user says nothing: ``{"loader.name": "processes"}``."""
 
     def __init__(self, params: PluginParams, seed: int) -> None: ...
 
@@ -102,10 +134,6 @@ class Workload(Protocol):
         """Return the number of samples of one epoch over all ranks."""
         ...
 
-    def order(self, epoch: int) -> Indices:
-        """Return the sample numbers of ``epoch`` in the order they are wanted: the same for the same seed."""
-        ...
-
     def discover(self, store: Store, tap: Tap) -> int:
         """Find the samples as a training script does at start-up (list, stat); return how many were found.
 
@@ -113,8 +141,24 @@ class Workload(Protocol):
         """
         ...
 
+
+class MapWorkload(Workload, Protocol):
+    """A workload whose samples have numbers and are read in any order."""
+
+    def order(self, epoch: int) -> Indices:
+        """Return the sample numbers of ``epoch`` in the order they are wanted: the same for the same seed."""
+        ...
+
     def reader(self, sizes: ObjectSizes) -> SampleReader:
         """Return the reader for workers; ``sizes`` are those of the dataset's manifest."""
+        ...
+
+
+class StreamWorkload(Workload, Protocol):
+    """A workload that is read front to back, each worker its own part."""
+
+    def stream(self, sizes: ObjectSizes) -> SampleStream:
+        """Return what workers read; ``sizes`` are those of the dataset's manifest."""
         ...
 
 
@@ -159,12 +203,15 @@ class Batch:
 class WorkerJob:
     """What a worker needs to make batches; picklable."""
 
-    reader: SampleReader
+    source: SampleReader | SampleStream
+    """Which of the two is the workload's `access`; a loader is given only what it accepts."""
     store: Store
     """Rooted at the dataset; opened anew in each worker."""
     trace_dir: str
     """Where recorders write."""
     rank: int
+    world_size: int = 1
+    """Ranks that run together."""
     warmup_batches: int
     """Batches below this number count as warm-up in the operation statistics."""
     span_budget: int
@@ -176,8 +223,10 @@ class LoadJob:
     """All a loader needs to deliver a run's batches."""
 
     worker: WorkerJob
-    order: Callable[[int], Indices]
-    """Sample numbers of an epoch, for this rank."""
+    order: Callable[[int], Indices] | None
+    """Sample numbers of an epoch, for this rank; None for streams, which have an order of their own."""
+    samples: int
+    """Samples of one epoch over all ranks."""
     batch_size: int
     drop_last: bool
     stop_requested: Callable[[], bool]
@@ -229,6 +278,8 @@ class Loader(Protocol):
     """The extra of ioprof that brings them."""
     reads_storage: ClassVar[bool]
     """False for loaders that only measure ioprof itself."""
+    accepts: ClassVar[frozenset[Access]]
+    """Workloads it can deliver."""
     Params: ClassVar[type[PluginParams]]
 
     def __init__(self, params: PluginParams) -> None: ...

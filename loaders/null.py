@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ioprof.contract import Batch, DeadWorker, LoadJob, PluginParams
+from ioprof.contract import Access, Batch, DeadWorker, LoadJob, PluginParams
 
 
 class NullParams(PluginParams):
@@ -21,7 +21,7 @@ class NullSession:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the epoch's batches."""
-        samples, size = len(self._job.order(epoch)), self._job.batch_size
+        samples, size = self._job.samples, self._job.batch_size
         stop = samples - samples % size if self._job.drop_last else samples
         for start in range(0, stop, size):
             if self._job.stop_requested():
@@ -49,6 +49,7 @@ class Null:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = False
+    accepts: ClassVar[frozenset[Access]] = frozenset({"map", "stream"})
     Params: ClassVar[type[PluginParams]] = NullParams
 
     def __init__(self, params: NullParams) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ioprof.contract import LoadJob, PluginParams
+from ioprof.contract import Access, LoadJob, PluginParams
 from ioprof.errors import CaveatWarning, SpecError
 from ioprof.spec.quantities import Count
 
@@ -41,6 +41,7 @@ class TorchMap:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
+    accepts: ClassVar[frozenset[Access]] = frozenset({"map"})
     Params: ClassVar[type[PluginParams]] = TorchMapParams
 
     def __init__(self, params: TorchMapParams) -> None:

@@ -11,7 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.queues
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +20,7 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, DeadWorker, LoadJob, WorkerJob
+from ioprof.contract import Batch, DeadWorker, Indices, LoadJob, SampleReader, WorkerJob
 from ioprof.errors import RunError
 from ioprof.host.parent_death import die_with_parent
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Request = tuple[int, int, list[int]]
 """Epoch, batch number, sample numbers: what the sampler hands to a worker."""
-Fetched = tuple[BatchTrace, list[bytes]]
+Fetched = tuple[BatchTrace, Sequence[bytes | memoryview]]
 """What the dataset hands to `collate`, in one worker: its trace and the samples."""
 Envelope = tuple[torch.Tensor, tuple[int, ...]]
 """What travels to the consumer. The stamps go as a plain tuple: a class of our own would be looked up by name on both
@@ -50,6 +50,7 @@ class TracedDataset(Dataset[Fetched]):
 
     def __init__(self, job: WorkerJob) -> None:
         self._job = job
+        self._reader = cast("SampleReader", job.source)
         self.trace: BatchTrace | None = None
 
     def open_trace(self, worker: int) -> None:
@@ -67,7 +68,7 @@ class TracedDataset(Dataset[Fetched]):
             raise RuntimeError("the worker's trace was not opened: worker_init_fn did not run")
         epoch, number, samples = request
         trace.begin(epoch, number)
-        content = self._job.reader.read(trace.tap, samples)
+        content = self._reader.read(trace.tap, samples)
         trace.fetched()
         return trace, content
 
@@ -77,6 +78,7 @@ class StampedBatches(Sampler[Request]):
 
     def __init__(self, job: LoadJob) -> None:
         self._job = job
+        self._order = _order_of(job)
         self._next_number = 0
         self._epoch = 0
         self.dispatched_ns: dict[int, int] = {}
@@ -87,7 +89,7 @@ class StampedBatches(Sampler[Request]):
 
     def __iter__(self) -> Iterator[Request]:
         """Yield requests until the epoch is through or the run wants to stop."""
-        order = self._job.order(self._epoch)
+        order = self._order(self._epoch)
         size = self._job.batch_size
         stop = len(order) - len(order) % size if self._job.drop_last else len(order)
         for start in range(0, stop, size):
@@ -97,6 +99,12 @@ class StampedBatches(Sampler[Request]):
             self._next_number += 1
             self.dispatched_ns[number] = now_ns()
             yield self._epoch, number, order[start : start + size].tolist()
+
+
+def _order_of(job: LoadJob) -> Callable[[int], Indices]:
+    if job.order is None:
+        raise TypeError("torch-map was given a stream, which has no order")
+    return job.order
 
 
 def collate(fetched: Fetched) -> Envelope:

@@ -56,7 +56,7 @@ class SmallDataset:
     ) -> LoadJob:
         """Return the job of reading it all."""
         worker = WorkerJob(
-            reader=self.workload.reader(self.sizes),
+            source=self.workload.reader(self.sizes),
             store=self.store,
             trace_dir=str(trace_dir),
             rank=0,
@@ -66,6 +66,7 @@ class SmallDataset:
         return LoadJob(
             worker=worker,
             order=self.workload.order,
+            samples=self.workload.samples(),
             batch_size=batch_size,
             drop_last=drop_last,
             stop_requested=stop_requested,

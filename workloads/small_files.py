@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from pydantic import Field, field_validator
 
-from ioprof.contract import Indices, ObjectSizes, PluginParams, SampleReader
+from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.size_text import parse_sizes
 from ioprof.errors import SpecError
@@ -57,7 +57,7 @@ class SmallFilesReader:
         self._sizes = sizes
         self._transform = transform
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> list[bytes]:
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
         """Return each sample's bytes, decoded; files that could not be read are left out."""
         paths, sizes_bytes = self._layout.paths(samples, tap.root), self._sizes.of(samples)
         if self._transform is None:
@@ -76,6 +76,8 @@ class SmallFiles:
     summary: ClassVar[str] = "one small file per sample, random order: open latency and IOPS"
     Params: ClassVar[type[PluginParams]] = SmallFilesParams
     reference_model: ClassVar[str | None] = "resnet50"
+    access: ClassVar[Access] = "map"
+    defaults: ClassVar[Mapping[str, Setting]] = {}
 
     def __init__(self, params: SmallFilesParams, seed: int) -> None:
         self._params = params

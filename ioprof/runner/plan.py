@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
-from ioprof.contract import Layout, Loader, Workload
+from ioprof.contract import Access, Layout, Loader, Workload
 from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
-from ioprof.plugins import find_loader, find_workload
+from ioprof.plugins import find_loader, find_workload, list_loaders
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
+
+_HOW: dict[Access, str] = {"map": "by sample number", "stream": "front to back"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,37 @@ def plan_run(spec: RunSpec) -> RunPlan:
             "would be no batch; use a smaller batch, more files, or --set loader.drop_last=false"
         )
     _check_measured_steps(spec, workload.samples())
+    loader = find_loader(spec.loader)
+    _check_accepted(workload, loader)
     store = open_store(spec.store.url)
     _check_workers_see_the_store(spec, store)
     return RunPlan(
         spec=spec,
         workload=workload,
         layout=workload.layout(),
-        loader=find_loader(spec.loader)(spec.loader_params),
+        loader=loader(spec.loader_params),
         accelerator=resolve(spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size),
         store=store,
     )
+
+
+def _check_accepted(workload: Workload, loader: type[Loader]) -> None:
+    """Refuse a loader that cannot deliver the workload's kind of samples.
+
+    Raises:
+        SpecError: it takes only the other kind.
+    """
+    if workload.access not in loader.accepts:
+        fitting = [one.name for one in list_loaders() if one.missing is None and _delivers(one.name, workload.access)]
+        raise SpecError(
+            f"loader.name = {loader.name!r}: {workload.name} is read {_HOW[workload.access]}, which {loader.name} "
+            f"does not do; use --loader {' or '.join(fitting) or '(none installed does)'}"
+        )
+
+
+def _delivers(loader: str, access: Access) -> bool:
+    found = find_loader(loader)
+    return found.reads_storage and access in found.accepts
 
 
 def _check_workers_see_the_store(spec: RunSpec, store: Store) -> None:

@@ -25,6 +25,7 @@ from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset, run_dataset
+from ioprof.runner.source import order_of, source_of
 from ioprof.runner.steps import StepLoop
 from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.base import Store
@@ -187,7 +188,7 @@ class Recording:
     def _load_job(self) -> LoadJob:
         spec = self._plan.spec
         worker = WorkerJob(
-            reader=self._plan.workload.reader(self._dataset.sizes),
+            source=source_of(self._plan.workload, self._dataset.sizes),
             store=self._dataset.store,
             trace_dir=str(self._raw),
             rank=RANK,
@@ -196,7 +197,8 @@ class Recording:
         )
         return LoadJob(
             worker=worker,
-            order=self._plan.workload.order,
+            order=order_of(self._plan.workload),
+            samples=self._plan.workload.samples(),
             batch_size=spec.loader_section.batch_size,
             drop_last=spec.loader_section.drop_last,
             stop_requested=self._stop_requested,

@@ -31,7 +31,9 @@ def resolve(raw: RawSpec) -> RunSpec:
     workload_name, workload = named_workload(raw)
     loader_name, loader = named_loader(raw)
     common, own = _split(raw.values["loader"], LoaderSection)
-    run = _validated(RunSection, raw.values["run"], "run", raw)
+    common = _wished(workload, "loader", LoaderSection) | common
+    own = _wished(workload, "loader", loader.Params) | own
+    run = _validated(RunSection, _wished(workload, "run", RunSection) | raw.values["run"], "run", raw)
     duration_is_default = run.epochs is None and run.duration is None
     if duration_is_default:
         run = run.model_copy(update={"duration": DEFAULT_DURATION_NS})
@@ -43,7 +45,7 @@ def resolve(raw: RawSpec) -> RunSpec:
         loader=loader_name,
         loader_section=_validated(LoaderSection, common, "loader", raw),
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
-        accelerator=_known_accelerator(raw),
+        accelerator=_known_accelerator(raw, _wished(workload, "accelerator", AcceleratorSection)),
         run=run,
         duration_is_default=duration_is_default,
     )
@@ -62,19 +64,37 @@ def named_workload(raw: RawSpec) -> tuple[str, type[Workload]]:
 
 
 def named_loader(raw: RawSpec) -> tuple[str, type[Loader]]:
-    """Return the name and the class of the loader, the default one where none is named.
+    """Return the name and the class of the loader; the workload's own, or the default one, where none is named.
 
     Raises:
         SpecError: the name is no text.
         PluginError: it is unknown, does not import, or its extra is missing.
     """
-    name = _name(raw, "loader", DEFAULT_LOADER)
+    name = _name(raw, "loader", _wished_loader(raw))
     with _told_where(raw, "loader", name):
         return name, find_loader(name)
 
 
-def _known_accelerator(raw: RawSpec) -> AcceleratorSection:
-    section = _validated(AcceleratorSection, raw.values["accelerator"], "accelerator", raw)
+def _wished(workload: type[Workload], section: str, model: type[BaseModel]) -> dict[str, Value]:
+    """Return what the workload wants set in a section, of the keys that the section has."""
+    wishes = {key.partition(".")[2]: value for key, value in workload.defaults.items() if key.startswith(f"{section}.")}
+    return {key: value for key, value in wishes.items() if key in model.model_fields}
+
+
+def _wished_loader(raw: RawSpec) -> str:
+    """Return the loader to take where none is named; an unknown workload is told of where it is looked for."""
+    name = raw.values["workload"].get("name")
+    try:
+        return str(find_workload(str(name)).defaults.get("loader.name", DEFAULT_LOADER))
+    except PluginError:
+        return DEFAULT_LOADER
+
+
+def _known_accelerator(raw: RawSpec, wished: dict[str, Value]) -> AcceleratorSection:
+    given = raw.values["accelerator"]
+    # A busy time belongs to the accelerator it was thought for: naming another one drops it.
+    wished = wished if "name" not in given else {}
+    section = _validated(AcceleratorSection, wished | given, "accelerator", raw)
     if section.name.lower() != "none":
         with _told_where(raw, "accelerator", section.name):
             find_accelerator(section.name)

@@ -48,6 +48,10 @@ class Store(Protocol):
         """Return the whole object; ``size_bytes`` is its size where the caller knows it."""
         ...
 
+    def read_range(self, path: str, offset: int, size_bytes: int) -> bytes:
+        """Return the bytes of an object from ``offset`` on; fewer than ``size_bytes`` where it ends before."""
+        ...
+
     def write(self, path: str, content: bytes | bytearray | memoryview, *, sync: bool = False) -> None:
         """Create or replace an object; its directory exists. ``sync`` also makes it durable."""
         ...

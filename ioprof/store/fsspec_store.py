@@ -108,6 +108,11 @@ class FsspecStore:
         with self._client_for(path) as client:
             return bytes(client.cat_file(self._full(path)))
 
+    def read_range(self, path: str, offset: int, size_bytes: int) -> bytes:
+        """Return the bytes of an object from ``offset`` on; fewer than ``size_bytes`` where it ends before."""
+        with self._client_for(path) as client:
+            return bytes(client.cat_file(self._full(path), start=offset, end=offset + size_bytes))
+
     def write(self, path: str, content: bytes | bytearray | memoryview, *, sync: bool = False) -> None:
         """Create or replace an object. A put is durable when it returns, so ``sync`` adds nothing."""
         with self._client_for(path) as client:

@@ -44,6 +44,14 @@ class LocalStore:
         finally:
             _close(descriptor)
 
+    def read_range(self, path: str, offset: int, size_bytes: int) -> bytes:
+        """Return the bytes of an object from ``offset`` on; fewer than ``size_bytes`` where it ends before."""
+        descriptor = _open(self._prefix + path, _READ_FLAGS)
+        try:
+            return os.pread(descriptor, size_bytes, offset)
+        finally:
+            _close(descriptor)
+
     def write(self, path: str, content: bytes | bytearray | memoryview, *, sync: bool = False) -> None:
         """Create or replace an object; ``sync`` also makes it durable."""
         descriptor = os.open(self._prefix + path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
-from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind
+from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
+from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
 
@@ -59,6 +60,18 @@ class Tap:
         """
         return self._timed(Kind.STAT, obj, lambda: self.store.stat(path))
 
+    def open_file(self, path: str, obj: int = -1) -> TapFile:
+        """Open an object to be read piece by piece.
+
+        Raises:
+            OSError: it cannot be opened; the error is counted.
+        """
+        return RemoteTapFile(self.store, path, obj, self.recorder, self._tapped)
+
+    def lose(self, samples: int) -> None:
+        """Count samples that will not be delivered; the operation that failed has been recorded already."""
+        self.failed_samples += samples
+
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace an object; ``sync`` also makes it durable.
 
@@ -99,7 +112,7 @@ class Tap:
         """
         self._timed(Kind.RMDIR, -1, lambda: self.store.remove_dir(path))
 
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Read whole objects, one after the other, and return their contents.
 
         An object that could not be read, or is not as long as it should be, is counted and left out.
@@ -160,7 +173,7 @@ class LocalTap(Tap):
         super().__init__(store, recorder)
         self.root = f"{(store.local_root or '').rstrip('/')}/"
 
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
+    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
         # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
         now, open_, read_, close_ = _now_s, os.open, os.read, os.close
@@ -191,6 +204,10 @@ class LocalTap(Tap):
         finally:
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
         return contents
+
+    def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
+        """Open a file; see `Tap.open_file`."""
+        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped)
 
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""
@@ -226,7 +243,9 @@ class LocalTap(Tap):
             return
         failed = _now()
         os.close(descriptor)
-        got_bytes, code = (error.got_bytes, error.code) if isinstance(error, _PartialReadError) else (0, error_code(error))
+        got_bytes, code = (
+            (error.got_bytes, error.code) if isinstance(error, _PartialReadError) else (0, error_code(error))
+        )
         self.recorder.record(Kind.OPEN, _as_ns(start_s), _as_ns(opened_s), 0, obj, 0)
         self.recorder.record(Kind.READ, _as_ns(opened_s), failed, got_bytes, obj, code)
         self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
@@ -271,11 +290,6 @@ def _whole_pages(sizes_bytes: Sequence[int]) -> int:
 def tap_store(store: Store, recorder: Recorder) -> Tap:
     """Return the traced side of a store: os calls where they reach it, its own client elsewhere."""
     return LocalTap(store, recorder) if store.local_root is not None else Tap(store, recorder)
-
-
-def error_code(error: OSError) -> int:
-    """Return the errno of an error, or `UNNAMED_ERROR` where it has none."""
-    return error.errno or UNNAMED_ERROR
 
 
 def _as_ns(stamp_s: float) -> int:

@@ -20,6 +20,12 @@ class Kind(IntEnum):
     RMDIR = 11
     GET = 12
     PUT = 13
+    CREATE = 14
+    """Opening a new file for writing; `OPEN` is for files that exist."""
+    GETXATTR = 15
+    SETXATTR = 16
+    MAP = 17
+    """Mapping a file into memory; what its pages cost later shows in faults, not here."""
     DECODE = 20
 
     @property
@@ -31,6 +37,7 @@ class Kind(IntEnum):
 STORAGE_KINDS = tuple(kind for kind in Kind if kind < Kind.DECODE)
 METADATA_KINDS = (
     Kind.LIST, Kind.STAT, Kind.OPEN, Kind.CLOSE, Kind.RENAME, Kind.UNLINK, Kind.MKDIR, Kind.RMDIR,
+    Kind.CREATE, Kind.GETXATTR, Kind.SETXATTR, Kind.MAP,
 )  # fmt: skip
 READ_KINDS = (Kind.READ, Kind.GET)
 """Kinds whose bytes came from the store."""
@@ -53,6 +60,11 @@ SHORT_READ = 1001
 """Error code of a read that returned fewer bytes than the manifest says; all other codes are errno."""
 UNNAMED_ERROR = 1002
 """Error code of a failure that carries no errno (an object store's own exception)."""
+
+
+def error_code(error: OSError) -> int:
+    """Return the errno of an error, or `UNNAMED_ERROR` where it has none."""
+    return error.errno or UNNAMED_ERROR
 
 
 def error_name(code: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from ioprof.store.local import LocalStore
 from ioprof.store.open_store import open_store
 from ioprof.store.tap import LocalTap, Tap, tap_store
+from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind, Phase, error_name
 from ioprof.trace.raw import raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder
@@ -247,3 +248,48 @@ def test_codes_of_errors_have_names() -> None:
     assert [error_name(code) for code in (0, errno.ENOENT, SHORT_READ, UNNAMED_ERROR)] == [
         "", "ENOENT", "short-read", "error",
     ]  # fmt: skip
+
+
+def test_a_local_file_is_read_in_pieces_by_exact_reads(local: Bench) -> None:
+    """Open, a read per piece, close; what does not fit the file is a short read, counted and raised."""
+    with local.tap.open_file("2", 2) as opened:
+        assert opened.read_at(10, 20) == CONTENT[2][10:30]
+        buffer = bytearray(90)
+        opened.read_into(memoryview(buffer), 10)
+        assert buffer == CONTENT[2][10:]
+        with pytest.raises(ShortReadError):
+            opened.read_at(90, 20)
+    assert local.recorded() == [
+        (Kind.OPEN, 2, 0, 0),
+        (Kind.READ, 2, 20, 0),
+        (Kind.READ, 2, 90, 0),
+        (Kind.READ, 2, 10, 0),
+        (Kind.READ, 2, 0, SHORT_READ),
+        (Kind.CLOSE, 2, 0, 0),
+    ]
+    assert local.tap.tapped_bytes == 120
+
+
+def test_a_remote_object_is_read_by_ranged_requests(remote: Bench) -> None:
+    """A get per piece, and nothing that opens or closes."""
+    with remote.tap.open_file("2", 2) as opened:
+        assert opened.read_at(10, 20) == CONTENT[2][10:30]
+        with pytest.raises(ShortReadError):
+            opened.read_at(90, 20)
+    assert remote.recorded() == [(Kind.GET, 2, 20, 0), (Kind.GET, 2, 10, SHORT_READ)]
+
+
+def test_opening_an_absent_file_is_an_error_of_open(local: Bench) -> None:
+    """Counted, and seen by the caller."""
+    with pytest.raises(FileNotFoundError):
+        local.tap.open_file("absent", 7)
+    assert local.recorded() == [(Kind.OPEN, 7, 0, errno.ENOENT)]
+
+
+def test_a_piece_of_an_absent_object_is_an_error_of_get(remote: Bench) -> None:
+    """A remote object is not opened: the first request tells."""
+    with pytest.raises(FileNotFoundError):
+        remote.tap.open_file("absent", 7).read_at(0, 1)
+    (row,) = remote.recorded()
+    assert row[:3] == (Kind.GET, 7, 0)
+    assert row[3] in (errno.ENOENT, UNNAMED_ERROR), "memory:// gives no errno"

@@ -184,5 +184,5 @@ def test_pinning_without_a_device_is_refused() -> None:
 def test_what_goes_to_workers_is_a_few_hundred_bytes(tmp_path: Path, trace_dir: Path) -> None:
     """A million files must not travel to each worker as a million names."""
     job = local_dataset(tmp_path).job(trace_dir).worker
-    reader = job.reader
+    reader = job.source
     assert len(pickle.dumps(reader)) - len(pickle.dumps(reader._sizes)) < 2000  # type: ignore[attr-defined]
