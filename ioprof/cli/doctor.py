@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from ioprof.dataset.prepare import still_needed
+from ioprof.dataset.room import total_bytes
+from ioprof.errors import StoreError
 from ioprof.host.doctor import Check, DoctorContext, Severity, conclusion, run_checks
+from ioprof.host.evidence import shown_url
+from ioprof.plugins import find_loader, find_workload
+from ioprof.spec.model import RunSpec
+from ioprof.store.open_store import open_store
 
 _HEADINGS: dict[Severity, tuple[str, str]] = {
     "problem": ("Problems", "bold red"),
@@ -41,19 +48,40 @@ def doctor_report(store_url: str, *, console: Console, as_json: bool, context: D
     return 1 if any(check.severity == "problem" for check in checks) else 0
 
 
+def context_of(spec: RunSpec) -> DoctorContext:
+    """Return what a run of ``spec`` would ask of this host and its store; nothing is written."""
+    loader = spec.sections(as_text=False)["loader"]
+    context = DoctorContext(
+        store_url=spec.store.url, workers=_number(loader.get("workers")), prefetch=_number(loader.get("prefetch"))
+    )
+    if not find_loader(spec.loader).reads_storage:
+        return context
+    workload = find_workload(spec.workload)(spec.workload_params, spec.run.seed)
+    layout = workload.layout()
+    size_bytes = total_bytes(layout)
+    context = dataclasses.replace(
+        context,
+        dataset_bytes=size_bytes,
+        evicts=spec.run.cache == "cold",
+        batch_bytes=size_bytes * spec.loader_section.batch_size // max(1, workload.samples()),
+    )
+    if context.store_path is None:
+        return context
+    try:
+        need = still_needed(open_store(spec.store.url), spec.workload, layout)
+    except StoreError as error:
+        return dataclasses.replace(context, dataset_refusal=str(error))
+    return dataclasses.replace(context, needed_bytes=need.size_bytes, needed_inodes=need.inodes)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
 def to_json(store_url: str, checks: Sequence[Check]) -> str:
     """Return the findings for machines."""
     found = [dataclasses.asdict(check) for check in checks]
-    return json.dumps({"store": _shown(store_url), "checks": found, "conclusion": conclusion(checks)}, indent=2)
-
-
-def _shown(url: str) -> str:
-    if "://" not in url:
-        return url
-    # Imported here: this module brings fsspec along, which plain paths never need.
-    from ioprof.store.fsspec_store import without_credentials
-
-    return without_credentials(url)
+    return json.dumps({"store": shown_url(store_url), "checks": found, "conclusion": conclusion(checks)}, indent=2)
 
 
 def print_checks(checks: Sequence[Check], console: Console) -> None:

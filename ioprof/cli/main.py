@@ -26,6 +26,10 @@ Target = Annotated[
 Store = Annotated[str | None, typer.Option(help="path or fsspec URL where the dataset lives (default ./ioprof-data)")]
 Files = Annotated[str | None, typer.Option(help="number of files, such as 20k or 1M")]
 FileSize = Annotated[str | None, typer.Option(help="4KiB, uniform:LOW-HIGH, lognormal:MEAN:CV or a CSV file")]
+Loader = Annotated[str | None, typer.Option(help="a loader of `ioprof list`")]
+Workers = Annotated[str | None, typer.Option(help="worker processes")]
+Prefetch = Annotated[str | None, typer.Option(help="batches each worker may be ahead")]
+BatchSize = Annotated[str | None, typer.Option(help="samples per batch")]
 Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
@@ -51,10 +55,10 @@ def run(
     store: Store = None,
     files: Files = None,
     file_size: FileSize = None,
-    loader: Annotated[str | None, typer.Option(help="a loader of `ioprof list`")] = None,
-    workers: Annotated[str | None, typer.Option(help="worker processes")] = None,
-    prefetch: Annotated[str | None, typer.Option(help="batches each worker may be ahead")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="samples per batch")] = None,
+    loader: Loader = None,
+    workers: Workers = None,
+    prefetch: Prefetch = None,
+    batch_size: BatchSize = None,
     accelerator: Annotated[str | None, typer.Option(help="an accelerator of `ioprof list`, or none")] = None,
     compute: Annotated[str | None, typer.Option(help="busy time per batch, such as 20ms")] = None,
     epochs: Annotated[str | None, typer.Option(help="passes over the dataset")] = None,
@@ -138,15 +142,32 @@ def list_(
     reported(list_command)(name, Path(results or "./results"), as_json=as_json)
 
 
-@app.command()
+@app.command(context_settings=_ANY_FLAG)
 def doctor(
-    store: Annotated[str, typer.Option(help="store the measurement would use")] = "./ioprof-data",
+    ctx: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[WORKLOAD|FILE.toml]", help="the run to judge by: its dataset, workers and batches"),
+    ] = None,
+    store: Store = None,
+    files: Files = None,
+    file_size: FileSize = None,
+    loader: Loader = None,
+    workers: Workers = None,
+    prefetch: Prefetch = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would spoil a measurement on this machine."""
+    """Show what would spoil a measurement on this machine and store; with a workload, of that very run.
+
+    Nothing is prepared; a small trial object is written at the store and removed. Exit code 1 if there is a problem.
+    """
     from ioprof.cli.run import doctor_command
 
-    reported(doctor_command)(store, as_json=as_json)
+    flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "seed")
+    reported(doctor_command)(target, flags, set_ or [], ctx.args, as_json=as_json)
 
 
 def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:

@@ -11,19 +11,20 @@ from pathlib import Path
 from ioprof import api
 from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
-from ioprof.cli.doctor import doctor_report
+from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
+from ioprof.errors import UsageError
 from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
-from ioprof.spec.model import RunSpec
+from ioprof.spec.model import RunSpec, StoreSection
 from ioprof.spec.render import to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
@@ -137,6 +138,19 @@ def report_command(directory: Path, *, as_json: bool) -> int:
     return report_run(directory, console=results(), as_json=as_json)
 
 
-def doctor_command(store_url: str, *, as_json: bool) -> int:
-    """Check the machine."""
+def doctor_command(
+    target: str | None, flags: list[tuple[str, str]], assignments: list[str], extra: list[str], *, as_json: bool
+) -> int:
+    """Check the machine and the store, for the run of a workload or for any.
+
+    Raises:
+        UsageError: flags of a workload or a loader, but no workload.
+    """
+    if target is not None:
+        spec = _resolved(target, flags, assignments, extra)
+        return doctor_report(spec.store.url, console=results(), as_json=as_json, context=context_of(spec))
+    given = [f"--{name}" for name, _ in flags if name != "store"] + [f"--set {text}" for text in assignments] + extra
+    if given:
+        raise UsageError(f"{given[0]}: of which run? name a workload too, such as ioprof doctor small-files {given[0]}")
+    store_url = dict(flags).get("store", str(StoreSection.model_fields["url"].default))
     return doctor_report(store_url, console=results(), as_json=as_json)

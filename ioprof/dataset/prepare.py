@@ -16,6 +16,7 @@ from ioprof.dataset.chunks import (
     DONE_DIRECTORY,
     chunks,
     forget_chunks,
+    recorded_chunks,
 )
 from ioprof.dataset.lock import locked
 from ioprof.dataset.manifest import Manifest, open_manifest, write_manifest
@@ -28,7 +29,7 @@ from ioprof.dataset.place import place
 from ioprof.dataset.plan import Plan, claimed, make_plan, matching_manifest
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Phase, Progress, ignore
-from ioprof.dataset.room import check_room, need
+from ioprof.dataset.room import Need, check_room, need
 from ioprof.dataset.write import WriteJob
 from ioprof.errors import SpecError, StoreError, StoreFullError
 from ioprof.store.base import Store
@@ -125,6 +126,24 @@ def open_prepared(store: Store, name: str, layout: Layout) -> Manifest | None:
     if marker is None or marker.state != "complete":
         return None
     return matching_manifest(dataset, layout)
+
+
+def still_needed(store: Store, name: str, layout: Layout) -> Need:
+    """Return what preparing would still write: nothing where the dataset stands complete; nothing is written here.
+
+    Raises:
+        DatasetError: the directory holds foreign files or another dataset.
+        StoreError: the store cannot be read.
+    """
+    dataset = store.at(dataset_path(name, layout))
+    with _store_errors(dataset):
+        marker = claimed(dataset, layout)
+        if marker is None:
+            return need(layout, chunks(layout.count, 4096))
+        if marker.state == "complete" and matching_manifest(dataset, layout) is not None:
+            return Need(size_bytes=0, inodes=0)
+        done = recorded_chunks(dataset) if marker.state == "preparing" else set()
+        return need(layout, [one for one in chunks(layout.count, marker.chunk_objects) if one.number not in done])
 
 
 def _fill(dataset: Store, layout: Layout, workers: int, on_progress: OnProgress, started_ns: int) -> Prepared:

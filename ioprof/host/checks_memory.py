@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ioprof.host.check import Check, note, ok, problem, warning
 from ioprof.host.evidence import Evidence
+from ioprof.host.page_cache_probe import Eviction
 from ioprof.units import format_bytes, format_count
 
 _SMALL_SHM_BYTES = 256 << 20
@@ -62,7 +63,8 @@ def cacheable_bytes(evidence: Evidence) -> int | None:
 def dataset_and_memory(evidence: Evidence) -> Check | None:
     """Would the page cache hold the dataset, so that reads never reach the store?"""
     title, size, room = "memory and dataset", evidence.context.dataset_bytes, cacheable_bytes(evidence)
-    if room is None:
+    if room is None or evidence.store is None:
+        # What comes over the network by a client of its own never passes the page cache.
         return None
     files = room / (_SMALL_FILE_BYTES + _SMALL_FILE_SLAB_BYTES) / 1e6
     if size is None:
@@ -78,6 +80,9 @@ def dataset_and_memory(evidence: Evidence) -> Check | None:
             title,
             f"{finding}: up to {100 * room / size:.0f} % of reads may be served by it",
         )
+    tried = evidence.eviction
+    if evidence.context.evicts and isinstance(tried, Eviction) and not tried.resident_after:
+        return ok("dataset-memory", title, f"{finding}, and --cache cold evicts it before each epoch")
     advice = f"use --cache cold, or a dataset of {format_bytes(5 * room)} and more (5 x memory)"
     return warning("dataset-memory", title, f"{finding}: after one epoch no read reaches the store", advice)
 

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from ioprof.host.check import Check, note, ok, problem, warning
-from ioprof.host.evidence import Evidence
+from ioprof.host.evidence import Evidence, shown_url
 from ioprof.host.text import Scalar
 from ioprof.units import format_bytes, format_count
 
 _LOW_BYTES = 1 << 30
 _LOW_INODES = 100_000
 _LARGE_READ_AHEAD_KIB = 4096
+_STANDS = "the dataset stands there already"
 
 
 def place(evidence: Evidence) -> Check:
-    """Is the store a local path that can be written?"""
-    url, facts = evidence.context.store_url, evidence.store
-    if facts is None:
-        finding = f"{url} is not a local path: space, file system and page cache are not this host's to check"
-        return note("store", "store", finding)
+    """Can the store be reached and written?"""
+    url, facts, plan = shown_url(evidence.context.store_url), evidence.store, evidence.context
+    if evidence.store_refusal and facts is not None and plan.needed_bytes == 0:
+        return note("store", "store", f"{evidence.store_refusal}; {_STANDS}, and runs only read it")
     if evidence.store_refusal:
-        advice = "name another place with --store, or change its permissions"
-        return problem("store", "store", evidence.store_refusal, advice)
+        mend = "change its permissions" if facts is not None else "see that it can be reached and written from here"
+        return problem("store", "store", evidence.store_refusal, f"name another place with --store, or {mend}")
+    if plan.dataset_refusal:
+        return problem("store", "store", plan.dataset_refusal, "name another place with --store")
+    if facts is None:
+        finding = (
+            f"{url} takes and gives objects; it is not a local path: space, file system and page cache are not this "
+            "host's to check"
+        )
+        return note("store", "store", finding)
     mounted = f"{facts['filesystem']} on {facts['device']}, mounted at {facts['mount_point']}"
     return ok("store", "store", f"{facts['path']}: {mounted}")
 
 
 def space(evidence: Evidence) -> Check | None:
     """Does the dataset fit?"""
-    free, need = _fact(evidence, "free_bytes"), evidence.context.dataset_bytes
+    free, need = _fact(evidence, "free_bytes"), evidence.context.needed_bytes
     if free is None:
         return None
+    if need == 0:
+        return ok("space", "free space", f"{format_bytes(free)} free at the store; {_STANDS}")
     finding = f"{format_bytes(free)} free at the store" + (f"; {format_bytes(need)} needed" if need else "")
     advice = "free space, choose another --store, or use fewer or smaller files"
     if need is not None and free < need:
@@ -40,11 +50,13 @@ def space(evidence: Evidence) -> Check | None:
 
 def inodes(evidence: Evidence) -> Check | None:
     """Can that many files be made?"""
-    free, need = _fact(evidence, "free_inodes"), evidence.context.dataset_files
+    free, need = _fact(evidence, "free_inodes"), evidence.context.needed_inodes
     if evidence.store is None:
         return None
     if free is None:
         return ok("inodes", "free inodes", "the file system sets no number beforehand")
+    if need == 0:
+        return ok("inodes", "free inodes", f"{format_count(free)} free at the store; {_STANDS}")
     finding = f"{format_count(free)} free at the store" + (f"; {format_count(need)} needed" if need else "")
     advice = "use fewer files or shards, or another file system"
     if need is not None and free < need:

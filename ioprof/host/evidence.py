@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import tempfile
+import threading
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from ioprof.errors import StoreError
 from ioprof.host.facts import clock_facts, host_facts, package_versions
 from ioprof.host.other_load import OtherLoad, OtherRun, other_load, other_runs
 from ioprof.host.page_cache_probe import Eviction, has_cachestat, try_eviction
 from ioprof.host.store_facts import nearest_existing, store_facts
 from ioprof.host.text import Scalar, read_int, read_text
+from ioprof.store.open_store import open_store
+
+_REMOTE_S = 20.0
+"""How long a store over the network may take to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,14 @@ class DoctorContext:
     store_url: str
     """As the user wrote it."""
     dataset_bytes: int | None = None
-    dataset_files: int | None = None
+    """Bytes of all objects."""
+    needed_bytes: int | None = None
+    """What preparing the dataset would still take of the store; 0: it stands complete."""
+    needed_inodes: int | None = None
+    dataset_refusal: str | None = None
+    """Why the dataset cannot be prepared there (another stands in its place...); None: it can."""
+    evicts: bool = False
+    """Whether the run evicts the dataset from the page cache before each epoch."""
     workers: int | None = None
     prefetch: int | None = None
     """Batches each worker prepares ahead."""
@@ -71,7 +85,7 @@ class Evidence:
     store: dict[str, Scalar] | None
     """None: the store is not a local path."""
     store_refusal: str | None = None
-    """Why the store cannot be written; None: it can."""
+    """Why the store cannot be reached or written; None: it can."""
     eviction: Eviction | str | None = None
     """A text says why it could not be tried; None: the store is not a local path."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -83,13 +97,16 @@ class Evidence:
 
 def gather(context: DoctorContext) -> Evidence:
     """Look at the host and the store; takes about 0.6 s, and 1 MiB written at the store and removed."""
-    path, versions = context.store_path, package_versions()
+    refusal, versions = open_refusal(context.store_url), package_versions()
+    path = context.store_path if refusal is None else None
+    if refusal is None:
+        refusal = write_refusal(path) if path else remote_refusal(context.store_url)
     return Evidence(
         context=context,
         host=host_facts(context.proc, context.sys),
         clock=clock_facts(context.sys),
         store=store_facts(path, context.proc, context.sys) if path else None,
-        store_refusal=write_refusal(path) if path else None,
+        store_refusal=refusal,
         eviction=try_eviction(nearest_existing(path)) if path else None,
         versions=versions,
         cuda=cuda_facts(versions.get("torch", ""), context.proc),
@@ -103,8 +120,53 @@ def local_path(store_url: str) -> Path | None:
     """Return the local path a store URL means; None where it means something else."""
     scheme, separator, rest = store_url.partition("://")
     if not separator:
-        return Path(store_url).expanduser()
+        return Path(store_url.removeprefix("local:")).expanduser()
     return Path(rest) if scheme in ("file", "local") else None
+
+
+def open_refusal(store_url: str) -> str | None:
+    """Return why a URL is none that a store can be made of; None: it is one."""
+    try:
+        open_store(store_url)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def remote_refusal(store_url: str, timeout_s: float = _REMOTE_S) -> str | None:
+    """Return why a store that is no local path cannot be used; None: an object was written, read back and removed."""
+    answers: queue.Queue[str | None] = queue.Queue()
+    # A client may wait for a dead server for minutes, and cannot be interrupted: it is left behind.
+    threading.Thread(target=lambda: answers.put(_trial(store_url)), daemon=True).start()
+    try:
+        return answers.get(timeout=timeout_s)
+    except queue.Empty:
+        return f"{shown_url(store_url)}: no answer within {timeout_s:g} s"
+
+
+def _trial(store_url: str) -> str | None:
+    name, content = f".ioprof-doctor-{os.getpid()}", b"ioprof doctor"
+    try:
+        store = open_store(store_url)
+        store.write(name, content)
+        try:
+            found = store.read(name)
+        finally:
+            store.unlink(name)
+    except (OSError, StoreError) as error:
+        told = shown_url(" ".join(str(error).split())) or type(error).__name__
+        return f"{shown_url(store_url)}: an object could not be written, read back and removed: {told}"
+    return None if found == content else f"{shown_url(store_url)}: gives back another object than was written"
+
+
+def shown_url(text: str) -> str:
+    """Return a URL, or a text that holds one, as people may see it: without user, password and query values."""
+    if "://" not in text:
+        return text
+    # Imported here: this module brings fsspec along, which plain paths never need.
+    from ioprof.store.fsspec_store import without_credentials
+
+    return without_credentials(text)
 
 
 def write_refusal(path: Path) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
+import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +16,10 @@ import pytest
 from rich.console import Console
 
 from ioprof.cli import doctor as command
+from ioprof.dataset.prepare import prepare
+from ioprof.host import evidence as evidence_module
 from ioprof.host.check import Check, Severity
-from ioprof.host.doctor import RULES, conclusion, judge
+from ioprof.host.doctor import RULES, conclusion, judge, run_checks
 from ioprof.host.evidence import (
     Cuda,
     DoctorContext,
@@ -22,11 +27,18 @@ from ioprof.host.evidence import (
     Facilities,
     cuda_facts,
     local_path,
+    remote_refusal,
     write_refusal,
 )
 from ioprof.host.other_load import OtherLoad, OtherRun, other_load, other_runs
 from ioprof.host.page_cache_probe import Eviction, cachestat_pages, mincore_pages, try_eviction
 from ioprof.host.text import Scalar
+from ioprof.plugins import find_workload
+from ioprof.spec.flags import raw_spec
+from ioprof.spec.model import RunSpec
+from ioprof.spec.resolve import resolve
+from ioprof.store.local import LocalStore
+from ioprof.store.open_store import open_store
 
 GIB = 1 << 30
 HOST: dict[str, Scalar] = {
@@ -42,7 +54,15 @@ STORE: dict[str, Scalar] = {
     "read_ahead_kb": 128,
 }  # fmt: skip
 GOOD = Evidence(
-    context=DoctorContext(store_url="/data", dataset_bytes=100 * GIB, workers=4, prefetch=2, batch_bytes=1 << 20),
+    context=DoctorContext(
+        store_url="/data",
+        dataset_bytes=100 * GIB,
+        needed_bytes=100 * GIB,
+        needed_inodes=1000,
+        workers=4,
+        prefetch=2,
+        batch_bytes=1 << 20,
+    ),
     host=HOST,
     clock=CLOCK,
     store=STORE,
@@ -120,6 +140,9 @@ CASES: dict[str, tuple[Evidence, str, Severity]] = {
     "the customary limit": (host(open_files_soft=1024), "open-files", "note"),
     "unlimited files": (host(open_files_soft=None), "open-files", "ok"),
     "a dataset that fits in memory": (asked(dataset_bytes=GIB), "dataset-memory", "warning"),
+    "a dataset that fits in memory, evicted": (
+        replace(GOOD, context=replace(GOOD.context, dataset_bytes=GIB, evicts=True)), "dataset-memory", "ok",
+    ),
     "a dataset twice the memory": (asked(dataset_bytes=32 * GIB), "dataset-memory", "note"),
     "memory held back by a group": (
         replace(host(cgroup_memory_bytes=4 * GIB), context=replace(GOOD.context, dataset_bytes=30 * GIB)),
@@ -135,10 +158,27 @@ CASES: dict[str, tuple[Evidence, str, Severity]] = {
     "no right to drop caches": (kernel(drop_caches=False), "drop-caches", "note"),
     "a remote store": (replace(GOOD, store=None, eviction=None), "store", "note"),
     "a store not writable": (replace(GOOD, store_refusal="/data is not writable"), "store", "problem"),
-    "too little space": (asked(dataset_bytes=501 * GIB), "space", "problem"),
-    "space that is just enough": (asked(dataset_bytes=499 * GIB), "space", "warning"),
-    "too few inodes": (asked(dataset_files=20_000_000), "inodes", "problem"),
-    "few inodes": (store(free_inodes=5), "inodes", "warning"),
+    "a store not writable that has the dataset": (
+        replace(asked(needed_bytes=0), store_refusal="/data is not writable"), "store", "note",
+    ),
+    "a remote store that cannot be reached": (
+        replace(GOOD, store=None, eviction=None, store_refusal="s3://x: no answer"), "store", "problem",
+    ),
+    "another dataset in the way": (
+        replace(GOOD, context=replace(GOOD.context, dataset_refusal="/data/x: holds another")), "store", "problem",
+    ),
+    "too little space": (asked(needed_bytes=501 * GIB), "space", "problem"),
+    "space that is just enough": (asked(needed_bytes=499 * GIB), "space", "warning"),
+    "little space beside a dataset that stands": (
+        replace(store(free_bytes=5), context=replace(GOOD.context, needed_bytes=0)), "space", "ok",
+    ),
+    "too few inodes": (asked(needed_inodes=20_000_000), "inodes", "problem"),
+    "few inodes": (
+        replace(store(free_inodes=5), context=replace(GOOD.context, needed_inodes=None)), "inodes", "warning",
+    ),
+    "few inodes beside a dataset that stands": (
+        replace(store(free_inodes=5), context=replace(GOOD.context, needed_inodes=0)), "inodes", "ok",
+    ),
     "inodes made as needed": (store(free_inodes=None), "inodes", "ok"),
     "a store in memory": (store(is_memory=True, filesystem="tmpfs"), "filesystem", "warning"),
     "an overlay": (store(is_overlay=True, filesystem="overlay"), "filesystem", "warning"),
@@ -223,7 +263,13 @@ def test_text_groups_findings_and_ends_with_the_conclusion(canned: Callable[[Evi
 
 @pytest.mark.parametrize(
     ("url", "path"),
-    [("data", Path("data")), ("file:///data", Path("/data")), ("memory://x", None), ("s3://bucket/x", None)],
+    [
+        ("data", Path("data")),
+        ("local:data", Path("data")),
+        ("file:///data", Path("/data")),
+        ("memory://x", None),
+        ("s3://bucket/x", None),
+    ],
 )
 def test_only_paths_and_file_urls_are_local(url: str, path: Path | None) -> None:
     """Checks of this host's disks must not be made for a bucket."""
@@ -302,3 +348,69 @@ def test_other_load_is_what_the_host_did_in_between(tmp_path: Path) -> None:
     assert load.cores > 1 and load.steal_cores > 0
     assert load.busiest[0].startswith("python 3 (pid 10) ")
     assert other_load(tmp_path / "none") is None
+
+
+def spec_of(*, store: Path, files: int = 100, sets: tuple[str, ...] = ()) -> RunSpec:
+    """Return the run of a dataset of 4 KiB files."""
+    flags = [("store", str(store)), ("files", str(files)), ("file-size", "4KiB"), ("batch-size", "8")]
+    return resolve(raw_spec("small-files", flags, sets, []))
+
+
+def test_a_workload_is_judged_by_its_own_dataset(tmp_path: Path) -> None:
+    """Bytes of all objects for the memory, what is still to be written for the disk, and nothing is written."""
+    context = command.context_of(spec_of(store=tmp_path / "store"))
+    assert (context.dataset_bytes, context.batch_bytes, context.workers, context.prefetch) == (409_600, 32_768, 2, 2)
+    assert context.needed_bytes is not None and context.needed_bytes > 409_600
+    assert context.needed_inodes is not None and context.needed_inodes > 100
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_stands_needs_nothing_and_a_foreign_folder_is_a_refusal(tmp_path: Path) -> None:
+    """Space is for what is missing; files of someone else's are told as by run."""
+    spec = spec_of(store=tmp_path)
+    layout = find_workload("small-files")(spec.workload_params, spec.run.seed).layout()
+    dataset = Path(str(prepare(LocalStore(str(tmp_path)), "small-files", layout, workers=0).store.local_root))
+    context = command.context_of(spec)
+    assert (context.needed_bytes, context.needed_inodes, context.dataset_refusal) == (0, 0, None)
+    shutil.rmtree(dataset)
+    dataset.mkdir()
+    (dataset / "someone's").touch()
+    refusal = command.context_of(spec).dataset_refusal
+    assert refusal is not None and "holds files that ioprof did not make" in refusal
+
+
+def test_a_loader_that_reads_nothing_asks_nothing_of_the_store(tmp_path: Path) -> None:
+    """There is no dataset to hold against memory or disk."""
+    context = command.context_of(spec_of(store=tmp_path, sets=("loader.name=null",)))
+    assert (context.dataset_bytes, context.needed_bytes) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("nonsense://x", "nonsense://x: "), ("s3://me:secret@nowhere", "s3://nowhere: "), ("", "the store is empty")],
+)
+def test_a_store_that_cannot_be_opened_is_a_problem_with_what_to_do(url: str, told: str) -> None:
+    """An unknown protocol, a driver that is missing, no URL at all: the reason in one line, and no secret."""
+    if url.startswith("s3") and importlib.util.find_spec("s3fs") is not None:
+        pytest.skip("the driver is there")
+    (check,) = (one for one in run_checks(DoctorContext(store_url=url)) if one.id == "store")
+    assert (check.severity, check.finding.startswith(told)) == ("problem", True), check.finding
+    assert "secret" not in check.finding
+    assert "--store" in check.advice
+
+
+def test_a_remote_store_is_tried_with_an_object_that_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written, read back, removed; what fails, or never answers, is the refusal."""
+    assert remote_refusal("memory://ioprof-doctor") is None
+    with pytest.raises(FileNotFoundError):
+        open_store("memory://ioprof-doctor").list()
+    never = threading.Event()
+    monkeypatch.setattr(evidence_module, "open_store", lambda url: never.wait())
+    assert remote_refusal("memory://slow", timeout_s=0.01) == "memory://slow: no answer within 0.01 s"
+    never.set()
+
+    def refusing(url: str) -> LocalStore:
+        return LocalStore("/proc/self/nowhere")
+
+    monkeypatch.setattr(evidence_module, "open_store", refusing)
+    assert "could not be written, read back and removed: " in str(remote_refusal("memory://refusing"))
