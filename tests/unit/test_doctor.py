@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ioprof.cli import doctor as command
 from ioprof.dataset.prepare import prepare
+from ioprof.errors import StoreError
 from ioprof.host import evidence as evidence_module
 from ioprof.host.check import Check, Severity
 from ioprof.host.doctor import RULES, conclusion, judge, run_checks
@@ -404,13 +405,18 @@ def test_a_remote_store_is_tried_with_an_object_that_goes_again(monkeypatch: pyt
     assert remote_refusal("memory://ioprof-doctor") is None
     with pytest.raises(FileNotFoundError):
         open_store("memory://ioprof-doctor").list()
-    never = threading.Event()
-    monkeypatch.setattr(evidence_module, "open_store", lambda url: never.wait())
-    assert remote_refusal("memory://slow", timeout_s=0.01) == "memory://slow: no answer within 0.01 s"
-    never.set()
+    ended = threading.Event()
+
+    def silent(url: str) -> LocalStore:
+        ended.wait(60)
+        raise StoreError("nobody listens any more")
 
     def refusing(url: str) -> LocalStore:
         return LocalStore("/proc/self/nowhere")
+
+    monkeypatch.setattr(evidence_module, "open_store", silent)
+    assert remote_refusal("memory://slow", timeout_s=0.01) == "memory://slow: no answer within 0.01 s"
+    ended.set()
 
     monkeypatch.setattr(evidence_module, "open_store", refusing)
     assert "could not be written, read back and removed: " in str(remote_refusal("memory://refusing"))
