@@ -39,9 +39,18 @@ def view(snapshot: Snapshot) -> Table:
 
 def _headline(snapshot: Snapshot) -> Text:
     return Text(
-        f"measuring {format_duration(snapshot.elapsed_ns)} · epoch {snapshot.epoch} · step {snapshot.steps:,}",
+        f"measuring {format_duration(snapshot.elapsed_ns)} · epoch {snapshot.epoch} · step {snapshot.steps:,}"
+        f"{_ahead(snapshot)}",
         style="bold",
     )
+
+
+def _ahead(snapshot: Snapshot) -> str:
+    if snapshot.done_ratio is None or snapshot.left_ns is None:
+        return ""
+    # Down to whole percents and to tenths of a second: more would only flicker.
+    left = format_duration(round(snapshot.left_ns, -8))
+    return f" · {snapshot.done_ratio:.0%} done · {left} left".replace("%", " %")
 
 
 def _gauge(now: float, overall: float | None) -> Text:
@@ -63,7 +72,7 @@ def _rates(snapshot: Snapshot) -> str:
 def plain(snapshot: Snapshot) -> str:
     """Return one line for logs."""
     busy = f" · accelerator busy {snapshot.utilization_now:.1%}" if snapshot.utilization_now is not None else ""
-    return f"step {snapshot.steps:,} · {_rates(snapshot)}{busy}"
+    return f"step {snapshot.steps:,}{_ahead(snapshot)} · {_rates(snapshot)}{busy}"
 
 
 def _closed(timeout_s: float) -> bool:

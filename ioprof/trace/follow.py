@@ -14,9 +14,9 @@ from ioprof.errors import RunDirectoryError
 from ioprof.trace.histogram import percentile_ns
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, SLOT_WORDS, Words
-from ioprof.trace.raw import raw_epochs, raw_processes
+from ioprof.trace.raw import epochs_with, raw_processes
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.run_record import EpochRecord
+from ioprof.trace.run_record import EpochRecord, RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import STEPS
 
@@ -41,6 +41,10 @@ class Snapshot:
     elapsed_ns: int
     epoch: int
     steps: int
+    done_ratio: float | None
+    """Share of the run that is done, by its steps or by its duration, whichever will end it."""
+    left_ns: float | None
+    """Time left to that end at the pace since the warm-up."""
     utilization_now: float | None
     """None during the warm-up, and without an accelerator."""
     utilization: float | None
@@ -56,7 +60,9 @@ class Follower:
 
     def __init__(self, directory: Path) -> None:
         self._raw = directory / RAW
-        self._warmup_steps = _warmup_steps(directory)
+        record = _record(directory)
+        self._warmup_steps = record.warmup_steps if record is not None else 0
+        self._end = _end_of(record)
         self._start_ns = now_ns()
         self._seen: deque[tuple[int, Words]] = deque()
         # Rates need two readings; a follower that starts late must not count what came before it.
@@ -70,7 +76,7 @@ class Follower:
         """
         try:
             steps = read_log(self._raw / "steps-0.log", STEPS)
-            epochs = raw_epochs(self._raw)
+            epochs = epochs_with(self._raw, steps)
             counts = self._counts()
         except (OSError, ValueError):
             return None
@@ -85,10 +91,14 @@ class Follower:
         seconds = max(int(cycle_ns[first:].sum()), 1) / 1e9
         op_seconds = max(now_ns() - before[0], 1) / 1e9
         new = counts - before[1]
+        steady_ns = cycle_ns[measured:] if measured < len(cycle_ns) else cycle_ns
+        ahead = self._end.ahead(steps.num_rows, epochs, float(steady_ns.mean()))
         return Snapshot(
             elapsed_ns=now_ns() - self._start_ns,
             epoch=int(columns["epoch"][-1]),
             steps=steps.num_rows,
+            done_ratio=ahead[0] if ahead else None,
+            left_ns=ahead[1] if ahead else None,
             utilization_now=_utilization(columns, cycle_ns, max(first, measured)),
             utilization=_utilization(columns, cycle_ns, measured),
             samples_per_s=float(columns["samples"][first:].sum() / seconds),
@@ -114,11 +124,51 @@ class Follower:
         return self._seen[0] if len(self._seen) > 1 else None
 
 
-def _warmup_steps(directory: Path) -> int:
+def _record(directory: Path) -> RunRecord | None:
     try:
-        return read_run_json(directory).warmup_steps
+        return read_run_json(directory)
     except RunDirectoryError:
-        return 0  # the view is a courtesy: the run itself says what is wrong with its directory
+        return None  # the view is a courtesy: the run itself says what is wrong with its directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What ends a run: a number of steps, a duration, or whichever of the two comes first."""
+
+    steps: int | None
+    duration_ns: int | None
+
+    def ahead(self, done_steps: int, epochs: list[EpochRecord], step_ns: float) -> tuple[float, float] | None:
+        """Return the share done and the time left in ns; None where nothing is known of the end.
+
+        Args:
+            done_steps: steps made so far.
+            epochs: those begun so far; pauses between them do not count against a duration.
+            step_ns: how long a step takes.
+        """
+        found: list[tuple[float, float]] = []
+        if self.steps:
+            found.append(((self.steps - done_steps) * step_ns, done_steps / self.steps))
+        if self.duration_ns:
+            spent_ns = sum(epoch.end_ns - epoch.start_ns for epoch in epochs)
+            found.append((self.duration_ns - spent_ns, spent_ns / self.duration_ns))
+        if not found:
+            return None
+        left_ns, share = min(found)
+        return min(share, 1.0), max(left_ns, 0.0)
+
+
+def _end_of(record: RunRecord | None) -> _End:
+    if record is None:
+        return _End(steps=None, duration_ns=None)
+    run, samples = record.spec.get("run", {}), record.workload.samples_per_epoch
+    drops_last = record.spec.get("loader", {}).get("drop_last", True)
+    per_epoch = samples // record.batch_size if drops_last else -(-samples // record.batch_size)
+    epochs, duration_ns = run.get("epochs"), run.get("duration")
+    return _End(
+        steps=epochs * per_epoch if isinstance(epochs, int) else None,
+        duration_ns=duration_ns if isinstance(duration_ns, int) else None,
+    )
 
 
 def _cycles_ns(columns: dict[str, Words], epochs: list[EpochRecord]) -> Words:

@@ -85,9 +85,13 @@ def _ranked(raw: Path, table: str, schema: pa.Schema) -> pa.Table:
 
 def raw_epochs(raw: Path) -> list[EpochRecord]:
     """Return the epochs of rank 0; one that never ended, ends with its last step."""
+    return epochs_with(raw, read_log(raw / "steps-0.log", STEPS))
+
+
+def epochs_with(raw: Path, steps: pa.Table) -> list[EpochRecord]:
+    """Return the same for who has read the steps of rank 0 already."""
     events = read_log(raw / "epochs-0.log", EPOCHS).to_pylist()
     ends = {event["epoch"]: event["time_ns"] for event in events if event["at_end"]}
-    steps = read_log(raw / "steps-0.log", STEPS)
     last_ns = steps["busy_end_ns"][-1].as_py() if len(steps) else None
     return [
         EpochRecord(epoch=event["epoch"], start_ns=event["time_ns"], end_ns=end_ns)

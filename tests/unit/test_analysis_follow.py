@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from trace_builder import MS, S, run_record, step_row
 
+from ioprof.cli.live import plain
+from ioprof.trace import follow
+from ioprof.trace import raw as raw_files
 from ioprof.trace.follow import Follower
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.recorder import Recorder
-from ioprof.trace.recordlog import RecordLog
+from ioprof.trace.recordlog import RecordLog, read_log
+from ioprof.trace.run_record import Scalar
 from ioprof.trace.rundir import RAW, write_run_json
 from ioprof.trace.schema import STEPS
 
 
-def running(directory: Path, steps: list[dict[str, object]], *, warmup_steps: int = 0) -> Path:
+def running(
+    directory: Path,
+    steps: list[dict[str, object]],
+    *,
+    warmup_steps: int = 0,
+    run: dict[str, Scalar] | None = None,
+    drop_last: bool = True,
+) -> Path:
     """Write a run as it looks while it is under way; epochs last 1 ms beyond their steps."""
     raw = directory / RAW
     raw.mkdir()
-    write_run_json(directory, run_record(outcome="running", warmup_steps=warmup_steps))
+    spec: dict[str, dict[str, Scalar]] = {"run": run or {}, "loader": {"drop_last": drop_last}}
+    write_run_json(directory, run_record(outcome="running", warmup_steps=warmup_steps, spec=spec))
     log, events = RecordLog(raw / "steps-0.log", STEPS), RecordLog(raw / "epochs-0.log", EPOCHS)
     for row in steps:
         log.append(*(int(str(row[name])) for name in STEPS.names))
@@ -72,6 +85,49 @@ def test_operations_from_before_the_follower_are_in_no_rate(tmp_path: Path) -> N
     snapshot = Follower(directory).snapshot()
     assert snapshot is not None
     assert (snapshot.iops, snapshot.bytes_per_s, snapshot.kinds) == (0, 0, [])
+
+
+STEPS_OF_10_MS = [step_row(n, n * 10 * MS, n * 10 * MS + 5 * MS, (n + 1) * 10 * MS) for n in range(6)]
+"""Two in the warm-up below; the epoch's last event is 1 ms after its last step."""
+
+
+@pytest.mark.parametrize(
+    ("run", "drop_last", "share", "left_ms"),
+    [
+        ({"epochs": 2}, True, 6 / 30, 24 * 10),
+        ({"epochs": 2}, False, 6 / 32, 26 * 10),
+        ({"duration": 244 * MS}, True, 61 / 244, 183),
+        ({"duration": 200 * MS, "epochs": 2}, True, 61 / 200, 139),
+        ({"duration": 60 * S, "epochs": 2}, True, 6 / 30, 24 * 10),
+        ({"duration": 30 * MS}, True, 1.0, 0),
+        ({}, True, None, None),
+    ],
+)
+def test_what_is_done_and_left_is_told_by_whatever_ends_the_run(
+    run: dict[str, Scalar], drop_last: bool, share: float | None, left_ms: float | None, tmp_path: Path
+) -> None:
+    """1,000 samples in batches of 64 are 15 steps an epoch, 16 with the last; the end that comes first counts."""
+    snapshot = Follower(running(tmp_path, STEPS_OF_10_MS, warmup_steps=2, run=run, drop_last=drop_last)).snapshot()
+    assert snapshot is not None
+    assert snapshot.done_ratio == (None if share is None else pytest.approx(share))
+    assert snapshot.left_ns == (None if left_ms is None else pytest.approx(left_ms * MS))
+    shown = plain(snapshot)
+    assert (f"{share:.0%}".replace("%", " %") + " done" in shown) if share is not None else "left" not in shown
+
+
+def test_the_steps_are_read_once_for_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their log grows with the run, and all of it is read each time."""
+    read: list[str] = []
+
+    def counted(path: Path, schema: pa.Schema) -> pa.Table:
+        read.append(path.name)
+        return read_log(path, schema)
+
+    monkeypatch.setattr(follow, "read_log", counted)
+    monkeypatch.setattr(raw_files, "read_log", counted)
+    follower = Follower(running(tmp_path, STEPS_OF_10_MS))
+    assert follower.snapshot() is not None
+    assert read.count("steps-0.log") == 1
 
 
 def test_a_run_that_cannot_be_read_has_no_figures(tmp_path: Path) -> None:
