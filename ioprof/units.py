@@ -132,3 +132,11 @@ def exact_duration(duration_ns: int) -> str:
         if duration_ns % _DURATION_NS[name] == 0:
             return f"{duration_ns // _DURATION_NS[name]}{name}"
     return f"{duration_ns}ns"
+
+
+def exact_count(count: int) -> str:
+    """Return a count that `parse_count` reads back exactly, as short as it gets: ``20k``, ``1M``, ``64``."""
+    for name in ("G", "M", "k"):
+        if count and count % _COUNT[name.lower()] == 0:
+            return f"{count // _COUNT[name.lower()]}{name}"
+    return str(count)

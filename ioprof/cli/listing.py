@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from pydantic import BaseModel
 from rich.table import Table
 
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
@@ -13,7 +16,10 @@ from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
 from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
-from ioprof.spec.render import shown
+from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection
+from ioprof.spec.render import allowed, shown
+from ioprof.spec.resolve import named_loader, named_workload
+from ioprof.spec.sources import RawSpec
 from ioprof.units import format_duration, format_rate_bytes
 
 
@@ -96,18 +102,47 @@ def _table(title: str, *columns: str) -> Table:
 
 def _parameters(name: str, *, as_json: bool) -> int:
     model = _params_of(name)
-    rows = [
-        {"flag": f"--{key.replace('_', '-')}", "default": shown(model, key), "meaning": field.description or ""}
+    if as_json:
+        print(json.dumps({"name": name, "parameters": _rows(model)}, indent=2))
+    else:
+        stdout().print(_parameter_table(f"{name}: parameters", _rows(model)))
+    return 0
+
+
+def print_run_parameters(raw: RawSpec) -> None:
+    """Print every flag that the run of a spec takes, with its default and what it may be."""
+    (workload_name, workload), (loader_name, loader) = named_workload(raw), named_loader(raw)
+    console, wishes = stdout(), workload.defaults
+    console.print(_parameter_table(f"{workload_name}: its own flags", _rows(workload.Params)))
+    console.print(_parameter_table(f"{loader_name}: its own flags", _rows(loader.Params, "loader", wishes)))
+    common = [
+        *_rows(LoaderSection, "loader", wishes),
+        *_rows(AcceleratorSection, "accelerator", wishes),
+        *_rows(RunSection, "run", wishes),
+    ]
+    console.print(_parameter_table("flags of every run", common))
+
+
+def _rows(
+    model: type[BaseModel], section: str = "", wishes: Mapping[str, object] = MappingProxyType({})
+) -> list[dict[str, str]]:
+    """Return a row for each parameter; a workload's own wish takes the place of a default."""
+    return [
+        {
+            "flag": "--accelerator" if (section, key) == ("accelerator", "name") else f"--{key.replace('_', '-')}",
+            "default": str(wishes.get(f"{section}.{key}", shown(model, key))),
+            "range": allowed(model, key),
+            "meaning": field.description or "",
+        }
         for key, field in model.model_fields.items()
     ]
-    if as_json:
-        print(json.dumps({"name": name, "parameters": rows}, indent=2))
-        return 0
-    table = _table(f"{name}: parameters", "flag", "default", "meaning")
+
+
+def _parameter_table(title: str, rows: list[dict[str, str]]) -> Table:
+    table = _table(title, "flag", "default", "may be", "meaning")
     for row in rows:
-        table.add_row(row["flag"], row["default"], row["meaning"])
-    stdout().print(table)
-    return 0
+        table.add_row(row["flag"], row["default"], row["range"], row["meaning"])
+    return table
 
 
 def _params_of(name: str) -> type[PluginParams]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from typer.core import TyperCommand
 
 from ioprof.cli.exits import reported
 
@@ -18,6 +21,31 @@ app = typer.Typer(
     help="Profile AI-training data pipelines: how long the accelerator starves, and which part of the path starves it.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 a --require was not met, 130 Ctrl-C, 143 SIGTERM.",
 )
+
+
+class _HelpWithParameters(TyperCommand):
+    """A command whose --help, behind the name of a workload or a spec file, also lists the flags of that run."""
+
+    _words: Sequence[str] = ()
+
+    def parse_args(self, ctx: object, args: list[str]) -> list[str]:
+        """Keep the words: help is printed while they are being parsed, before any has its place."""
+        self._words = list(args)
+        return super().parse_args(cast("typer.Context", ctx), args)
+
+    def get_help(self, ctx: object) -> str:
+        """Print the usual help, then the parameters."""
+        text = super().get_help(cast("typer.Context", ctx))
+        if self._words and not self._words[0].startswith("-"):
+            from ioprof.cli.run import help_command
+
+            print(text, end="")  # nothing where typer has printed it itself
+            loader = [("loader", after) for word, after in itertools.pairwise(self._words) if word == "--loader"]
+            reported(help_command)(self._words[0], loader)
+            return ""
+        return text
+
+
 _ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Target = Annotated[
@@ -48,7 +76,7 @@ def _ioprof(version: Annotated[bool, typer.Option("--version", help="print the v
         raise typer.Exit
 
 
-@app.command(context_settings=_ANY_FLAG)
+@app.command(context_settings=_ANY_FLAG, cls=_HelpWithParameters)
 def run(
     ctx: typer.Context,
     target: Target,
@@ -76,7 +104,7 @@ def run(
 ) -> None:
     """Prepare the dataset if needed, drive the loader, analyse, report.
 
-    Parameters of workload and loader are flags too: see `ioprof list small-files`, `ioprof list torch-map`.
+    Parameters of workload and loader are flags too: `ioprof run small-files --help` lists all, with their ranges.
     """
     from ioprof.cli.run import run_command
 

@@ -12,6 +12,7 @@ from ioprof import api
 from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
+from ioprof.cli.listing import print_run_parameters
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
@@ -98,6 +99,12 @@ def _prepared(plan: RunPlan, console: TalkConsole, *, quiet: bool) -> Prepared |
     return prepare_with_progress(
         plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
     )
+
+
+def help_command(target: str, flags: list[tuple[str, str]]) -> int:
+    """Print the flags that the run of a workload or a spec file takes."""
+    print_run_parameters(raw_spec(target, flags, [], []))
+    return 0
 
 
 def prepare_command(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from ioprof.spec.model import RunSpec
+from ioprof.units import exact_count
 
 
 def to_toml(spec: RunSpec) -> str:
@@ -36,3 +39,40 @@ def shown(model: type[BaseModel], key: str) -> str:
     """Return a parameter's default as people write it; a dash where there is none."""
     default = model.model_validate({}).model_dump(mode="json")[key]
     return "-" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def allowed(model: type[BaseModel], key: str) -> str:
+    """Return what a parameter may be, as people write it: ``1 to 1M``, ``cold, warm or asis``; empty: any text."""
+    field = model.model_fields[key]
+    kind = _without_none(field.annotation)
+    if kind is bool or get_origin(kind) is Literal:
+        names = ["true", "false"] if kind is bool else [str(one) for one in get_args(kind)]
+        return f"{', '.join(names[:-1])} or {names[-1]}"
+    bounds = {
+        name: _bound(model, key, getattr(one, name), excluded=name == "lt")
+        for one in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(one, name, None) is not None
+    }
+    low = bounds.get("ge") or (f"more than {bounds['gt']}" if "gt" in bounds else "")
+    high = bounds.get("le") or bounds.get("lt", "")
+    if low and high:
+        return f"{low} to {high}"
+    return f"{low} and up" if low else f"up to {high}" if high else ""
+
+
+def _without_none(annotation: object) -> object:
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    return next(one for one in get_args(annotation) if one is not type(None))
+
+
+def _bound(model: type[BaseModel], key: str, bound: int | float, *, excluded: bool) -> str:
+    """Return a limit in the field's own unit: the model writes it as it writes values."""
+    if excluded:
+        power = isinstance(bound, int) and bound > 1024 and bound & (bound - 1) == 0
+        return f"2^{bound.bit_length() - 1} - 1" if isinstance(bound, int) and power else f"below {bound}"
+    written = model.model_construct(None, **{key: bound}).model_dump(mode="json", include={key})[key]
+    if isinstance(written, int):
+        return exact_count(written)
+    return f"{written:g}" if isinstance(written, float) else str(written)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ioprof.api import spec_of
 from ioprof.errors import PluginError, SpecError
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.flags import raw_spec
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, StoreSection
-from ioprof.spec.render import shown, to_toml
+from ioprof.spec.quantities import Bytes, Count, DurationNs
+from ioprof.spec.render import allowed, shown, to_toml
 from ioprof.spec.resolve import DEFAULT_DURATION_NS, resolve
 from ioprof.spec.sources import RawSpec, put_assignment, read_toml
 
@@ -190,6 +192,41 @@ def test_every_field_is_described_and_its_default_can_be_shown(model: type[BaseM
     for key, field in model.model_fields.items():
         assert field.description, key
         assert shown(model, key), key
+
+
+class _Bounded(BaseModel):
+    """Every kind of limit."""
+
+    wait: DurationNs = Field(0, ge=0, le=60 * 10**9)
+    some_wait: DurationNs | None = Field(None, gt=0, le=10**9)
+    room: Bytes = Field(4096, ge=1024)
+    files: Count = Field(1, ge=1, le=10**9)
+    seed: int = Field(0, ge=0, lt=2**63)
+    ratio: float = Field(1.0, ge=1.0, le=100.0)
+    few: Count | None = Field(None, le=12)
+    shuffle: bool = True
+    method: Literal["fork", "spawn", "forkserver"] | None = None
+    label: str = ""
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("wait", "0s to 60s"),
+        ("some_wait", "more than 0s to 1s"),
+        ("room", "1KiB and up"),
+        ("files", "1 to 1G"),
+        ("seed", "0 to 2^63 - 1"),
+        ("ratio", "1 to 100"),
+        ("few", "up to 12"),
+        ("shuffle", "true or false"),
+        ("method", "fork, spawn or forkserver"),
+        ("label", ""),
+    ],
+)
+def test_a_range_is_told_in_the_units_that_people_write(key: str, text: str) -> None:
+    """Limits stand in the help as they may be typed."""
+    assert allowed(_Bounded, key) == text
 
 
 def test_plain_and_written_values_of_a_spec_agree() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ioprof.units import (
     exact_bytes,
+    exact_count,
     exact_duration,
     format_bytes,
     format_count,
@@ -30,6 +31,12 @@ SHOWN = re.compile(r"^-?(\d{1,3}(?:\.\d{1,2})?) (\S+)$")
 def test_an_exact_size_reads_back_as_itself(size_bytes: int) -> None:
     """A spec file written by ioprof says the same bytes when it is read again."""
     assert parse_bytes(exact_bytes(size_bytes)) == size_bytes
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 10**3, 10**6, 10**9]))
+def test_an_exact_count_reads_back_as_itself(count: int, unit: int) -> None:
+    """A limit in the help may be typed as it stands there."""
+    assert parse_count(exact_count(count * unit)) == count * unit
 
 
 @given(st.integers(0, 2**50))
