@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
 from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
+from ioprof.store.whole_read import PAGE_MASK, PartialReadError, read_on, whole_pages
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
@@ -20,10 +21,10 @@ from ioprof.trace.recorder import Recorder
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _MOST_PER_WRITE = 1 << 30
 """The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
-_PAGE_MASK = os.sysconf("SC_PAGE_SIZE") - 1
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
 _Result = TypeVar("_Result")
+_Target = TypeVar("_Target")
 
 
 class Tap:
@@ -112,6 +113,47 @@ class Tap:
         """
         self._timed(Kind.RMDIR, -1, lambda: self.store.remove_dir(path))
 
+    def on_each(
+        self, kind: Kind, call: Callable[[_Target], object], targets: Sequence[_Target], objects: Sequence[int]
+    ) -> list[int]:
+        """Do one operation after the other, each on its own target, and return the places of those that failed.
+
+        A failure is recorded with its error and counts as a failed sample; the rest goes on.
+
+        Args:
+            kind: what ``call`` does.
+            call: the operation; an `OSError` is its failure.
+            targets: what it is called with.
+            objects: index of each target's object; -1 where it has none.
+        """
+        now, failed, place = _now_s, list[int](), 0
+        left = iter(targets)
+        while place < len(targets):
+            stamps = [now()]
+            note = stamps.append
+            try:
+                # The end of one operation is the start of the next: a clock read and an append are all that a name
+                # pays here, because a cached stat takes little more than a microsecond.
+                for target in left:
+                    call(target)
+                    note(now())
+            except OSError as error:
+                done = self._chained((kind,), stamps, objects, place)
+                self._failed(kind, _as_ns(stamps[-1]), objects[done], error_code(error))
+                failed.append(done)
+                place = done + 1
+            else:
+                place = self._chained((kind,), stamps, objects, place)
+        return failed
+
+    def _chained(self, kinds: Sequence[Kind], stamps_s: list[float], objects: Sequence[int], first: int) -> int:
+        """Record the operations of whole objects from ``first`` on; return the place after the last of them."""
+        stop = first + (len(stamps_s) - 1) // len(kinds)
+        if stop > first:
+            stamps_s = stamps_s[: (stop - first) * len(kinds) + 1]
+            self.recorder.record_chain(kinds, stamps_s, objects[first:stop])
+        return stop
+
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Read whole objects, one after the other, and return their contents.
 
@@ -149,7 +191,7 @@ class Tap:
 
     def _tapped(self, size_bytes: int) -> None:
         self.tapped_bytes += size_bytes
-        self.tapped_page_bytes += (size_bytes + _PAGE_MASK) & ~_PAGE_MASK
+        self.tapped_page_bytes += (size_bytes + PAGE_MASK) & ~PAGE_MASK
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
         self.failed_samples += 1
@@ -189,7 +231,7 @@ class LocalTap(Tap):
                     opened = now()
                     content = read_(descriptor, size_bytes)
                     if len(content) != size_bytes:
-                        content = _read_on(descriptor, content, size_bytes)
+                        content = read_on(descriptor, content, size_bytes)
                 except OSError as error:
                     left_out.append(len(contents) + len(left_out))
                     self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
@@ -204,6 +246,40 @@ class LocalTap(Tap):
         finally:
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
         return contents
+
+    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Sequence[int]) -> list[int]:
+        """Open and close one file after the other; return the places of those that could not be opened.
+
+        Args:
+            kind: what opening is: `Kind.OPEN`, or `Kind.CREATE` with the flags for it.
+            flags: of open(2), beside ``O_CLOEXEC``.
+            paths: whole paths.
+            objects: index of each object; -1 where it has none.
+        """
+        now, open_, close_, flags = _now_s, os.open, os.close, flags | os.O_CLOEXEC
+        failed, place, left, kinds = list[int](), 0, iter(paths), (kind, Kind.CLOSE)
+        while place < len(paths):
+            stamps = [now()]
+            note = stamps.append
+            try:
+                for path in left:
+                    descriptor = open_(path, flags, 0o666)
+                    note(now())
+                    close_(descriptor)
+                    note(now())
+            except OSError as error:
+                # On an even number of stamps it was close that failed: Linux has released the descriptor all the same.
+                opened = len(stamps) % 2 == 0
+                done = self._chained(kinds, stamps, objects, place)
+                if opened:
+                    self.recorder.record_chain((kind,), stamps[-2:], objects[done : done + 1])
+                failing = Kind.CLOSE if opened else kind
+                self._failed(failing, _as_ns(stamps[-1]), objects[done], error_code(error))
+                failed.append(done)
+                place = done + 1
+            else:
+                place = self._chained(kinds, stamps, objects, place)
+        return failed
 
     def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
@@ -234,7 +310,7 @@ class LocalTap(Tap):
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
         self.recorder.name_reads(objects, sizes_bytes)
         self.tapped_bytes += sum(sizes_bytes)
-        self.tapped_page_bytes += _whole_pages(sizes_bytes)
+        self.tapped_page_bytes += whole_pages(sizes_bytes)
 
     def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
         """Record what was done of an object read up to the operation that failed, and close the file."""
@@ -244,47 +320,13 @@ class LocalTap(Tap):
         failed = _now()
         os.close(descriptor)
         got_bytes, code = (
-            (error.got_bytes, error.code) if isinstance(error, _PartialReadError) else (0, error_code(error))
+            (error.got_bytes, error.code) if isinstance(error, PartialReadError) else (0, error_code(error))
         )
         self.recorder.record(Kind.OPEN, _as_ns(start_s), _as_ns(opened_s), 0, obj, 0)
         self.recorder.record(Kind.READ, _as_ns(opened_s), failed, got_bytes, obj, code)
         self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
         self._tapped(got_bytes)
         self.failed_samples += 1
-
-
-class _PartialReadError(OSError):
-    """A file gave fewer bytes than it should have."""
-
-    def __init__(self, got_bytes: int, code: int) -> None:
-        super().__init__()
-        self.got_bytes = got_bytes
-        self.code = code
-
-
-def _read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
-    """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation.
-
-    Raises:
-        _PartialReadError: the rest could not be read or is not there.
-    """
-    parts, left = [content], size_bytes - len(content)
-    try:
-        while left and parts[-1]:
-            parts.append(os.read(descriptor, left))
-            left -= len(parts[-1])
-    except OSError as error:
-        raise _PartialReadError(size_bytes - left, error_code(error)) from error
-    if left:
-        raise _PartialReadError(size_bytes - left, SHORT_READ)
-    return b"".join(parts)
-
-
-def _whole_pages(sizes_bytes: Sequence[int]) -> int:
-    """Return the bytes of objects, each rounded up to whole pages; quick where all are equally large."""
-    if sizes_bytes and sizes_bytes.count(sizes_bytes[0]) == len(sizes_bytes):
-        return len(sizes_bytes) * ((sizes_bytes[0] + _PAGE_MASK) & ~_PAGE_MASK)
-    return sum((size + _PAGE_MASK) & ~_PAGE_MASK for size in sizes_bytes)
 
 
 def tap_store(store: Store, recorder: Recorder) -> Tap:

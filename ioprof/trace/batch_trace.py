@@ -11,7 +11,7 @@ from ioprof.clock import now_ns
 from ioprof.contract import WorkerJob
 from ioprof.host.thread_accounting import ProcessIo, SchedStat
 from ioprof.store.tap import Tap, tap_store
-from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
 IO_INTERVAL_NS = 50_000_000
@@ -63,12 +63,14 @@ class BatchTrace:
         self._made_ns = SHORT_BATCH_NS
         self._batches = 0
         self._start_bytes = self._start_failed = 0
+        self._start_sums = (0, 0)
 
     def begin(self, epoch: int, number: int) -> None:
         """A batch's fetch starts now."""
         self._number = number
         self._batches += 1
         self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
+        self._start_sums = self.recorder.storage_ns, self.recorder.prep_ns
         self._start_sched = self._schedstat.read() if self._is_accounted() else None
         self._start_ns = start_ns = now_ns()
         phase = _WARMUP if number < self._warmup_batches else _STEADY
@@ -84,8 +86,9 @@ class BatchTrace:
         """The batch is joined: return its stamps and make its operations survive this process."""
         end_ns = now_ns()
         on_cpu_ns, run_queue_ns = self._scheduled_since_begin()
-        storage_ns, prep_ns = self._stage_sums()
         self.recorder.end()
+        storage_ns = self.recorder.storage_ns - self._start_sums[0]
+        prep_ns = self.recorder.prep_ns - self._start_sums[1]
         self._made_ns = end_ns - self._start_ns
         self.recorder.note_batch(self._made_ns)
         # By position, in the order of the fields: keywords cost a microsecond per batch.
@@ -115,18 +118,6 @@ class BatchTrace:
         if now is None:
             return -1, -1
         return now[0] - self._start_sched[0], now[1] - self._start_sched[1]
-
-    def _stage_sums(self) -> tuple[int, int]:
-        stamps, singles = self.recorder.stamps, self.recorder.singles
-        storage_ns = round((sum(stamps[3::4]) - sum(stamps[0::4])) * 1e9)
-        prep_ns = 0
-        if singles:
-            for kind, start_ns, end_ns in zip(singles[0::6], singles[1::6], singles[2::6], strict=True):
-                if kind == Kind.DECODE:
-                    prep_ns += end_ns - start_ns
-                else:
-                    storage_ns += end_ns - start_ns
-        return storage_ns, prep_ns
 
     def _note_io(self, at_ns: int) -> None:
         counters = self._process_io.read()

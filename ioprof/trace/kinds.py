@@ -49,6 +49,8 @@ class Phase(IntEnum):
     DISCOVERY = 0
     WARMUP = 1
     STEADY = 2
+    EPOCH_START = 3
+    """What each worker does by itself before its first batch of an epoch, such as a walk of the tree."""
 
     @property
     def label(self) -> str:

@@ -37,7 +37,7 @@ from ioprof.trace.kinds import Kind, Phase
 Words = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
-MAGIC = 0x696F70726F660003
+MAGIC = 0x696F70726F660004
 WORD = 8
 HEADER_WORDS = 512
 KINDS = tuple(Kind)
@@ -52,7 +52,8 @@ COUNTS_WORDS = SLOTS * SLOT_WORDS
 READS = 2048
 """Object reads in a half: few enough that a flush works in the CPU's cache."""
 STAMPS = 4
-SINGLES = 1024
+SINGLES = 4096
+"""Other operations in a half: batches of a thousand names each must not pay for a flush each."""
 SINGLE_WORDS = 6
 MARKS = 512
 MARK_WORDS = 8
