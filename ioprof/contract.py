@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ Access = Literal["map", "stream"]
 
 Indices = NDArray[np.int64]
 """Sample numbers, object indices or sizes in bytes; one dimension."""
+
+
+PUBLISHED = "published"
 
 
 class PluginParams(BaseModel):
@@ -122,7 +125,10 @@ class Workload(Protocol):
     access: ClassVar[Access]
     """Which of the two it is; decides which loaders can deliver it."""
     defaults: ClassVar[Mapping[str, Setting]]
-    """What this workload wants set in other sections where the user says nothing: ``{"loader.name": "processes"}``."""
+    """What this workload wants set in other sections where the user says nothing: ``{"loader.name": "processes"}``.
+
+    A ``loader.batch_size`` of `PUBLISHED` is the one that the model's step time was published with.
+    """
 
     def __init__(self, params: PluginParams, seed: int) -> None: ...
 
@@ -139,6 +145,26 @@ class Workload(Protocol):
 
         ``store`` is rooted at the dataset.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlperfRules:
+    """What MLPerf Storage asks of a run of one of its workloads."""
+
+    record_bytes: int
+    """Nominal size of a sample, which their MB/s is made of."""
+    samples_per_file: int
+    threshold: float | None
+    """Accelerator utilisation by their formula that a run must reach, 0.0 to 1.0; None: none is published."""
+
+
+@runtime_checkable
+class MlperfWorkload(Protocol):
+    """A workload that MLPerf Storage has rules for; its results are laid beside published ones."""
+
+    def mlperf_rules(self) -> MlperfRules:
+        """Return the rules."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ioprof.clock import Clock
 
@@ -23,13 +23,20 @@ class EmulatedAccelerator:
     overshoot cannot be slept: such a step returns at once.
     """
 
-    def __init__(self, busy_ns_per_batch: int, h2d_bytes_per_s: float | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        busy_ns_per_batch: int,
+        h2d_bytes_per_s: float | None,
+        clock: Clock,
+        drawn_ns: Callable[[], int] | None = None,
+    ) -> None:
         """Model an accelerator.
 
         Args:
-            busy_ns_per_batch: time one batch keeps it busy, in ns; 0 or more.
+            busy_ns_per_batch: time one batch keeps it busy, in ns; 0 or more; the mean where times differ.
             h2d_bytes_per_s: bandwidth from host to device; None: no copy is modelled.
             clock: source of time, also for the sleeps.
+            drawn_ns: gives the busy time of each batch in turn; None: all take the same time.
 
         Raises:
             ValueError: a negative time, or a bandwidth that is not positive.
@@ -41,6 +48,7 @@ class EmulatedAccelerator:
         self._busy_ns = busy_ns_per_batch
         self._h2d_bytes_per_s = h2d_bytes_per_s
         self._clock = clock
+        self._drawn_ns = drawn_ns
         self._nudge_ns = 0.0
         self.overshoot_ns = 0
         """Median time a sleep lasted longer than asked; 0 before `calibrate`."""
@@ -71,11 +79,12 @@ class EmulatedAccelerator:
 
     def compute(self) -> None:
         """Sleep as long as one batch keeps the accelerator busy."""
+        busy_ns = self._busy_ns if self._drawn_ns is None else self._drawn_ns()
         start_ns = self._clock.now_ns()
-        self._sleep(self._busy_ns)
+        self._sleep(busy_ns)
         # As many steps above the asked time as below it: that is the median, and one slow step moves it no
         # further than any other.
-        late = self._clock.now_ns() - start_ns > self._busy_ns
+        late = self._clock.now_ns() - start_ns > busy_ns
         self.correction_ns = max(0.0, self.correction_ns + (self._nudge_ns if late else -self._nudge_ns))
 
     def _sleep(self, duration_ns: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ioprof.accelerator.base import Accelerator
 from ioprof.accelerator.emulated import EmulatedAccelerator
 from ioprof.accelerator.none import NoAccelerator
+from ioprof.accelerator.step_times import Drawn, StepTimes
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec, StepTime, find
 from ioprof.clock import Clock, SystemClock
 from ioprof.errors import SpecError
@@ -32,6 +33,9 @@ def resolve(
     *,
     count: int = 1,
     clock: Clock | None = None,
+    spread: StepTimes | None = None,
+    seed: int = 0,
+    copies: bool = True,
 ) -> ResolvedAccelerator:
     """Return the accelerator ``name`` for a workload.
 
@@ -42,6 +46,9 @@ def resolve(
         batch_size: samples per batch.
         count: accelerators that run together (the world size).
         clock: source of time; the host's when left out.
+        spread: busy times that differ from batch to batch, in place of one for all; None: all are equal.
+        seed: decides what is drawn of them.
+        copies: whether the copy from host to device takes time as well.
 
     Raises:
         PluginError: there is no such accelerator.
@@ -50,9 +57,11 @@ def resolve(
     if compute_ns is not None and compute_ns < 0:
         raise SpecError(f"--compute is {format_duration(compute_ns)}; it must be 0 or more")
     if name.lower() == NONE:
-        return _nothing(compute_ns, count)
+        return _nothing(compute_ns if spread is None else round(spread.mean_ns), count)
     spec = find(name)
-    if compute_ns is not None:
+    if spread is not None:
+        busy_ns, source, is_estimate = round(spread.mean_ns), f"drawn for each batch: {spread.kind}", False
+    elif compute_ns is not None:
         busy_ns, source, is_estimate = compute_ns, "given by --compute", False
     else:
         step = _step_time(spec, reference_model)
@@ -64,9 +73,10 @@ def resolve(
         busy_ns_per_batch=busy_ns,
         source=source,
         is_estimate=is_estimate,
-        h2d_bytes_per_s=spec.h2d_bytes_per_s,
+        h2d_bytes_per_s=spec.h2d_bytes_per_s if copies else None,
     )
-    accelerator = EmulatedAccelerator(busy_ns, spec.h2d_bytes_per_s, clock or SystemClock())
+    drawn = None if spread is None else Drawn(spread, seed)
+    accelerator = EmulatedAccelerator(busy_ns, record.h2d_bytes_per_s, clock or SystemClock(), drawn)
     return ResolvedAccelerator(accelerator=accelerator, record=record)
 
 

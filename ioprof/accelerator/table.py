@@ -21,6 +21,8 @@ class StepTime:
     ns_per_sample: float
     source: str
     is_estimate: bool
+    batch_size: int
+    """Samples of the batch that it was published for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class AcceleratorSpec:
 
 def _published(step_s: float, batch_size: int, where: str) -> StepTime:
     source = f"{where}: {step_s:g} s per batch of {batch_size:,}"
-    return StepTime(ns_per_sample=step_s * 1e9 / batch_size, source=source, is_estimate=False)
+    return StepTime(ns_per_sample=step_s * 1e9 / batch_size, source=source, is_estimate=False, batch_size=batch_size)
 
 
 def _storage(step_s: float, batch_size: int) -> StepTime:
@@ -62,6 +64,7 @@ def _derived(
                 ns_per_sample=time.ns_per_sample / speedup,
                 source=f"{why}; {name}: {time.source}",
                 is_estimate=is_estimate or time.is_estimate,
+                batch_size=time.batch_size,
             )
             for model, time in origin.items()
         }

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,44 @@ class Lognormal:
         normal = _normal(bits, count)
         sizes = np.exp(math.log(self.mean_bytes) - variance / 2 + math.sqrt(variance) * normal)
         return np.clip(np.rint(sizes), 1, self.cap_ratio * self.mean_bytes).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """Sizes around a mean, as benchmark configurations give them: mean and standard deviation.
+
+    What lies further from the mean than `REACH_RATIO` of it is cut off at that distance on both sides, which keeps
+    the mean: no object is empty, and none is twice the mean or more.
+    """
+
+    mean_bytes: int
+    stdev_bytes: int
+    """Standard deviation, before the cut."""
+
+    REACH_RATIO: ClassVar[float] = 0.99
+
+    def __post_init__(self) -> None:
+        _check_size("mean object size", self.mean_bytes)
+        if not 0 <= self.stdev_bytes <= self.mean_bytes:
+            raise SpecError(
+                f"normal sizes: standard deviation {format_bytes(self.stdev_bytes)} is not between 0 and the mean, "
+                f"{format_bytes(self.mean_bytes)}"
+            )
+
+    @property
+    def fixed_size_bytes(self) -> int | None:
+        """The mean where nothing is spread around it."""
+        return None if self.stdev_bytes else self.mean_bytes
+
+    def identity(self) -> Identity:
+        """Return the kind, mean and standard deviation."""
+        return {"sizes": "normal", "size_mean_bytes": self.mean_bytes, "size_stdev_bytes": self.stdev_bytes}
+
+    def draw(self, bits: np.random.PCG64, count: int) -> Sizes:
+        """Return sizes of at least one byte."""
+        reach = self.REACH_RATIO * self.mean_bytes
+        sizes = self.mean_bytes + np.clip(self.stdev_bytes * _normal(bits, count), -reach, reach)
+        return np.maximum(np.rint(sizes), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

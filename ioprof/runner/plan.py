@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
+from ioprof.accelerator.step_times import parse_step_times
 from ioprof.contract import Access, Layout, Loader, Workload
 from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
@@ -54,8 +55,21 @@ def plan_run(spec: RunSpec) -> RunPlan:
         workload=workload,
         layout=workload.layout(),
         loader=loader(spec.loader_params),
-        accelerator=resolve(spec.accelerator.name, spec.accelerator.compute, workload.reference_model, batch_size),
+        accelerator=_accelerator(spec, workload),
         store=store,
+    )
+
+
+def _accelerator(spec: RunSpec, workload: Workload) -> ResolvedAccelerator:
+    section = spec.accelerator
+    return resolve(
+        section.name,
+        section.compute,
+        workload.reference_model,
+        spec.loader_section.batch_size,
+        spread=None if section.compute_spread is None else parse_step_times(section.compute_spread),
+        seed=spec.run.seed,
+        copies=section.copy_to_device,
     )
 
 

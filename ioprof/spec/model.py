@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ioprof.accelerator.step_times import parse_step_times
 from ioprof.contract import PluginParams
 from ioprof.spec.quantities import Count, DurationNs
 
@@ -41,6 +42,17 @@ class AcceleratorSection(Section):
     compute: DurationNs | None = Field(
         None, ge=0, le=3600 * 10**9, description="busy time per batch; default: from the workload's reference model"
     )
+    compute_spread: str | None = Field(
+        None, description="busy times drawn for each batch instead, such as normal:20ms:2ms or uniform:10ms:30ms"
+    )
+    copy_to_device: bool = Field(True, description="model the copy of each batch over the host link")
+
+    @field_validator("compute_spread")
+    @classmethod
+    def _spread_makes_sense(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_step_times(text)
+        return text
 
 
 class RunSection(Section):

@@ -9,8 +9,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ioprof.accelerator.table import ACCELERATORS
 from ioprof.accelerator.table import find as find_accelerator
-from ioprof.contract import Loader, Workload
+from ioprof.contract import PUBLISHED, Loader, Workload
 from ioprof.errors import PluginError, SpecError, nearest
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, Section, StoreSection
@@ -31,7 +32,8 @@ def resolve(raw: RawSpec) -> RunSpec:
     workload_name, workload = named_workload(raw)
     loader_name, loader = named_loader(raw)
     common, own = _split(raw.values["loader"], LoaderSection)
-    common = _wished(workload, "loader", LoaderSection) | common
+    accelerator = _known_accelerator(raw, _wished(workload, "accelerator", AcceleratorSection))
+    common = _with_batch_size(_wished(workload, "loader", LoaderSection), workload, accelerator.name) | common
     own = _wished(workload, "loader", loader.Params) | own
     run = _validated(RunSection, _wished(workload, "run", RunSection) | raw.values["run"], "run", raw)
     duration_is_default = run.epochs is None and run.duration is None
@@ -45,7 +47,7 @@ def resolve(raw: RawSpec) -> RunSpec:
         loader=loader_name,
         loader_section=_validated(LoaderSection, common, "loader", raw),
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
-        accelerator=_known_accelerator(raw, _wished(workload, "accelerator", AcceleratorSection)),
+        accelerator=accelerator,
         run=run,
         duration_is_default=duration_is_default,
     )
@@ -81,6 +83,19 @@ def _wished(workload: type[Workload], section: str, model: type[BaseModel]) -> d
     return {key: value for key, value in wishes.items() if key in model.model_fields}
 
 
+def _with_batch_size(wished: dict[str, Value], workload: type[Workload], accelerator: str) -> dict[str, Value]:
+    """Put the batch size in that was published with the step time of the workload's model on this accelerator."""
+    if wished.get("batch_size") != PUBLISHED:
+        return wished
+    names = (accelerator.lower(), str(workload.defaults.get("accelerator.name", "")))
+    specs = (ACCELERATORS[name] for name in names if name in ACCELERATORS)
+    steps = (spec.step_ns_per_sample.get(workload.reference_model or "") for spec in specs)
+    found = next((step.batch_size for step in steps if step is not None), None)
+    return {key: value for key, value in wished.items() if key != "batch_size"} | (
+        {} if found is None else {"batch_size": found}
+    )
+
+
 def _wished_loader(raw: RawSpec) -> str:
     """Return the loader to take where none is named; an unknown workload is told of where it is looked for."""
     name = raw.values["workload"].get("name")
@@ -93,7 +108,8 @@ def _wished_loader(raw: RawSpec) -> str:
 def _known_accelerator(raw: RawSpec, wished: dict[str, Value]) -> AcceleratorSection:
     given = raw.values["accelerator"]
     # A busy time belongs to the accelerator it was thought for: naming another one drops it.
-    wished = wished if "name" not in given else {}
+    if "name" in given:
+        wished = {key: value for key, value in wished.items() if key not in ("name", "compute", "compute_spread")}
     section = _validated(AcceleratorSection, wished | given, "accelerator", raw)
     if section.name.lower() != "none":
         with _told_where(raw, "accelerator", section.name):
