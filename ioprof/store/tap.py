@@ -73,6 +73,17 @@ class Tap:
         """Count samples that will not be delivered; the operation that failed has been recorded already."""
         self.failed_samples += samples
 
+    def reject(self, code: int, obj: int, samples: int = 1) -> None:
+        """Count samples of object ``obj`` whose bytes came but are wrong: one error of kind decode.
+
+        Args:
+            code: what is wrong with them, an error code of `ioprof.trace.kinds`.
+            obj: the object's index.
+            samples: how many will not be delivered for it.
+        """
+        self._failed(Kind.DECODE, _now(), obj, code)
+        self.failed_samples += samples - 1
+
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace an object; ``sync`` also makes it durable.
 

@@ -23,6 +23,16 @@ Tapped = Callable[[int], None]
 class ShortReadError(OSError):
     """The object ended before what was asked for."""
 
+    def __init__(self, message: str, end: int = 0) -> None:
+        """Say where it ends.
+
+        Args:
+            message: which object, and where.
+            end: offset up to which `TapFile.read_into` has filled its buffer; 0 where it filled nothing.
+        """
+        super().__init__(message)
+        self.end = end
+
 
 class TapFile(Protocol):
     """An object of a store that is open for reading at any offset; a context manager."""
@@ -113,7 +123,7 @@ class LocalTapFile:
         self._tapped(got_bytes)
 
     def _short(self, offset: int) -> ShortReadError:
-        return ShortReadError(f"object {self.obj} ends at byte {offset}")
+        return ShortReadError(f"object {self.obj} ends at byte {offset}", offset)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -62,6 +62,24 @@ SHORT_READ = 1001
 """Error code of a read that returned fewer bytes than the manifest says; all other codes are errno."""
 UNNAMED_ERROR = 1002
 """Error code of a failure that carries no errno (an object store's own exception)."""
+BAD_CHECKSUM = 1003
+"""Error code of bytes that do not match the checksum stored with them."""
+BAD_FORMAT = 1004
+"""Error code of bytes that are not what the format asks for."""
+MISSING_COLUMN = 1005
+"""Error code of a table that lacks a column that was asked for."""
+UNSAFE_PATH = 1006
+"""Error code of an archive member whose name leads out of the archive."""
+EMPTY_SAMPLE = 1007
+"""Error code of a sample without bytes."""
+_OWN_NAMES = {
+    SHORT_READ: "short-read",
+    BAD_CHECKSUM: "bad-checksum",
+    BAD_FORMAT: "bad-format",
+    MISSING_COLUMN: "missing-column",
+    UNSAFE_PATH: "unsafe-path",
+    EMPTY_SAMPLE: "empty-sample",
+}
 
 
 def error_code(error: OSError) -> int:
@@ -73,6 +91,4 @@ def error_name(code: int) -> str:
     """Return ``ENOENT``, ``short-read`` and the like; an empty string for success (code 0)."""
     if code == 0:
         return ""
-    if code == SHORT_READ:
-        return "short-read"
-    return errno.errorcode.get(code, "error")
+    return _OWN_NAMES.get(code) or errno.errorcode.get(code, "error")
