@@ -1,0 +1,52 @@
+"""What every worker process of a built-in loader is: silent at Ctrl-C, gone with its parent, found when it dies."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import os
+import signal
+import warnings
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+
+from ioprof.contract import DeadWorker
+from ioprof.errors import CaveatWarning
+from ioprof.host.parent_death import die_with_parent
+
+CLOSING_S = 5.0
+"""How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
+_DYING_S = 0.5
+"""How long a worker whose connection broke may take until its end is known."""
+
+
+def become_worker() -> None:
+    """Leave Ctrl-C to the consumer, and die with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+
+
+def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:
+    """Return the workers that a signal or an error code ended; waits a moment where all seem to live."""
+    alive = [worker.sentinel for worker in workers if worker.exitcode is None]
+    if alive and len(alive) == len(workers):
+        # A connection breaks a little before the process that held it has ended.
+        multiprocessing.connection.wait(alive, timeout=_DYING_S)
+    return [
+        DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
+        for number, worker in enumerate(workers)
+        if worker.pid is not None and worker.exitcode
+    ]
+
+
+def warn_of_crowded_workers(workers: int, advice: str) -> None:
+    """Make more workers than CPUs a caveat of the run.
+
+    Args:
+        workers: how many will be started.
+        advice: what to think of it, without a full stop.
+    """
+    cpus = len(os.sched_getaffinity(0))
+    if workers > cpus:
+        are = "1 CPU that this process may use" if cpus == 1 else f"{cpus} CPUs that this process may use"
+        warnings.warn(f"{workers} workers on {are}: {advice}.", CaveatWarning, stacklevel=3)
