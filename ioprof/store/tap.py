@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ioprof.store.base import Entry, Store
 from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
+from ioprof.store.tap_writer import LocalTapWriter, RemoteTapWriter, TapWriter, sync_directory
 from ioprof.store.whole_read import PAGE_MASK, PartialReadError, read_on, whole_pages
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.opsfile import STAMPS
@@ -68,6 +69,21 @@ class Tap:
             OSError: it cannot be opened; the error is counted.
         """
         return RemoteTapFile(self.store, path, obj, self.recorder, self._tapped)
+
+    def create_file(self, path: str, obj: int = -1) -> TapWriter:
+        """Start a new object that is written piece by piece; there must be none of that name.
+
+        Raises:
+            OSError: it cannot be created; the error is counted.
+        """
+        return RemoteTapWriter(self.store, path, obj, self.recorder)
+
+    def sync_dir(self, path: str) -> None:
+        """Make the names in a directory durable; a remote store that has answered has them.
+
+        Raises:
+            OSError: it failed; the error is counted.
+        """
 
     def lose(self, samples: int) -> None:
         """Count samples that will not be delivered; the operation that failed has been recorded already."""
@@ -295,6 +311,14 @@ class LocalTap(Tap):
     def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
         return LocalTapFile(self.root + path, obj, self.recorder, self._tapped)
+
+    def create_file(self, path: str, obj: int = -1) -> LocalTapWriter:
+        """Create a file; see `Tap.create_file`."""
+        return LocalTapWriter(self.root + path, obj, self.recorder)
+
+    def sync_dir(self, path: str) -> None:
+        """Fsync a directory; see `Tap.sync_dir`."""
+        self._timed(Kind.FSYNC, -1, lambda: sync_directory(self.root + path))
 
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""

@@ -15,7 +15,7 @@ from ioprof.host.sampler import read_host_raw
 from ioprof.trace import raw
 from ioprof.trace.run_record import OverheadRecord, RunRecord
 from ioprof.trace.rundir import RAW
-from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, SPANS, STEPS
+from ioprof.trace.schema import BATCHES, CHECKPOINTS, HOST, OPERATIONS, SPANS, STEPS
 
 HOST_RAW = "host.raw"
 _ROW_GROUP_ROWS = 1 << 20
@@ -49,6 +49,7 @@ def finish_tables(directory: Path, found: RawRun) -> None:
     """
     _write(directory / "steps.parquet", STEPS, [raw.raw_steps(found.folder)])
     _write(directory / "batches.parquet", BATCHES, [raw.raw_batches(found.folder)])
+    _write(directory / "checkpoints.parquet", CHECKPOINTS, [raw.raw_checkpoints(found.folder)])
     _write(directory / "operations.parquet", OPERATIONS, [raw.raw_operations(found.processes)])
     _write(directory / "spans.parquet", SPANS, _large_groups(raw.raw_spans(found.processes)))
     _write(directory / "host.parquet", HOST, [found.host])

@@ -51,6 +51,8 @@ class Phase(IntEnum):
     STEADY = 2
     EPOCH_START = 3
     """What each worker does by itself before its first batch of an epoch, such as a walk of the tree."""
+    CHECKPOINT = 4
+    """Saving and restoring checkpoints; apart from the reading of samples in every figure."""
 
     @property
     def label(self) -> str:

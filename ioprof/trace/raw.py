@@ -18,7 +18,7 @@ from ioprof.trace.opsfile import COUNTERS, KINDS, Block, Header, Operations, Wor
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.run_record import EpochRecord, KernelIo
-from ioprof.trace.schema import BATCHES, OPERATIONS, SPANS, STEPS
+from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(
     [
@@ -76,6 +76,11 @@ def raw_steps(raw: Path) -> pa.Table:
 def raw_batches(raw: Path) -> pa.Table:
     """Return the batches of all ranks."""
     return _ranked(raw, "batches", BATCHES)
+
+
+def raw_checkpoints(raw: Path) -> pa.Table:
+    """Return the saves and restores of all ranks; none where none was asked for."""
+    return _ranked(raw, "checkpoints", CHECKPOINTS)
 
 
 def _ranked(raw: Path, table: str, schema: pa.Schema) -> pa.Table:

@@ -14,7 +14,7 @@ from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
-from ioprof.trace.schema import BATCHES, HOST, OPERATIONS, STEPS
+from ioprof.trace.schema import BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
 from ioprof.trace.trace import Trace
 
 
@@ -34,6 +34,7 @@ def load_trace(directory: Path) -> Trace:
             batches=_table(directory, "batches", BATCHES),
             operations=_table(directory, "operations", OPERATIONS),
             host=_table(directory, "host", HOST),
+            checkpoints=_checkpoints(directory),
             spans=lambda: _parquet_spans(directory / "spans.parquet"),
             has_spans=(directory / "spans.parquet").exists(),
         )
@@ -49,6 +50,7 @@ def _raw_trace(directory: Path, record: RunRecord) -> Trace:
         batches=raw.raw_batches(found.folder),
         operations=raw.raw_operations(found.processes),
         host=found.host,
+        checkpoints=raw.raw_checkpoints(found.folder),
         spans=lambda: raw.raw_spans(found.processes),
     )
 
@@ -59,6 +61,12 @@ def _table(directory: Path, name: str, schema: pa.Schema) -> pa.Table:
     if missing:
         raise RunDirectoryError(f"{directory / name}.parquet: corrupt: it lacks the column {missing[0]}")
     return table
+
+
+def _checkpoints(directory: Path) -> pa.Table:
+    """Return the saves and restores; runs of before there were any have no such table."""
+    exists = (directory / "checkpoints.parquet").exists()
+    return _table(directory, "checkpoints", CHECKPOINTS) if exists else CHECKPOINTS.empty_table()
 
 
 def _parquet_spans(path: Path) -> Iterator[pa.RecordBatch]:

@@ -68,7 +68,7 @@ SPANS = _schema(
     [
         _field("rank", pa.int32(), "1", "accelerator, from 0"),
         _field("worker", pa.int32(), "1", "worker; -1 is the consumer's own process"),
-        _field("batch", pa.int64(), "1", "batch it worked for; -1 during discovery"),
+        _field("batch", pa.int64(), "1", "batch it worked for; -1 during discovery, -2 for checkpoints"),
         _field("kind", pa.uint8(), "1", "operation kind, see ioprof.trace.kinds.Kind"),
         _field("start_ns", pa.int64(), "ns", "operation began"),
         _field("duration_ns", pa.int64(), "ns", "operation took"),
@@ -83,7 +83,7 @@ OPERATIONS = _schema(
     "operations",
     [
         _field("rank", pa.int32(), "1", "accelerator, from 0"),
-        _field("worker", pa.int32(), "1", "worker; -1 is the consumer's own process"),
+        _field("worker", pa.int32(), "1", "worker; -1: the consumer's process, -2: discovery, below: checkpoints"),
         _field("phase", pa.uint8(), "1", "part of the run, see ioprof.trace.kinds.Phase"),
         _field("kind", pa.uint8(), "1", "operation kind, see ioprof.trace.kinds.Kind"),
         _field("count", pa.int64(), "1", "operations, failed ones included"),
@@ -107,4 +107,29 @@ HOST = _schema(
     ],
 )
 
-TABLES = {"steps": STEPS, "batches": BATCHES, "spans": SPANS, "operations": OPERATIONS, "host": HOST}
+CHECKPOINTS = _schema(
+    "checkpoints",
+    [
+        _field("rank", pa.int32(), "1", "accelerator whose state it is, from 0"),
+        _field("step", pa.int64(), "1", "step after which the state was saved, position in the run from 0"),
+        _field("kind", pa.uint8(), "1", "0: save, 1: restore"),
+        _field("start_ns", pa.int64(), "ns", "the save was due, and the step loop stood still; the restore began"),
+        _field("waited_ns", pa.int64(), "ns", "step loop stood still for the save before, which was not done yet"),
+        _field("blocked_end_ns", pa.int64(), "ns", "the step loop went on; of a restore: it was read"),
+        _field("durable_ns", pa.int64(), "ns", "all shards under their names, durable if asked", nullable=True),
+        _field("bytes", pa.int64(), "B", "bytes of the files, all shards; 0 where the save failed"),
+        _field("shards", pa.int32(), "1", "files of the save"),
+        _field("mode", pa.uint8(), "1", "0: sync, the step loop waits; 1: background, it waits for a copy in memory"),
+        _field("error", pa.int32(), "1", "0, errno (ECANCELED: the run ended), or a code of ioprof.trace.kinds"),
+    ],
+)
+"""One row for each save and restore; ``durable_ns`` is null where there was none."""
+
+TABLES = {
+    "steps": STEPS,
+    "batches": BATCHES,
+    "checkpoints": CHECKPOINTS,
+    "spans": SPANS,
+    "operations": OPERATIONS,
+    "host": HOST,
+}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from ioprof.trace.run_record import RunRecord
+from ioprof.trace.schema import CHECKPOINTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Trace:
     operations: pa.Table
     host: pa.Table | None
     """None: the host was not sampled."""
+    checkpoints: pa.Table = field(default_factory=CHECKPOINTS.empty_table)
+    """Empty where none was asked for."""
     spans: Callable[[], Iterator[pa.RecordBatch]]
     """Start one pass over the spans; they may be many, so they are never whole in memory."""
     has_spans: bool = True
