@@ -1,4 +1,7 @@
-"""Workloads and loaders by name: built-in ones and other packages' come through the same entry points."""
+"""Workloads and loaders by name: built-in ones and other packages' come through the same entry points.
+
+Those of a plug-in file (`--plugin`) are told as entry points too, so that one road leads to all.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ioprof import plugin_files
 from ioprof.errors import PluginError, nearest
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 
 WORKLOADS = "ioprof.workloads"
 LOADERS = "ioprof.loaders"
+_WORDS = {WORKLOADS: "workload", LOADERS: "loader"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +30,53 @@ class Listed:
     name: str
     summary: str
     provider: str
-    """Distribution that brings it."""
+    """Distribution or plug-in file that brings it."""
     missing: str | None
     """Why it cannot be used here, with the command that mends it; None if it can."""
 
 
+def use_plugin_file(path: Path) -> None:
+    """Make the workloads and loaders of a file known, in this process and in all that it starts.
+
+    Raises:
+        PluginError: the file does not import, breaks the contract, or has a name that is taken.
+    """
+    before = plugin_files.files()
+    plugin_files.add_file(path)
+    try:
+        for group in (WORKLOADS, LOADERS):
+            _points(group)
+    except PluginError:
+        plugin_files.set_files(before)
+        raise
+
+
 def _points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+    points = {point.name: point for point in entry_points(group=group)}
+    for path in plugin_files.files():
+        for point in _points_of_file(path, group):
+            if point.name in points:
+                raise PluginError(
+                    f"{path}: {_WORDS[group]} '{point.name}' exists already ({_provider(points[point.name])}); "
+                    "give yours another name"
+                )
+            points[point.name] = point
+    return points
+
+
+def _points_of_file(path: Path, group: str) -> list[EntryPoint]:
+    # Imported here: it needs the contract, and with it pydantic and numpy, which a plain list of names does not.
+    from ioprof.plugin_check import plugins_in
+
+    found = [one for one in plugins_in(plugin_files.import_file(path)) if one.kind == _WORDS[group]]
+    return [EntryPoint(one.name, f"{plugin_files.module_name(path)}:{one.attribute}", group) for one in found]
+
+
+def _provider(point: EntryPoint) -> str:
+    if point.dist is not None:
+        return point.dist.name
+    files = [str(path) for path in plugin_files.files() if plugin_files.module_name(path) == point.module]
+    return files[0] if files else "unknown"
 
 
 def _find(group: str, name: str, what: str) -> object:
@@ -87,7 +133,7 @@ def list_loaders() -> list[Listed]:
 
 def _listed(group: str) -> Iterator[Listed]:
     for name, point in sorted(_points(group).items()):
-        provider = point.dist.name if point.dist else "unknown"
+        provider = _provider(point)
         try:
             plugin = point.load()
         except ImportError as error:

@@ -64,6 +64,27 @@ Set = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+
+
+def _use_plugins(paths: list[Path] | None) -> list[Path] | None:
+    """Make the files' workloads and loaders known while the words are parsed: --help shows them then, too."""
+    if paths:
+        from ioprof.cli.plugin import use_plugins
+
+        reported(use_plugins)(paths)
+    return paths
+
+
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="a file that defines workloads or loaders",
+        callback=_use_plugins,
+        is_eager=True,
+    ),
+]
 Results = Annotated[str | None, typer.Option(help="folder of run directories (default ./results)")]
 
 
@@ -98,6 +119,7 @@ def run(
     label: Annotated[str | None, typer.Option(help="added to the run directory's name")] = None,
     require: Annotated[list[str] | None, typer.Option(help="exit 3 unless met, such as 'au>=0.9'")] = None,
     set_: Set = None,
+    plugin: Plugin = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved spec and stop")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -125,6 +147,7 @@ def prepare(
     seed: Seed = None,
     verify: Annotated[bool, typer.Option("--verify", help="re-read every object and check its content")] = False,
     set_: Set = None,
+    plugin: Plugin = None,
     quiet: Quiet = False,
 ) -> None:
     """Only make the dataset on the store; an interrupted preparation goes on where it stopped."""
@@ -162,6 +185,7 @@ def list_(
         str | None, typer.Argument(metavar="NAME", help="a workload, loader or accelerator, to see its parameters")
     ] = None,
     results: Results = None,
+    plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
     """Show workloads, loaders, accelerators and past runs; or all about one of them."""
@@ -186,6 +210,7 @@ def doctor(
     batch_size: BatchSize = None,
     seed: Seed = None,
     set_: Set = None,
+    plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
     """Show what would spoil a measurement on this machine and store; with a workload, of that very run.

@@ -26,7 +26,7 @@ from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
 from ioprof.spec.model import RunSpec, StoreSection
-from ioprof.spec.render import to_toml
+from ioprof.spec.render import plugin_lines, to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
 from ioprof.trace.rundir import check_results
@@ -52,7 +52,7 @@ def run_command(
     spec = _resolved(target, flags, assignments, extra)
     plan = plan_run(spec)
     if dry_run:
-        print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else to_toml(spec))
+        print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else plugin_lines() + to_toml(spec))
         return 0
     check_results(Path(spec.run.results))
     with interruptible():

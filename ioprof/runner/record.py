@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ioprof import __version__
+from ioprof import __version__, plugin_files
 from ioprof.clock import now_ns
 from ioprof.contract import LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
@@ -25,6 +25,7 @@ from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset, run_dataset
+from ioprof.runner.run_scratch import RunScratch
 from ioprof.runner.source import order_of, source_of
 from ioprof.runner.steps import StepLoop
 from ioprof.runner.worker_death import worker_deaths_told
@@ -68,7 +69,14 @@ class _Progressing:
 class Recording:
     """One run being recorded."""
 
-    def __init__(self, plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        prepared: Prepared | None,
+        command: list[str],
+        observer: Observer,
+        scratch: RunScratch | None = None,
+    ) -> None:
         """Create the run directory and write run.json, so that even an early end leaves a readable run.
 
         Args:
@@ -76,12 +84,14 @@ class Recording:
             prepared: its dataset; None where the loader reads no storage.
             command: the words that started it.
             observer: told how it goes on.
+            scratch: where its workers may write; None where they do not.
 
         Raises:
             RunDirectoryError: the results folder is not writable or full.
         """
         self._plan = plan
         self._dataset = run_dataset(plan, prepared)
+        self._scratch = scratch
         self._observer = observer
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         spec = plan.spec
@@ -94,6 +104,7 @@ class Recording:
         )
         self._raw = self.directory / RAW
         self._now = _Progressing(_first_record(plan, self._dataset, command, started))
+        self._now.caveats.extend(scratch.caveats if scratch is not None else ())
         self._deadline_ns: int | None = None
         self._save()
 
@@ -156,6 +167,7 @@ class Recording:
             self._discover()
             loop = StepLoop(self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors)
             stack.callback(loop.close)
+            stack.callback(self._finish_scratch)
             self._note(loader_open_ns=now_ns())
             session = self._plan.loader.open(job)
             stack.callback(session.close)
@@ -163,6 +175,11 @@ class Recording:
             self._observer.measuring(self.directory)
             with worker_deaths_told(session):
                 self._epochs(loop, session)
+
+    def _finish_scratch(self) -> None:
+        kept = self._scratch.finish() if self._scratch is not None else None
+        if kept is not None:
+            self._now.caveats.append(kept)
 
     def _stop_sampler(self, sampler: HostSampler) -> None:
         sampler.stop()
@@ -194,6 +211,7 @@ class Recording:
             rank=RANK,
             warmup_batches=spec.run.warmup,
             span_budget=spec.run.span_budget,
+            scratch=self._scratch.scratch.path if self._scratch is not None else "",
         )
         return LoadJob(
             worker=worker,
@@ -352,7 +370,7 @@ def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], starte
         preparation=dataset.preparation,
         store=_store_record(dataset.store),
         host=host_facts(),
-        versions=package_versions(),
+        versions=package_versions() | plugin_files.versions(),
         clock=clock_facts(),
         warmup_steps=spec.run.warmup,
     )

@@ -8,7 +8,9 @@ from typing import Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from ioprof import plugin_files
 from ioprof.spec.model import RunSpec
+from ioprof.spec.sources import PLUGIN_KEY
 from ioprof.units import exact_count
 
 
@@ -28,6 +30,12 @@ def to_toml(spec: RunSpec) -> str:
             lines.append(line)
         lines.append("")
     return "\n".join(lines)
+
+
+def plugin_lines() -> str:
+    """Return the line that names the plug-in files in use, for the top of a spec file; nothing where there are none."""
+    paths = [str(path) for path in plugin_files.files()]
+    return f"{PLUGIN_KEY} = {json.dumps(paths, ensure_ascii=False)}\n\n" if paths else ""
 
 
 def _toml(value: str | int | float | bool) -> str:

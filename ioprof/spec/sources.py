@@ -7,12 +7,15 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ioprof.errors import SpecError, nearest
+from ioprof.errors import PluginError, SpecError, nearest
+from ioprof.plugins import use_plugin_file
 
 Value = str | int | float | bool
 COMMAND_LINE = "the command line"
 """Origin of a name that was typed as the target."""
 SECTIONS = ("workload", "store", "loader", "accelerator", "run")
+PLUGIN_KEY = "plugin"
+"""Key before the first section: a plug-in file, or a list of them, relative to the spec file."""
 
 
 @dataclass(slots=True)
@@ -35,27 +38,71 @@ class RawSpec:
 
 
 def read_toml(path: Path) -> RawSpec:
-    """Return the values of a spec file.
+    """Return the values of a spec file; the plug-in files that it names are known from then on.
 
     Raises:
         SpecError: unreadable, not TOML, an unknown section, or a value that is no plain scalar.
+        PluginError: a plug-in file that it names cannot be used.
+    """
+    return raw_of(path, toml_content(path))
+
+
+def toml_content(path: Path) -> dict[str, object]:
+    """Return a TOML file as nested dictionaries.
+
+    Raises:
+        SpecError: unreadable, or not TOML.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not a TOML file: {error}") from error
+
+
+def use_plugins_of(path: Path, content: dict[str, object]) -> None:
+    """Take the plug-in files out of a spec file's content and make them known.
+
+    Raises:
+        SpecError: the key holds something else.
+        PluginError: a file cannot be used.
+    """
+    named = content.pop(PLUGIN_KEY, [])
+    for name in named if isinstance(named, list) else [named]:
+        if not isinstance(name, str):
+            raise SpecError(f"{path}: {PLUGIN_KEY} = {name!r}: write the path of a Python file, or a list of them")
+        try:
+            use_plugin_file(path.parent / name)
+        except PluginError as error:
+            raise PluginError(f"{path}: {PLUGIN_KEY}: {error}") from error
+
+
+def raw_of(path: Path, content: dict[str, object], where: str = "") -> RawSpec:
+    """Return the values of a spec file's content, or of a part of it.
+
+    Args:
+        path: the file, for messages.
+        content: sections by name; a plug-in key is taken out.
+        where: what stands before a section's name in messages, such as ``pipeline.train.``.
+
+    Raises:
+        SpecError: an unknown section, or a value that is no plain scalar.
+        PluginError: a plug-in file that it names cannot be used.
+    """
+    use_plugins_of(path, content)
     raw = RawSpec(file=path)
     for section, entries in content.items():
         if section not in SECTIONS:
-            raise SpecError(f"{path}: unknown section [{section}]{nearest(section, SECTIONS)}")
+            raise SpecError(f"{path}: unknown section [{where}{section}]{nearest(section, SECTIONS)}")
         if not isinstance(entries, dict):
-            raise SpecError(f"{path}: '{section}' must be a section: write [{section}] and its keys below it")
+            raise SpecError(
+                f"{path}: '{where}{section}' must be a section: write [{where}{section}] and its keys below it"
+            )
         for key, value in entries.items():
             if not isinstance(value, str | int | float | bool):
-                raise SpecError(f"{path}: {section}.{key} = {value!r} must be one plain value")
-            raw.put(section, key, value, f"{path}: {section}.{key}")
+                raise SpecError(f"{path}: {where}{section}.{key} = {value!r} must be one plain value")
+            raw.put(section, key, value, f"{path}: {where}{section}.{key}")
     return raw
 
 
