@@ -92,6 +92,31 @@ class SampleReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpochStart:
+    """What a worker is told before its first batch of an epoch."""
+
+    epoch: int
+    rank: int
+    worker: int
+    """From 0; -1 for the consumer's own process."""
+    scratch: str
+    """Directory of this run, relative to the store's root, where a `WritingWorkload` may write; empty for others."""
+
+
+@runtime_checkable
+class EpochReader(Protocol):
+    """What a sample reader has besides, if each worker does something by itself at the start of an epoch."""
+
+    def begin_epoch(self, tap: Tap, start: EpochStart) -> None:
+        """Do it; called before the worker's first batch of the epoch, whose time it is part of.
+
+        The operations are counted apart from those of batches. One reader may serve several workers of a process:
+        what belongs to a worker is kept by its tap.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Which share of a stream one worker of one rank reads."""
 
@@ -157,6 +182,8 @@ class MlperfRules:
     samples_per_file: int
     threshold: float | None
     """Accelerator utilisation by their formula that a run must reach, 0.0 to 1.0; None: none is published."""
+    epochs: int | None = None
+    """Epochs of a whole run; None: not said."""
 
 
 @runtime_checkable
@@ -185,6 +212,39 @@ class StreamWorkload(Workload, Protocol):
 
     def stream(self, sizes: ObjectSizes) -> SampleStream:
         """Return what workers read; ``sizes`` are those of the dataset's manifest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScratchNeed:
+    """What a run holds in its scratch directory at once, at most."""
+
+    size_bytes: int
+    names: int
+    """Files and directories."""
+
+
+@runtime_checkable
+class WritingWorkload(Protocol):
+    """What a workload has besides, if its workers write: only in the scratch directory that each run gets.
+
+    The engine makes that directory and removes it; a run that was killed leaves it to the next run or ``ioprof clean``.
+    """
+
+    def scratch_need(self) -> ScratchNeed:
+        """Return what a run needs there; checked before it starts."""
+        ...
+
+    def check_store(self, store: Store, scratch: str) -> Sequence[str]:
+        """Try what the run will do, in its empty scratch directory; return caveats.
+
+        Raises:
+            StoreError, SpecError: the store lacks what the run cannot do without.
+        """
+        ...
+
+    def finish(self, store: Store, scratch: str) -> str | None:
+        """End what workers left open, once they are gone; return a caveat if the directory is to be kept, else None."""
         ...
 
 
@@ -242,6 +302,8 @@ class WorkerJob:
     """Batches below this number count as warm-up in the operation statistics."""
     span_budget: int
     """Records each process may keep in full; beyond it whole batches are sampled."""
+    scratch: str = ""
+    """Where workers of a `WritingWorkload` may write, relative to the store's root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ioprof.units import parse_duration_ns
 
@@ -15,8 +15,6 @@ _BLOCK = 1024
 """Draws made together."""
 _STREAM = 7
 """Keeps these draws apart from sizes, orders and content of the same seed."""
-
-Draw = Callable[[np.random.Generator, int], np.ndarray[tuple[int], np.dtype[np.float64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,7 @@ class StepTimes:
 
     def draw(self, random: np.random.Generator, count: int) -> list[int]:
         """Return ``count`` busy times in ns."""
+        drawn: NDArray[np.floating]
         match self.kind:
             case "normal":
                 drawn = random.normal(self.first, self.second, count)

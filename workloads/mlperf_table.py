@@ -1,0 +1,110 @@
+"""The published numbers of MLPerf Storage's training workloads, each with the configuration it stands in.
+
+Step times, and the batch sizes they were published with, are in the table of accelerators
+(`ioprof.accelerator.table`). Nothing here is measured or estimated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One workload as its configuration gives it."""
+
+    model: str
+    files: int
+    samples_per_file: int
+    record_bytes: int
+    record_stdev_bytes: int = 0
+    delivered_bytes: int | None = None
+    """``record_length_bytes_resize``: what of each sample goes into the batch."""
+    read_threads: int
+    prefetch_batches: int = 2
+    """``prefetch_size``: batches ahead over all workers; 2 where the configuration does not say."""
+    epochs: int | None
+    threshold: float | None
+    """``metric.au``; None: the configuration has none."""
+    source: str
+
+    @property
+    def prefetch_per_worker(self) -> int:
+        """Batches that each worker is ahead: DLIO rounds up."""
+        return -(-self.prefetch_batches // self.read_threads)
+
+
+UNET3D = Published(
+    model="unet3d",
+    files=168,
+    samples_per_file=1,
+    record_bytes=146_600_628,
+    record_stdev_bytes=68_341_808,
+    delivered_bytes=2_097_152,
+    read_threads=4,
+    epochs=5,
+    threshold=0.90,
+    source="DLIO, configs/dlio/workload/unet3d_h100.yaml (unet3d_b200.yaml of MLPerf Storage v3 has 7,200 files)",
+)
+COSMOFLOW = Published(
+    model="cosmoflow",
+    files=524_288,
+    samples_per_file=1,
+    record_bytes=2_828_486,
+    record_stdev_bytes=71_311,
+    read_threads=4,
+    epochs=5,
+    threshold=0.70,
+    source="DLIO, configs/dlio/workload/cosmoflow_h100.yaml",
+)
+RESNET50 = Published(
+    model="resnet50",
+    files=1024,
+    samples_per_file=1251,
+    record_bytes=114_660,
+    delivered_bytes=150_528,
+    read_threads=8,
+    epochs=5,
+    threshold=0.90,
+    source="DLIO, configs/dlio/workload/resnet50_h100.yaml (record of 114,660.07 bytes)",
+)
+RETINANET = Published(
+    model="retinanet",
+    files=1_170_301,
+    samples_per_file=1,
+    record_bytes=322_957,
+    read_threads=8,
+    epochs=8,
+    threshold=0.85,
+    source="MLPerf Storage v3 (2026), configs/dlio/workload/retinanet_b200.yaml",
+)
+FLUX = Published(
+    model="flux",
+    files=4296,
+    samples_per_file=288,
+    record_bytes=2_164_832,
+    read_threads=8,
+    epochs=1,
+    threshold=0.90,
+    source="MLPerf Storage v3 (2026), configs/dlio/workload/flux_b200.yaml",
+)
+DLRM = Published(
+    model="dlrm",
+    files=1024,
+    samples_per_file=4_718_592,
+    record_bytes=761,
+    read_threads=4,
+    epochs=1,
+    threshold=0.70,
+    source="MLPerf Storage v3 (2026), configs/dlio/workload/dlrm_b200.yaml at 0b42eb5",
+)
+BERT = Published(
+    model="bert",
+    files=500,
+    samples_per_file=313_532,
+    record_bytes=2500,
+    read_threads=1,
+    epochs=None,
+    threshold=None,
+    source="DLIO, configs/dlio/workload/bert_v100.yaml",
+)

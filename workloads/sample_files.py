@@ -1,0 +1,225 @@
+"""What benchmark configurations describe: files of samples, what is read of them, and what reaches the batch.
+
+The common part of the `mlperf-*` presets and of configurations of DLIO: which files stand on the store, in which
+order their samples are wanted, and how one is read. A sample that has its file to itself is one open and one read
+of all of it; samples that share a file are read at their offsets, through descriptors that a worker keeps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ioprof.workloads.framed import FramedLayout, NpyFrame, NpzFrame
+
+from ioprof.contract import Indices, MlperfRules, ObjectSizes, SampleReader
+from ioprof.dataset.layout import OpaqueLayout
+from ioprof.dataset.sizes import Fixed, Normal
+from ioprof.errors import SpecError
+from ioprof.store.base import Store
+from ioprof.store.tap import Tap
+from ioprof.store.tap_file import TapFile
+
+FileFormat = Literal["npz", "npy", "jpeg", "png", "indexed_binary"]
+Shuffle = Literal["off", "once", "epoch"]
+_MOST_OPEN = 64
+"""Descriptors that one worker keeps; the one unused for longest goes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """Files of samples, and how a training job reads them."""
+
+    format: FileFormat
+    """npz, npy: one sample in numpy's containers. jpeg, png: one sample of random bytes (nothing decodes them).
+    indexed_binary: samples of one size, end to end."""
+    files: int
+    samples_per_file: int
+    record_bytes: int
+    """Mean size of a sample; its container's own bytes come on top."""
+    record_stdev_bytes: int = 0
+    delivered_bytes: int | None = None
+    """What of each sample goes into the batch, as after a resize; None: all that was read."""
+    preprocess_ns: int = 0
+    """Slept for each sample once it is read."""
+    shuffle: Shuffle = "epoch"
+    """off: in the order of the files; once: one random order; epoch: another for each epoch."""
+    files_per_dir: int = 1_000_000
+    threshold: float | None = None
+    """Utilisation by MLPerf Storage's formula that a run must reach."""
+    epochs: int | None = None
+    """Epochs that the benchmark asks for."""
+
+
+def layout_of(files: FileSet, seed: int) -> OpaqueLayout | FramedLayout:
+    """Return the files to store.
+
+    Raises:
+        SpecError: the format cannot hold what is described.
+    """
+    if files.format != "indexed_binary" and files.samples_per_file != 1:
+        raise SpecError(
+            f"{files.samples_per_file:,} samples per file of format {files.format}: only 1 is supported there"
+        )
+    if files.format == "indexed_binary":
+        if files.record_stdev_bytes:
+            raise SpecError("samples of differing sizes in indexed_binary: their offsets would need an index; use 0")
+        size_bytes = files.record_bytes * files.samples_per_file
+        return OpaqueLayout(count=files.files, sizes=Fixed(size_bytes), files_per_dir=files.files_per_dir, seed=seed)
+    sizes = Normal(files.record_bytes, files.record_stdev_bytes)
+    if files.format in ("jpeg", "png"):
+        return OpaqueLayout(count=files.files, sizes=sizes, files_per_dir=files.files_per_dir, seed=seed)
+    largest_bytes = files.record_bytes * 2 if files.record_stdev_bytes else files.record_bytes
+    return FramedLayout(
+        NpzFrame() if files.format == "npz" else NpyFrame(),
+        count=files.files,
+        sizes=sizes,
+        files_per_dir=files.files_per_dir,
+        seed=seed,
+        largest_bytes=largest_bytes,
+    )
+
+
+class Sleep:
+    """Stands for a preprocessing time: sleeps, as DLIO does, and leaves the sample as it is; picklable."""
+
+    def __init__(self, duration_ns: int) -> None:
+        self._seconds = duration_ns / 1e9
+
+    def __call__(self, content: bytes) -> bytes:
+        """Return the sample after the time."""
+        time.sleep(self._seconds)
+        return content
+
+
+class _Finish:
+    """What is done with a sample once it is read; picklable."""
+
+    def __init__(self, files: FileSet) -> None:
+        self._sleep = Sleep(files.preprocess_ns) if files.preprocess_ns else None
+        self._delivered_bytes = files.delivered_bytes
+        self._delivered: bytes | None = None
+
+    def __call__(self, tap: Tap, content: bytes, obj: int) -> bytes:
+        if self._sleep is not None:
+            content = tap.decode(self._sleep, content, obj)
+        if self._delivered_bytes is None:
+            return content
+        if self._delivered is None:
+            # Made where it is used: it must not travel with the pickled reader.
+            self._delivered = bytes(self._delivered_bytes)
+        return self._delivered
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_delivered": None}
+
+
+class WholeFilesReader:
+    """Reads one file per sample; picklable."""
+
+    def __init__(self, layout: OpaqueLayout | FramedLayout, sizes: ObjectSizes, files: FileSet) -> None:
+        self._layout = layout
+        self._sizes = sizes
+        self._finish = _Finish(files)
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+        """Return what each sample delivers; files that could not be read are left out."""
+        paths, sizes_bytes = self._layout.paths(samples, tap.root), self._sizes.of(samples)
+        delivered = []
+        # One file after the other: a batch of large ones must not stand in memory whole before it is cut down.
+        for path, size_bytes, sample in zip(paths, sizes_bytes, samples, strict=True):
+            for content in tap.read_objects([path], [size_bytes], [sample]):
+                delivered.append(self._finish(tap, content, sample))
+        return delivered
+
+
+class RecordsReader:
+    """Reads samples at their offsets in shared files; picklable."""
+
+    def __init__(self, layout: OpaqueLayout, files: FileSet) -> None:
+        self._layout = layout
+        self._files = files
+        self._finish = _Finish(files)
+        self._open: OrderedDict[int, TapFile] = OrderedDict()
+
+    def __getstate__(self) -> tuple[OpaqueLayout, FileSet]:
+        return self._layout, self._files
+
+    def __setstate__(self, state: tuple[OpaqueLayout, FileSet]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+        """Return what each sample delivers; those that could not be read are left out."""
+        delivered, record_bytes = [], self._files.record_bytes
+        for sample in samples:
+            obj, place = divmod(sample, self._files.samples_per_file)
+            try:
+                content = self._file(tap, obj).read_at(place * record_bytes, record_bytes)
+            except OSError:
+                tap.lose(1)  # the tap has recorded the operation and its error
+                continue
+            delivered.append(self._finish(tap, content, obj))
+        return delivered
+
+    def _file(self, tap: Tap, obj: int) -> TapFile:
+        found = self._open.pop(obj, None)
+        if found is None:
+            while len(self._open) >= _MOST_OPEN:
+                self._open.popitem(last=False)[1].close()
+            found = tap.open_file(self._layout.path(obj), obj)
+        self._open[obj] = found
+        return found
+
+
+class SampleFiles:
+    """The machinery of a map-style workload over a `FileSet`; plug-ins add their name and parameters."""
+
+    def __init__(self, files: FileSet, seed: int) -> None:
+        self._files = files
+        self._seed = seed
+        self._layout = layout_of(files, seed)
+
+    def layout(self) -> OpaqueLayout | FramedLayout:
+        """Return the files to store."""
+        return self._layout
+
+    def samples(self) -> int:
+        """Return the number of samples in all files."""
+        return self._files.files * self._files.samples_per_file
+
+    def order(self, epoch: int) -> Indices:
+        """Return the samples in the order of ``epoch``, which depends on seed and epoch alone."""
+        if self._files.shuffle == "off":
+            return np.arange(self.samples(), dtype=np.int64)
+        drawn = 0 if self._files.shuffle == "once" else epoch
+        # Raw bits, not Generator.permutation: numpy keeps the former the same in every version.
+        bits = np.random.PCG64(np.random.SeedSequence((self._seed, drawn, 1))).random_raw(self.samples())
+        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+
+    def discover(self, store: Store, tap: Tap) -> int:
+        """List the files as a script does when it starts; return the samples they hold."""
+        found = sum(
+            not entry.is_dir and not entry.name.startswith(".")
+            for directory in self._layout.directories()
+            for entry in tap.list(directory)
+        )
+        return found * self._files.samples_per_file
+
+    def reader(self, sizes: ObjectSizes) -> SampleReader:
+        """Return the reader of one sample per file, or of many."""
+        if self._files.format == "indexed_binary" and isinstance(self._layout, OpaqueLayout):
+            return RecordsReader(self._layout, self._files)
+        return WholeFilesReader(self._layout, sizes, self._files)
+
+    def mlperf_rules(self) -> MlperfRules:
+        """Return what MLPerf Storage would ask of a run."""
+        return MlperfRules(
+            record_bytes=self._files.record_bytes,
+            samples_per_file=self._files.samples_per_file,
+            threshold=self._files.threshold,
+            epochs=self._files.epochs,
+        )
