@@ -16,6 +16,7 @@ from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
+from ioprof.runner.run_scratch import run_scratch
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import SECTIONS, RawSpec, Value, read_toml
@@ -99,8 +100,13 @@ def record_and_load(plan: RunPlan, prepared: Prepared | None, command: list[str]
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.
+        StoreError: the workload writes, and the store cannot be written; no run directory was made.
     """
-    recording = Recording(plan, prepared, command, observer)
+    with run_scratch(plan, prepared) as scratch:
+        return _recorded(Recording(plan, prepared, command, observer, scratch))
+
+
+def _recorded(recording: Recording) -> Run:
     try:
         recording.run()
     except (Interrupted, IoprofError) as cause:

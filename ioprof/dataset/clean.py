@@ -16,6 +16,7 @@ from ioprof.dataset.marker import BOOKKEEPING, MARKER_PATH, Marker, read_marker
 from ioprof.dataset.place import place
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Progress, ignore
+from ioprof.dataset.scratch import SCRATCH_PATH, refuse_scratch_in_use, remove_scratch
 from ioprof.dataset.worker import Meter
 from ioprof.errors import DatasetError, StoreError
 from ioprof.store.base import Store
@@ -103,6 +104,7 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
     marker = read_marker(store)
     if marker is None:
         raise DatasetError(f"{place(store)}: carries no marker of ioprof; nothing was removed")
+    refuse_scratch_in_use(store)
     try:
         with locked(store):
             return _remove(store, marker, workers, on_progress)
@@ -124,6 +126,8 @@ def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnPr
         _remove_directory(store, directory, foreign)
     _unlink_known(store, [NAMES_PATH, f"{NAMES_PATH}.new", f"{MARKER_PATH}.new", LOCK_PATH])
     _remove_directory(store, DONE_DIRECTORY, foreign)
+    remove_scratch(store)
+    _remove_directory(store, SCRATCH_PATH, foreign)
     _unlink_known(store, [MARKER_PATH])
     _remove_directory(store, BOOKKEEPING, foreign)
     _remove_directory(store, "", foreign)

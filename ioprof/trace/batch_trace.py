@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ioprof.clock import now_ns
-from ioprof.contract import WorkerJob
+from ioprof.contract import EpochReader, EpochStart, WorkerJob
 from ioprof.host.thread_accounting import ProcessIo, SchedStat
 from ioprof.store.tap import Tap, tap_store
 from ioprof.trace.kinds import Phase
@@ -21,7 +21,7 @@ ACCOUNTED_ONE_IN = 8
 """Where batches take less than `SHORT_BATCH_NS`, two readings of the kernel's accounting would be a few per cent of
 their time: then only one batch in so many is accounted, and the others carry null."""
 
-_WARMUP, _STEADY = int(Phase.WARMUP), int(Phase.STEADY)
+_WARMUP, _STEADY, _EPOCH_START = int(Phase.WARMUP), int(Phase.STEADY), int(Phase.EPOCH_START)
 
 
 class BatchStamps(NamedTuple):
@@ -53,6 +53,9 @@ class BatchTrace:
         self.worker = worker
         self.recorder = Recorder(job.trace_dir, rank=job.rank, worker=worker, span_budget=job.span_budget)
         self.tap: Tap = tap_store(job.store, self.recorder)
+        self._job = job
+        self._epoch_reader = job.source if isinstance(job.source, EpochReader) else None
+        self._epoch = -1
         self._warmup_batches = job.warmup_batches
         self._schedstat = SchedStat()
         self._process_io = ProcessIo()
@@ -73,10 +76,20 @@ class BatchTrace:
         self._start_sums = self.recorder.storage_ns, self.recorder.prep_ns
         self._start_sched = self._schedstat.read() if self._is_accounted() else None
         self._start_ns = start_ns = now_ns()
+        if epoch != self._epoch:
+            self._begin_epoch(epoch, number, start_ns)
         phase = _WARMUP if number < self._warmup_batches else _STEADY
         self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
         if start_ns >= self._next_io_ns:
             self._note_io(start_ns)
+
+    def _begin_epoch(self, epoch: int, number: int, start_ns: int) -> None:
+        self._epoch = epoch
+        if self._epoch_reader is not None:
+            self.recorder.begin(_EPOCH_START, epoch=epoch, batch=number, start_ns=start_ns)
+            start = EpochStart(epoch=epoch, rank=self._job.rank, worker=self.worker, scratch=self._job.scratch)
+            self._epoch_reader.begin_epoch(self.tap, start)
+            self.recorder.end()
 
     def fetched(self) -> None:
         """The last sample is there."""
@@ -122,13 +135,23 @@ class BatchTrace:
     def _note_io(self, at_ns: int) -> None:
         counters = self._process_io.read()
         if counters is not None:
+            tap = self.tap
             self.recorder.note_io(
-                self.tap.tapped_bytes, self.tap.tapped_page_bytes, counters.rchar, counters.read_bytes
+                tap.tapped_bytes,
+                tap.tapped_page_bytes,
+                counters.rchar,
+                counters.read_bytes,
+                mapped_bytes=tap.mapped_bytes,
             )
         self._next_io_ns = at_ns + IO_INTERVAL_NS
 
+    def end_epoch(self) -> None:
+        """No batch of this epoch is left: what keeps the page cache from evicting is given back."""
+        self.tap.unmap()
+
     def close(self) -> None:
         """Take the last counters and release the files."""
+        self.tap.close()
         self._note_io(now_ns())
         self._schedstat.close()
         self._process_io.close()
