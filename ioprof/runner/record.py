@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ioprof import __version__
+from ioprof import __version__, plugin_files
 from ioprof.clock import now_ns
 from ioprof.contract import LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
@@ -370,7 +370,7 @@ def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], starte
         preparation=dataset.preparation,
         store=_store_record(dataset.store),
         host=host_facts(),
-        versions=package_versions(),
+        versions=package_versions() | plugin_files.versions(),
         clock=clock_facts(),
         warmup_steps=spec.run.warmup,
     )
