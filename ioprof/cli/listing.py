@@ -16,7 +16,7 @@ from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
 from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
-from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection
+from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.render import allowed, shown
 from ioprof.spec.resolve import named_loader, named_workload
 from ioprof.spec.sources import RawSpec
@@ -121,6 +121,7 @@ def print_run_parameters(raw: RawSpec) -> None:
         *_rows(RunSection, "run", wishes),
     ]
     console.print(_parameter_table("flags of every run", common))
+    console.print(_parameter_table("checkpoints, of every run", _rows(CheckpointSection, "checkpoint", wishes)))
 
 
 def _rows(
@@ -129,13 +130,19 @@ def _rows(
     """Return a row for each parameter; a workload's own wish takes the place of a default."""
     return [
         {
-            "flag": "--accelerator" if (section, key) == ("accelerator", "name") else f"--{key.replace('_', '-')}",
+            "flag": _flag(section, key),
             "default": str(wishes.get(f"{section}.{key}", shown(model, key))),
             "range": allowed(model, key),
             "meaning": field.description or "",
         }
         for key, field in model.model_fields.items()
     ]
+
+
+def _flag(section: str, key: str) -> str:
+    if (section, key) == ("accelerator", "name"):
+        return "--accelerator"
+    return f"--{'checkpoint-' if section == 'checkpoint' else ''}{key.replace('_', '-')}"
 
 
 def _parameter_table(title: str, rows: list[dict[str, str]]) -> Table:

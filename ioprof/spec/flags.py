@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ioprof.errors import UsageError, nearest
 from ioprof.plugins import find_loader, list_loaders
-from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection
+from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.resolve import named_loader, named_workload
 from ioprof.spec.sources import COMMAND_LINE, RawSpec, put_assignment, read_toml
 
@@ -39,17 +39,17 @@ def raw_spec(
         if key not in sections:
             hint = _of_another_loader(raw, key) or nearest(f"--{name}", _shown(sections))
             raise UsageError(f"--{name}: no such flag{hint}")
-        raw.put(sections[key], key, value, f"--{name}")
+        raw.put(*sections[key], value, f"--{name}")
     for assignment in assignments:
         put_assignment(raw, assignment)
     return raw
 
 
-def flag_sections(raw: RawSpec) -> dict[str, str]:
-    """Return every key that may be a flag and the section it belongs to; the workload's own come first."""
+def flag_sections(raw: RawSpec) -> dict[str, tuple[str, str]]:
+    """Return every key that may be a flag, and the section and key it stands for; the workload's own come first."""
     _, workload = named_workload(raw)
     _, loader = named_loader(raw)
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     owners = (
         ("workload", workload.Params),
         ("loader", loader.Params),
@@ -60,7 +60,10 @@ def flag_sections(raw: RawSpec) -> dict[str, str]:
     for section, model in owners:
         for key in model.model_fields:
             if key not in ("name", *found):
-                found[key] = section
+                found[key] = (section, key)
+    for key in CheckpointSection.model_fields:
+        # Its keys are common words (size, keep): as flags they say whose they are.
+        found.setdefault(f"checkpoint_{key}", ("checkpoint", key))
     return found
 
 
@@ -93,7 +96,7 @@ def _of_another_loader(raw: RawSpec, key: str) -> str:
     return f" of the loader {named_loader(raw)[0]}; {', '.join(having)} has it" if having else ""
 
 
-def _shown(sections: dict[str, str]) -> list[str]:
+def _shown(sections: Iterable[str]) -> list[str]:
     return [f"--{key.replace('_', '-')}" for key in (*sections, *ALIASES)]
 
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ioprof.accelerator.step_times import parse_step_times
 from ioprof.contract import PluginParams
-from ioprof.spec.quantities import Count, DurationNs
+from ioprof.spec.quantities import Bytes, Count, DurationNs
 
 CacheState = Literal["cold", "warm", "asis"]
+CheckpointMode = Literal["sync", "background"]
 
 
 class Section(BaseModel):
@@ -55,6 +56,29 @@ class AcceleratorSection(Section):
         return text
 
 
+class CheckpointSection(Section):
+    """What is saved while the accelerator runs; as flags the keys are ``--checkpoint-every`` and so on."""
+
+    every: Count = Field(0, ge=0, le=10**9, description="steps from one save to the next; 0 saves nothing")
+    size: Bytes = Field(
+        512 << 20,
+        ge=64 << 10,
+        le=16 << 40,
+        description="bytes of one save, all shards together: weights and two optimizer moments",
+    )
+    shards: Count = Field(
+        1, ge=1, le=64, description="files of one save, written at the same time, as if so many ranks saved"
+    )
+    mode: CheckpointMode = Field(
+        "sync",
+        description="sync: the step loop waits for the save; background: it waits for a copy in memory, a thread saves",
+    )
+    fsync: bool = Field(True, description="a save is done when files, names and directory are durable")
+    keep: Count = Field(2, ge=1, le=1000, description="finished saves that stay; older ones are removed")
+    restore: bool = Field(False, description="read the last save back at the end, evicted from the page cache before")
+    keep_files: bool = Field(False, description="leave the files on the store when the run ends")
+
+
 class RunSection(Section):
     """How long, in which state, and where the results go."""
 
@@ -92,6 +116,7 @@ class RunSpec:
     loader_section: LoaderSection
     loader_params: PluginParams
     accelerator: AcceleratorSection
+    checkpoint: CheckpointSection
     run: RunSection
     duration_is_default: bool = False
     """Neither epochs nor a duration was given, so a number of epochs on top would replace the duration."""
@@ -112,5 +137,6 @@ class RunSpec:
                 **self.loader_params.model_dump(mode=mode),
             },
             "accelerator": self.accelerator.model_dump(mode=mode),
+            "checkpoint": self.checkpoint.model_dump(mode=mode),
             "run": self.run.model_dump(mode=mode),
         }

@@ -14,7 +14,15 @@ from ioprof.accelerator.table import find as find_accelerator
 from ioprof.contract import PUBLISHED, Loader, Workload
 from ioprof.errors import PluginError, SpecError, nearest
 from ioprof.plugins import find_loader, find_workload
-from ioprof.spec.model import AcceleratorSection, LoaderSection, RunSection, RunSpec, Section, StoreSection
+from ioprof.spec.model import (
+    AcceleratorSection,
+    CheckpointSection,
+    LoaderSection,
+    RunSection,
+    RunSpec,
+    Section,
+    StoreSection,
+)
 from ioprof.spec.sources import COMMAND_LINE, RawSpec, Value
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -48,9 +56,29 @@ def resolve(raw: RawSpec) -> RunSpec:
         loader_section=_validated(LoaderSection, common, "loader", raw),
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
         accelerator=accelerator,
+        checkpoint=_checkpoint(raw, workload),
         run=run,
         duration_is_default=duration_is_default,
     )
+
+
+def _checkpoint(raw: RawSpec, workload: type[Workload]) -> CheckpointSection:
+    """Return the checkpoints that are asked for.
+
+    Raises:
+        SpecError: a value is wrong, or was typed where none are made.
+    """
+    given = raw.values["checkpoint"]
+    section = _validated(
+        CheckpointSection, _wished(workload, "checkpoint", CheckpointSection) | given, "checkpoint", raw
+    )
+    typed = [key for key in given if raw.origin("checkpoint", key).startswith("--") and key != "every"]
+    if section.every == 0 and typed:
+        raise SpecError(
+            f"{raw.origin('checkpoint', typed[0])} = {given[typed[0]]!r}: has no effect without checkpoints; "
+            "add --checkpoint-every 100, or another number of steps"
+        )
+    return section
 
 
 def named_workload(raw: RawSpec) -> tuple[str, type[Workload]]:

@@ -13,7 +13,7 @@ from ioprof.plugins import use_plugin_file
 Value = str | int | float | bool
 COMMAND_LINE = "the command line"
 """Origin of a name that was typed as the target."""
-SECTIONS = ("workload", "store", "loader", "accelerator", "run")
+SECTIONS = ("workload", "store", "loader", "accelerator", "checkpoint", "run")
 PLUGIN_KEY = "plugin"
 """Key before the first section: a plug-in file, or a list of them, relative to the spec file."""
 
