@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ioprof.errors import StoreError
 from ioprof.store.base import Entry, Store
+from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
+from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
+from ioprof.store.tap_map import Advice, LocalTapMap, Touch
 from ioprof.store.tap_writer import LocalTapWriter, RemoteTapWriter, TapWriter, sync_directory
 from ioprof.store.whole_read import PAGE_MASK, PartialReadError, read_on, whole_pages
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
@@ -25,6 +29,7 @@ _MOST_PER_WRITE = 1 << 30
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
 _Result = TypeVar("_Result")
+_Content = TypeVar("_Content", bound=bytes | memoryview)
 _Target = TypeVar("_Target")
 
 
@@ -36,6 +41,8 @@ class Tap:
         tapped_bytes: bytes read so far; compared with the kernel's own count.
         tapped_page_bytes: the same with every object rounded up to whole pages, as the kernel counts what it fetches.
         failed_samples: object reads that did not deliver.
+        mapped_bytes: those of the tapped bytes that were copied out of mapped files, which read(2) knows nothing of.
+        kept: files that a reader keeps open from batch to batch; they end with the tap.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
@@ -45,6 +52,8 @@ class Tap:
         self.tapped_bytes = 0
         self.tapped_page_bytes = 0
         self.failed_samples = 0
+        self.mapped_bytes = 0
+        self.kept: OpenFiles | None = None
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.
@@ -84,6 +93,43 @@ class Tap:
         Raises:
             OSError: it failed; the error is counted.
         """
+
+    def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> TapFile:
+        """Open an object to be read around this host's page cache.
+
+        Args:
+            path: relative to the store's root.
+            obj: the object's index.
+            buffer: what reads go through.
+            block_bytes: the device's logical block.
+        Raises:
+            OSError: it cannot be opened; the error is counted.
+            StoreError: the store is not a local path.
+        """
+        raise StoreError(f"{self.store.url}: only files on a local path can be read with O_DIRECT")
+
+    def map_file(self, path: str, obj: int, size_bytes: int, advice: Advice) -> TapFile:
+        """Return an object to be read through a memory mapping; it is mapped with the first read.
+
+        Args:
+            path: relative to the store's root.
+            obj: the object's index.
+            size_bytes: how long it should be; a shorter one is refused.
+            advice: what the kernel is told of the accesses to come.
+        Raises:
+            StoreError: the store is not a local path.
+        """
+        raise StoreError(f"{self.store.url}: only files on a local path can be mapped")
+
+    def unmap(self) -> None:
+        """Give the mappings of kept files back, so that the page cache can evict them."""
+        if self.kept is not None:
+            self.kept.unmap()
+
+    def close(self) -> None:
+        """Close the files that are kept open; safe to call twice."""
+        if self.kept is not None:
+            self.kept.close()
 
     def lose(self, samples: int) -> None:
         """Count samples that will not be delivered; the operation that failed has been recorded already."""
@@ -209,16 +255,22 @@ class Tap:
                 self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
         return contents
 
-    def decode(self, transform: Callable[[bytes], bytes], content: bytes, obj: int) -> bytes:
+    def decode(self, transform: Callable[[_Content], _Content], content: _Content, obj: int) -> _Content:
         """Spend the CPU work of a sample of object ``obj`` and record it as an operation of kind decode."""
         start = _now()
         decoded = transform(content)
         self.recorder.record(Kind.DECODE, start, _now(), len(content), obj, 0)
         return decoded
 
-    def _tapped(self, size_bytes: int) -> None:
+    def _tapped(self, size_bytes: int, offset: int = 0) -> None:
+        """Count bytes, and the pages that begin among them: ranges that share a page must not count it twice."""
         self.tapped_bytes += size_bytes
-        self.tapped_page_bytes += (size_bytes + PAGE_MASK) & ~PAGE_MASK
+        self.tapped_page_bytes += ((offset + size_bytes + PAGE_MASK) & ~PAGE_MASK) - ((offset + PAGE_MASK) & ~PAGE_MASK)
+
+    def _touched(self, touch: Touch) -> None:
+        self._tapped(touch.size_bytes, touch.offset)
+        self.mapped_bytes += touch.size_bytes
+        self.recorder.note_faults(touch.major_faults, touch.minor_faults)
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
         self.failed_samples += 1
@@ -311,6 +363,15 @@ class LocalTap(Tap):
     def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
         return LocalTapFile(self.root + path, obj, self.recorder, self._tapped)
+
+    def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
+        """Open a file with O_DIRECT; see `Tap.open_direct`."""
+        full = self.root + path
+        return DirectTapFile(full, obj, self.recorder, self._tapped, buffer=buffer, block_bytes=block_bytes)
+
+    def map_file(self, path: str, obj: int, size_bytes: int, advice: Advice) -> LocalTapMap:
+        """Return a file to be mapped; see `Tap.map_file`."""
+        return LocalTapMap(self.root + path, obj, size_bytes, advice, self.recorder, self._touched)
 
     def create_file(self, path: str, obj: int = -1) -> LocalTapWriter:
         """Create a file; see `Tap.create_file`."""

@@ -16,8 +16,8 @@ from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
 
 _now = time.perf_counter_ns
-Tapped = Callable[[int], None]
-"""Told the bytes of each read."""
+Tapped = Callable[[int, int], None]
+"""Told the bytes of each read and the offset at which it began."""
 
 
 class ShortReadError(OSError):
@@ -95,7 +95,7 @@ class LocalTapFile:
         except OSError as error:
             self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
             raise
-        self._note(start, len(content), size_bytes)
+        self._note(start, offset, len(content), size_bytes)
         if len(content) == size_bytes:
             return content
         if not content:
@@ -111,16 +111,16 @@ class LocalTapFile:
             except OSError as error:
                 self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
                 raise
-            self._note(start, got_bytes, len(buffer))
+            self._note(start, offset, got_bytes, len(buffer))
             if not got_bytes:
                 raise self._short(offset)
             buffer, offset = buffer[got_bytes:], offset + got_bytes
 
-    def _note(self, start_ns: int, got_bytes: int, asked_bytes: int) -> None:
+    def _note(self, start_ns: int, offset: int, got_bytes: int, asked_bytes: int) -> None:
         """Record a read; one that gave less than it was asked for is no error before the end is reached."""
         failed = SHORT_READ if asked_bytes and not got_bytes else 0
         self._recorder.record(Kind.READ, start_ns, _now(), got_bytes, self.obj, failed)
-        self._tapped(got_bytes)
+        self._tapped(got_bytes, offset)
 
     def _short(self, offset: int) -> ShortReadError:
         return ShortReadError(f"object {self.obj} ends at byte {offset}", offset)
@@ -164,7 +164,7 @@ class RemoteTapFile:
             raise
         short = SHORT_READ if len(content) < size_bytes else 0
         self._recorder.record(Kind.GET, start, _now(), len(content), self._obj, short)
-        self._tapped(len(content))
+        self._tapped(len(content), offset)
         if short:
             raise ShortReadError(f"object {self._obj} ends at byte {offset + len(content)}")
         return content

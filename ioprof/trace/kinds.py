@@ -26,6 +26,8 @@ class Kind(IntEnum):
     SETXATTR = 16
     MAP = 17
     """Mapping a file into memory; what its pages cost later shows in faults, not here."""
+    TOUCH = 18
+    """Copying bytes out of a mapping: its page faults are what reads the store."""
     DECODE = 20
 
     @property
@@ -39,7 +41,7 @@ METADATA_KINDS = (
     Kind.LIST, Kind.STAT, Kind.OPEN, Kind.CLOSE, Kind.RENAME, Kind.UNLINK, Kind.MKDIR, Kind.RMDIR,
     Kind.CREATE, Kind.GETXATTR, Kind.SETXATTR, Kind.MAP,
 )  # fmt: skip
-READ_KINDS = (Kind.READ, Kind.GET)
+READ_KINDS = (Kind.READ, Kind.GET, Kind.TOUCH)
 """Kinds whose bytes came from the store."""
 
 

@@ -37,7 +37,7 @@ from ioprof.trace.kinds import Kind, Phase
 Words = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
-MAGIC = 0x696F70726F660004
+MAGIC = 0x696F70726F660005
 WORD = 8
 HEADER_WORDS = 512
 KINDS = tuple(Kind)
@@ -49,8 +49,8 @@ COUNTERS = 6
 SLOT_WORDS = COUNTERS + BUCKETS
 COUNTS_WORDS = SLOTS * SLOT_WORDS
 
-READS = 2048
-"""Object reads in a half: few enough that a flush works in the CPU's cache."""
+READS = 8192
+"""Object reads in a half: so many that what a flush costs whatever it moves is spread thin (half of what 2048 cost)."""
 STAMPS = 4
 SINGLES = 4096
 """Other operations in a half: batches of a thousand names each must not pay for a flush each."""
@@ -94,6 +94,20 @@ class Header(IntEnum):
     IO_LAST_READ = 22
     IO_FIRST_PAGES = 23
     IO_LAST_PAGES = 24
+    IO_FIRST_MAPPED = 25
+    IO_LAST_MAPPED = 26
+    """Those of the tapped bytes that were copied out of mapped files."""
+    FAULTS = 32
+    """Page faults of copies out of mapped files: `FAULT_WORDS` words for each phase, in the order of `Phase`."""
+
+
+FAULT_WORDS = 3
+"""Major faults, minor faults, and copies that had a major one."""
+
+
+def faults_of(words: Words) -> Words:
+    """Return the page faults of each phase, shape (phases, FAULT_WORDS), as a view."""
+    return words[Header.FAULTS : Header.FAULTS + len(Phase) * FAULT_WORDS].reshape(len(Phase), FAULT_WORDS)
 
 
 def counts_of(words: Words, copy: int) -> Words:

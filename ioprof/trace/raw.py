@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from ioprof.trace import opsfile
-from ioprof.trace.kinds import Phase
+from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, Block, Header, Operations, Words
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.run_record import EpochRecord, KernelIo
+from ioprof.trace.run_record import EpochRecord, KernelIo, PageFaults
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(
@@ -186,12 +186,30 @@ def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:
             worker=process.header(Header.WORKER),
             tapped_bytes=process.header(Header.IO_LAST_TAPPED) - process.header(Header.IO_FIRST_TAPPED),
             tapped_page_bytes=process.header(Header.IO_LAST_PAGES) - process.header(Header.IO_FIRST_PAGES),
+            mapped_bytes=process.header(Header.IO_LAST_MAPPED) - process.header(Header.IO_FIRST_MAPPED),
             rchar_bytes=process.header(Header.IO_LAST_RCHAR) - process.header(Header.IO_FIRST_RCHAR),
             read_bytes=process.header(Header.IO_LAST_READ) - process.header(Header.IO_FIRST_READ),
         )
         for process in processes
         if process.header(Header.IO_KNOWN)
     ] or None
+
+
+def page_faults(processes: list[RawProcess]) -> list[PageFaults]:
+    """Return the page faults of copies out of mapped files, for each worker and phase that made such copies."""
+    touched = opsfile.SLOT_OF_KIND[Kind.TOUCH]
+    return [
+        PageFaults(
+            worker=process.header(Header.WORKER),
+            phase=phase.label,
+            major=major,
+            minor=minor,
+            waiting_touches=waiting,
+        )
+        for process in processes
+        for phase, (major, minor, waiting) in zip(Phase, opsfile.faults_of(process.words).tolist(), strict=True)
+        if process.counts()[int(phase) * len(KINDS) + touched, 0]
+    ]
 
 
 def spans_traced(processes: list[RawProcess]) -> int:

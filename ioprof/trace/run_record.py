@@ -56,6 +56,10 @@ class CacheRecord(_Record):
     """Times the whole dataset was evicted."""
     evicted_objects: int = 0
     failed_objects: int = 0
+    checked_pages: int | None = None
+    """Pages of the objects whose residency was looked at after each eviction; None: this kernel cannot tell."""
+    resident_pages: int | None = None
+    """How many of them were still in the page cache."""
     note: str | None = None
 
 
@@ -66,9 +70,25 @@ class KernelIo(_Record):
     tapped_bytes: int
     tapped_page_bytes: int | None = None
     """The same with every object rounded up to whole pages, as the kernel counts; None in runs before it was kept."""
+    mapped_bytes: int = 0
+    """Those of the tapped bytes that were copied out of mapped files: no part of rchar."""
     rchar_bytes: int
     read_bytes: int
     """Bytes the kernel fetched from the device or server for this worker."""
+
+
+class PageFaults(_Record):
+    """Page faults of one worker's copies out of mapped files, in one phase of the run."""
+
+    worker: int
+    phase: str
+    """Label of `ioprof.trace.kinds.Phase`."""
+    major: int
+    """Faults that waited for the device or server."""
+    minor: int
+    """Faults whose page was in the page cache."""
+    waiting_touches: int
+    """Copies with at least one major fault."""
 
 
 class EpochRecord(_Record):
@@ -135,6 +155,8 @@ class RunRecord(_Record):
     epochs: list[EpochRecord] = Field(default_factory=list)
     kernel_io: list[KernelIo] | None = None
     """None: /proc/PID/io was not readable."""
+    page_faults: list[PageFaults] = Field(default_factory=list)
+    """Empty where nothing was read through mapped files."""
     overhead: OverheadRecord | None = None
     sample_every: int = 1
     """Spans are kept for one in this many batches (the largest over all processes)."""
