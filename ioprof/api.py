@@ -12,6 +12,7 @@ from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
 from ioprof.errors import IoprofError, SpecError, nearest
 from ioprof.report.jsonfile import write_summary
+from ioprof.runner.gate import Gate
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -95,15 +96,19 @@ class RecordingStoppedError(Exception):
         """What ended it: `Interrupted` or an `IoprofError`."""
 
 
-def record_and_load(plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer) -> Run:
+def record_and_load(
+    plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer, gate: Gate | None = None
+) -> Run:
     """Record a prepared run and analyse its directory; ``prepared`` is None where the loader reads no storage.
+
+    A ``gate`` holds the first batch back until other runs are as far.
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.
         StoreError: the workload writes, and the store cannot be written; no run directory was made.
     """
     with run_scratch(plan, prepared) as scratch:
-        return _recorded(Recording(plan, prepared, command, observer, scratch))
+        return _recorded(Recording(plan, prepared, command, observer, scratch, gate))
 
 
 def _recorded(recording: Recording) -> Run:

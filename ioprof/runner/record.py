@@ -16,12 +16,15 @@ from typing import TextIO
 
 from ioprof import __version__, plugin_files
 from ioprof.clock import now_ns
-from ioprof.contract import LoaderSession, LoadJob, WorkerJob
+from ioprof.contract import Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import CaveatWarning, IoprofError, RunDirectoryError, RunError
 from ioprof.host.facts import clock_facts, host_facts, package_versions, store_facts
 from ioprof.host.sampler import HostSampler
+from ioprof.runner.gate import Gate, held_at
+from ioprof.runner.checkpoints import checkpoints_of
 from ioprof.runner.interrupt import Interrupted, shielded
+from ioprof.runner.mlperf import mlperf_record
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset, run_dataset
@@ -63,6 +66,8 @@ class _Progressing:
     evictions: int = 0
     evicted_objects: int = 0
     failed_objects: int = 0
+    checked_pages: int | None = None
+    resident_pages: int | None = None
     caveats: list[str] = field(default_factory=list)
 
 
@@ -76,6 +81,7 @@ class Recording:
         command: list[str],
         observer: Observer,
         scratch: RunScratch | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Create the run directory and write run.json, so that even an early end leaves a readable run.
 
@@ -85,6 +91,7 @@ class Recording:
             command: the words that started it.
             observer: told how it goes on.
             scratch: where its workers may write; None where they do not.
+            gate: holds the first batch back until other runs are as far; None: there is nobody to wait for.
 
         Raises:
             RunDirectoryError: the results folder is not writable or full.
@@ -93,6 +100,7 @@ class Recording:
         self._dataset = run_dataset(plan, prepared)
         self._scratch = scratch
         self._observer = observer
+        self._gate = gate
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         spec = plan.spec
         self.directory = create_run_directory(
@@ -159,13 +167,18 @@ class Recording:
             stack.callback(self._observer.finished)
             stack.enter_context(_heard(self._now.caveats.append))
             self._plan.loader.load()
+            wanted = checkpoints_of(
+                spec.checkpoint, self._plan.store, self._raw, rank=RANK, seed=spec.run.seed
+            )
+            hooks = stack.enter_context(wanted)
             sampler = HostSampler()
             stack.callback(self._stop_sampler, sampler)
             sampler.start(self._raw, os.getpid())
             self._cache_before_first_epoch()
             self._note(run_start_ns=now_ns())
             self._discover()
-            loop = StepLoop(self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors)
+            loop = StepLoop(self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors,
+                            hooks=hooks)
             stack.callback(loop.close)
             stack.callback(self._finish_scratch)
             self._note(loader_open_ns=now_ns())
@@ -175,6 +188,7 @@ class Recording:
             self._observer.measuring(self.directory)
             with worker_deaths_told(session):
                 self._epochs(loop, session)
+                loop.finish()
 
     def _finish_scratch(self) -> None:
         kept = self._scratch.finish() if self._scratch is not None else None
@@ -189,15 +203,27 @@ class Recording:
     def _epochs(self, loop: StepLoop, session: LoaderSession) -> None:
         """Run epochs until their number or the duration is reached; pauses between them do not count."""
         spec = self._plan.spec.run
-        if spec.duration is not None:
-            self._deadline_ns = now_ns() + spec.duration
+        if self._gate is None:
+            self._start_counting()
         epoch = 0
         while True:
-            steps = loop.run_epoch(epoch, session.batches(epoch))
+            steps = loop.run_epoch(epoch, self._through_the_gate(session.batches(epoch)))
             epoch += 1
             if not steps or self._stop_requested() or (spec.epochs is not None and epoch >= spec.epochs):
                 return
             self._cache_between_epochs()
+
+    def _through_the_gate(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Return an epoch's batches; the run's very first one is held until the gate opens."""
+        if self._gate is None:
+            return batches
+        gate, self._gate = self._gate, None
+        return held_at(gate, batches, self._start_counting, self._now.caveats.append)
+
+    def _start_counting(self) -> None:
+        """Let the duration begin."""
+        if self._plan.spec.run.duration is not None:
+            self._deadline_ns = now_ns() + self._plan.spec.run.duration
 
     def _stop_requested(self) -> bool:
         return self._deadline_ns is not None and now_ns() >= self._deadline_ns
@@ -268,6 +294,9 @@ class Recording:
         self._now.evictions += self._plan.spec.run.cache == "cold"
         self._now.evicted_objects += done.objects - done.failed
         self._now.failed_objects += done.failed
+        if done.checked_pages is not None and done.resident_pages is not None:
+            self._now.checked_pages = (self._now.checked_pages or 0) + done.checked_pages
+            self._now.resident_pages = (self._now.resident_pages or 0) + done.resident_pages
 
     def _note(self, **facts: object) -> None:
         self._now.record = self._now.record.model_copy(update=facts)
@@ -288,6 +317,8 @@ class Recording:
             evictions=now.evictions,
             evicted_objects=now.evicted_objects,
             failed_objects=now.failed_objects,
+            checked_pages=now.checked_pages,
+            resident_pages=now.resident_pages,
             note=None if self._dataset.store.local_root else "not a local path: this host's page cache is not used",
         )
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -366,6 +397,7 @@ def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], starte
         loader=spec.loader,
         batch_size=spec.loader_section.batch_size,
         accelerator=plan.accelerator.record,
+        mlperf=mlperf_record(plan),
         cache=CacheRecord(requested=spec.run.cache),
         preparation=dataset.preparation,
         store=_store_record(dataset.store),
