@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ioprof.errors import SpecError
 from ioprof.units import format_duration
 
 WINDOW_BYTES = 16 * 1024
+_Content = TypeVar("_Content", bound=bytes | memoryview)
 _SPIN_NS = 30_000_000
 _ROUNDS = 8
 _TOLERANCE_RATIO = 0.02
@@ -35,7 +37,7 @@ class CpuTransform:
         self._rest = int((windows - self._whole) * WINDOW_BYTES)
         self._out = np.empty(WINDOW_BYTES, dtype=np.float32)
 
-    def __call__(self, content: bytes) -> bytes:
+    def __call__(self, content: _Content) -> _Content:
         """Do the work on the sample's bytes and return them as they were."""
         pixels = np.frombuffer(content, dtype=np.uint8)
         if len(pixels) < WINDOW_BYTES:

@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ioprof.contract import Loader, PluginParams, Workload
+from ioprof.contract import Loader, Part, PluginParams, Workload
 from ioprof.plugins import find_loader, find_workload, list_loaders, list_workloads
-from tests.small_dataset import local_dataset
+from ioprof.store.local import LocalStore
+from ioprof.store.tap import tap_store
+from ioprof.trace.recorder import Recorder
+from tests.small_dataset import KnownSizes, local_dataset
 
 WORKLOADS = [one.name for one in list_workloads() if one.missing is None]
 LOADERS = [one.name for one in list_loaders() if one.missing is None]
 SEED = 20_261_123
+FEW = {"files": 30, "shards": 3, "samples_per_shard": 5, "sample_size": "3KiB"}
+MANY = {"files": "50M", "shards": "5M"}
 
 
 def _small(workload: type[Workload]) -> Workload:
     """Return the workload with its defaults, but few objects where it can be told so."""
-    few = {"files": 30} if "files" in workload.Params.model_fields else {}
-    return workload(workload.Params.model_validate(few), SEED)
+    return workload(workload.Params.model_validate(_known(workload, FEW)), SEED)
+
+
+def _known(workload: type[Workload], values: dict[str, int | str]) -> dict[str, int | str]:
+    """Return the parameters among these that a workload has."""
+    return {key: value for key, value in values.items() if key in workload.Params.model_fields}
 
 
 @pytest.fixture(params=WORKLOADS)
@@ -89,6 +98,8 @@ def test_an_identity_is_plain_and_decides_the_dataset(workload: type[Workload]) 
 
 def test_an_epoch_wants_each_sample_once(workload: type[Workload]) -> None:
     """In the same order whenever it is asked for."""
+    if workload.access == "stream":
+        pytest.skip("streams have no order that could be asked for")
     made = _small(workload)
     for epoch in (0, 1):
         order = made.order(epoch)
@@ -99,8 +110,33 @@ def test_an_epoch_wants_each_sample_once(workload: type[Workload]) -> None:
 
 def test_layouts_travel_to_worker_processes_without_their_objects(workload: type[Workload]) -> None:
     """Pickled size does not grow with the number of objects."""
-    many = workload.Params.model_validate({"files": "50M"} if "files" in workload.Params.model_fields else {})
+    many = workload.Params.model_validate(_known(workload, MANY))
     assert len(pickle.dumps(workload(many, SEED).layout())) < 10_000
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_a_stream_yields_each_sample_once_over_all_its_parts(
+    workload: type[Workload], parts: int, tmp_path: Path, trace_dir: Path
+) -> None:
+    """After a journey to another process, in the same order whenever it is asked for; more parts than objects too."""
+    if workload.access != "stream":
+        pytest.skip("samples are read by number")
+    made, store = _small(workload), LocalStore(str(tmp_path / "store"))
+    layout = made.layout()
+    sizes = KnownSizes([int(size) for size in layout.sizes(0, layout.count)])
+    for directory in ("", *layout.directories()):
+        store.make_dir(directory)
+    for obj in range(layout.count):
+        store.write(layout.path(obj), bytes(layout.render(obj, sizes.sizes_bytes[obj])))
+    recorder = Recorder(str(trace_dir), rank=0, worker=0, span_budget=1000)
+    tap = tap_store(store, recorder)
+    stream = pickle.loads(pickle.dumps(made.stream(sizes)))  # noqa: S301 - made in the line itself
+    for epoch in (0, 1):
+        read = [list(map(bytes, stream.samples(tap, epoch, Part(index=part, count=parts)))) for part in range(parts)]
+        assert len({sample for one in read for sample in one}) == sum(map(len, read)) == made.samples()
+        again = [list(stream.samples(tap, epoch, Part(index=part, count=parts))) for part in range(parts)]
+        assert again == read
+    recorder.close()
 
 
 @pytest.mark.usefixtures("nothing_left")

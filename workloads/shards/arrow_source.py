@@ -1,0 +1,121 @@
+"""What pyarrow reads from: a file object whose every read goes through the tap, in reads of the size asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ioprof.workloads.shards.format import OpenShard, ShardError
+from numpy.typing import NDArray
+
+from ioprof.trace.kinds import BAD_FORMAT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = NDArray[np.uint8]
+"""Values of one size, shape (rows, bytes)."""
+
+
+class ArrowSource:
+    """A shard as pyarrow wants its files; what it is given stays valid for as long as pyarrow holds on to it."""
+
+    closed = False
+
+    def __init__(self, opened: OpenShard) -> None:
+        self._opened = opened
+        self._at = 0
+        self._failed = False
+
+    def file(self) -> pa.PythonFile:
+        """Return the object to hand to pyarrow."""
+        import pyarrow as pa
+
+        return pa.PythonFile(self, mode="r")
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Tell a read that failed, which the tap has counted, from bytes that pyarrow does not understand.
+
+        Raises:
+            OSError: the former.
+            ShardError: the latter.
+        """
+        import pyarrow as pa
+
+        try:
+            yield
+        except OSError as error:
+            # pyarrow also raises it for a footer that it cannot read.
+            if self._failed:
+                raise
+            raise ShardError(BAD_FORMAT, str(error)) from error
+        except pa.ArrowException as error:
+            raise ShardError(BAD_FORMAT, str(error)) from error
+
+    def read(self, size_bytes: int = -1) -> memoryview:
+        """Return the next bytes, fewer at the end of the shard."""
+        opened = self._opened
+        left = max(0, opened.size_bytes - self._at)
+        size_bytes = left if size_bytes < 0 else min(size_bytes, left)
+        if not size_bytes:
+            return memoryview(b"")
+        view = opened.pool.take(size_bytes)
+        try:
+            for start in range(0, size_bytes, opened.read_bytes):
+                opened.file.read_into(view[start : start + opened.read_bytes], self._at + start)
+        except OSError:
+            self._failed = True
+            raise
+        self._at += size_bytes
+        return view
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to an offset."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._opened.size_bytes}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Return the offset."""
+        return self._at
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """Leave closing to whoever opened the shard."""
+
+
+def fixed_rows(values: pa.FixedSizeBinaryArray) -> Rows:
+    """Return an array's values without copying them.
+
+    Raises:
+        ShardError: they are of another type, or some are missing.
+    """
+    import pyarrow as pa
+
+    if not pa.types.is_fixed_size_binary(values.type) or values.null_count:
+        raise ShardError(BAD_FORMAT, f"a column of {values.type}, where fixed_size_binary without nulls belongs")
+    width = values.type.byte_width
+    content = values.buffers()[1]
+    if not len(values) or not width:
+        return np.empty((len(values), width), dtype=np.uint8)
+    start = values.offset * width
+    return np.frombuffer(content, dtype=np.uint8)[start : start + len(values) * width].reshape(-1, width)
+
+
+def row_views(rows: Rows) -> Iterator[memoryview]:
+    """Yield each row's bytes as a view."""
+    width = rows.shape[1]
+    view = rows.reshape(-1).data
+    for start in range(0, len(view), width):
+        yield view[start : start + width]
