@@ -25,8 +25,9 @@ _LARGEST_TENSOR_BYTES = 64 << 20
 _WORD_BYTES = 4
 _ALIGN_BYTES = 64
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_FILL_WORDS = 1 << 20
-"""Words drawn at a time: the whole state at once would need its memory twice."""
+_BLOCK_WORDS = 1 << 21
+"""Random words that are drawn; each further block of the state is that one, turned over by a random word of its own:
+no compressor sees that, and drawing gigabytes would take as long as saving them."""
 
 
 class State:
@@ -43,9 +44,10 @@ class State:
         self._live = _memory(size_bytes)
         self._copy: NDArray[np.uint8] | None = None
         generator = np.random.PCG64(np.random.SeedSequence((seed, 2)))
-        for start in range(0, size_bytes, _FILL_WORDS * 8):
-            part = self._live[start : start + _FILL_WORDS * 8]
-            part[:] = generator.random_raw(_FILL_WORDS).view(np.uint8)[: len(part)]
+        block = generator.random_raw(_BLOCK_WORDS)
+        for start in range(0, size_bytes, block.nbytes):
+            part = self._live[start : start + block.nbytes]
+            part[:] = (block ^ np.uint64(generator.random_raw())).view(np.uint8)[: len(part)]
         self.shards = [_shard_state(self._live, *extent) for extent in self._extents]
         """What training holds."""
         self.snapshot_shards: list[ShardState] = []

@@ -6,6 +6,7 @@ import sys
 
 from rich.console import Console
 
+from ioprof.checkpoint.names import LAYOUT as CHECKPOINTS
 from ioprof.cli.prepare import open_show
 from ioprof.dataset.clean import FoundDataset, Removed, find_datasets, remove
 from ioprof.dataset.place import place
@@ -64,6 +65,8 @@ def _line(dataset: FoundDataset) -> str:
     where = place(dataset.store)
     if dataset.state == "damaged":
         return f"{where}: left alone: {dataset.problem}"
+    if dataset.identity.get("layout") == CHECKPOINTS:
+        return f"{where}: checkpoints of a run, {format_bytes(dataset.size_bytes)} at most"
     size = f"{format_count(dataset.objects)} objects, {format_bytes(dataset.size_bytes)}"
     if dataset.state == "preparing":
         return f"{where}: {size}, {format_count(dataset.recorded_objects)} objects written so far"

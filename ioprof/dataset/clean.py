@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ioprof.checkpoint.names import LAYOUT as CHECKPOINTS
+from ioprof.checkpoint.names import is_ours as is_checkpoint
 from ioprof.dataset.chunks import DONE_DIRECTORY, Chunk, chunks, recorded_chunks
 from ioprof.dataset.layout import Naming
 from ioprof.dataset.lock import LOCK_PATH, locked
@@ -116,7 +118,9 @@ def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnPr
     _unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
     _unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
     naming = Naming.of(marker.identity)
-    if naming is None:
+    if marker.identity.get("layout") == CHECKPOINTS:
+        removed, directories = _remove_checkpoints(store), []
+    elif naming is None:
         removed, directories = _remove_named(store)
     else:
         removed = _remove_numbered(store, naming, workers, on_progress)
@@ -163,6 +167,11 @@ def _remove_named(store: Store) -> tuple[int, list[str]]:
         # It died before the names were written, and objects come after those.
         return 0, []
     return removed, sorted(directories, key=lambda directory: (directory.count("/"), directory))
+
+
+def _remove_checkpoints(store: Store) -> int:
+    """Remove the files of saves, finished or not; which there are depends on when the run ended."""
+    return _remove_objects(store, sorted(entry.name for entry in store.list() if is_checkpoint(entry.name)))
 
 
 def _parents(path: str) -> Iterator[str]:

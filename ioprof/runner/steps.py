@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ioprof.accelerator.base import Accelerator
 from ioprof.clock import now_ns
 from ioprof.contract import Batch
 from ioprof.errors import TooManyErrorsError
+from ioprof.runner.hooks import StepHook
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.schema import BATCHES, STEPS
@@ -17,8 +18,17 @@ from ioprof.trace.schema import BATCHES, STEPS
 class StepLoop:
     """Drives one rank's accelerator through epochs and records every step and batch."""
 
-    def __init__(self, raw_dir: Path, accelerator: Accelerator, *, rank: int, max_errors: int) -> None:
+    def __init__(
+        self, raw_dir: Path, accelerator: Accelerator, *, rank: int, max_errors: int, hooks: Sequence[StepHook] = ()
+    ) -> None:
         """Create the rank's log files.
+
+        Args:
+            raw_dir: the run's raw files.
+            accelerator: what uses the batches.
+            rank: which accelerator it is.
+            max_errors: failed samples the run may lose.
+            hooks: what may happen after each step.
 
         Raises:
             OSError: the results disk is full.
@@ -26,6 +36,7 @@ class StepLoop:
         self._accelerator = accelerator
         self._rank = rank
         self._max_errors = max_errors
+        self._hooks = hooks
         self._steps = RecordLog(raw_dir / f"steps-{rank}.log", STEPS)
         self._batches = RecordLog(raw_dir / f"batches-{rank}.log", BATCHES)
         self._epochs = RecordLog(raw_dir / f"epochs-{rank}.log", EPOCHS)
@@ -37,6 +48,7 @@ class StepLoop:
 
         Raises:
             TooManyErrorsError: more samples failed than the run may lose.
+            IoprofError: as a hook's `after_step`.
             OSError: the results disk is full.
         """
         first = self.step
@@ -44,8 +56,19 @@ class StepLoop:
         self._epochs.append(epoch, 0, start_ns)
         for batch in batches:
             wait_start_ns = self._step(epoch, batch, wait_start_ns, now_ns())
+            for hook in self._hooks:
+                wait_start_ns = hook.after_step(self.step - 1) or wait_start_ns
         self._epochs.append(epoch, 1, now_ns())
         return self.step - first
+
+    def finish(self) -> None:
+        """Tell the hooks that the last step is done.
+
+        Raises:
+            IoprofError: as a hook's `finish`.
+        """
+        for hook in self._hooks:
+            hook.finish()
 
     def _step(self, epoch: int, batch: Batch, wait_start_ns: int, wait_end_ns: int) -> int:
         """Copy, compute, record; return the stamp at which the accelerator fell idle."""
