@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
-from ioprof.analysis.kernel import HIDDEN_HITS, cold_not_applied
+from ioprof.analysis.kernel import COLD_HIT_RATIO, HIDDEN_HITS, cold_not_applied, left_after_eviction
 from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
 from ioprof.analysis.undelivered import Undelivered
 from ioprof.analysis.wording import percent, whole_percent
@@ -92,9 +92,22 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
         why = f": {HIDDEN_HITS}" if ratio is not None else ""
         yield f"A cold cache was asked for; whether it was cold is not known{why}."
     elif asked and ratio is not None and not cache.cold_achieved:
-        yield f"A cold cache was asked for, but this host's page cache served {percent(ratio)} of the bytes."
+        yield f"A cold cache was asked for, but {_not_cold(run, ratio)}."
     elif ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
+
+
+def _not_cold(run: RunRecord, ratio: float) -> str:
+    """Return what was cached, and why where that is known: left by the eviction, or read before in the same epoch."""
+    left, served = left_after_eviction(run), f"this host's page cache served {percent(ratio)} of the bytes"
+    if left is None:
+        return served
+    if left > COLD_HIT_RATIO:
+        return (
+            f"{percent(left)} of the dataset's pages stayed in this host's page cache after eviction (a process "
+            "has them mapped, or they are dirty)"
+        )
+    return f"{served}: it was empty when each epoch began, so these were read before in the same epoch"
 
 
 def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:

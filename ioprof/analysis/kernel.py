@@ -6,13 +6,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
-from ioprof.trace.run_record import KernelIo, RunRecord
+from ioprof.analysis.wording import percent
+from ioprof.trace.run_record import CacheRecord, KernelIo, RunRecord
 from ioprof.units import format_bytes
 
 COLD_HIT_RATIO = 0.01
 """At most this share from the page cache counts as cold."""
 HIDING_SURPLUS = 0.01
 """Bytes fetched beyond those read, as a share of these, from which on hits may hide among them."""
+MOST_MAPPED_SURPLUS = 1.05
+"""Pages fetched per page touched in mapped files, up to which readahead cannot be mistaken for reads never seen."""
 HIDDEN_HITS = "the kernel fetched more than was read: whole pages and readahead may hide what the page cache served"
 
 
@@ -60,13 +63,31 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     asked = [worker.tapped_bytes for worker in run.kernel_io] if pages is None else pages
     missed = sum(max(0, min(io.read_bytes, most)) for io, most in zip(run.kernel_io, asked, strict=True))
     ratio = min(1.0, max(0.0, 1.0 - missed / sum(asked)))
-    hidden = pages is None and fetched > tapped * (1 + HIDING_SURPLUS) and ratio <= COLD_HIT_RATIO
+    left = left_after_eviction(run)
+    # Where each eviction was looked at, there is nothing left that readahead could hide.
+    may_hide = pages is None or (left is None and any(io.mapped_bytes for io in run.kernel_io))
+    surplus = fetched > (tapped if pages is None else sum(pages)) * (1 + HIDING_SURPLUS)
+    hidden = may_hide and surplus and ratio <= COLD_HIT_RATIO
+    was_cold = ratio <= COLD_HIT_RATIO and (left is None or left <= COLD_HIT_RATIO)
     return CacheEvidence(
         client_hit_ratio=ratio,
-        evidence=_compared(len(run.kernel_io), tapped, None if pages is None else sum(pages), fetched),
+        evidence=_compared(len(run.kernel_io), tapped, None if pages is None else sum(pages), fetched)
+        + (f" {_residency_words(run.cache)}" if left is not None else ""),
         cold_requested=cold,
-        cold_achieved=None if hidden else ratio <= COLD_HIT_RATIO,
+        cold_achieved=None if hidden else was_cold,
     ), None
+
+
+def left_after_eviction(run: RunRecord) -> float | None:
+    """Return the share of the pages that evictions left in the page cache, 0.0 to 1.0; None: nobody could look."""
+    cache = run.cache
+    if cache.resident_pages is None or not cache.checked_pages:
+        return None
+    return cache.resident_pages / cache.checked_pages
+
+
+def _residency_words(cache: CacheRecord) -> str:
+    return f"After eviction {cache.resident_pages:,} of {cache.checked_pages:,} pages looked at were still cached."
 
 
 def _tapped_pages(workers: list[KernelIo]) -> list[int] | None:
@@ -98,10 +119,15 @@ def cold_not_applied(run: RunRecord) -> str | None:
 
 
 def coverage(run: RunRecord) -> tuple[Coverage, str | None]:
-    """Return bytes seen by the taps over bytes the kernel counted for the same processes (``rchar``)."""
+    """Return bytes seen by the taps over bytes the kernel counted for the same processes.
+
+    The kernel's count is ``rchar``; for mapped files, which it leaves out, what was fetched from the device or server.
+    """
     if run.kernel_io is None:
         return _NO_COVERAGE, "/proc/PID/io of the workers was not readable"
     tapped = sum(worker.tapped_bytes for worker in run.kernel_io)
+    if any(worker.mapped_bytes for worker in run.kernel_io):
+        return _mapped_coverage(run.kernel_io, tapped)
     kernel = sum(worker.rchar_bytes for worker in run.kernel_io)
     if not run.kernel_io or kernel <= 0:
         return Coverage(tapped_bytes=tapped, kernel_bytes=kernel, ratio=None), "the kernel counted no reads"
@@ -109,6 +135,23 @@ def coverage(run: RunRecord) -> tuple[Coverage, str | None]:
         reason = "the store is not a local path: rchar does not count what comes through sockets"
         return Coverage(tapped_bytes=tapped, kernel_bytes=kernel, ratio=None), reason
     return Coverage(tapped_bytes=tapped, kernel_bytes=kernel, ratio=tapped / kernel), None
+
+
+def _mapped_coverage(workers: list[KernelIo], tapped: int) -> tuple[Coverage, str | None]:
+    """Compare touched pages with fetched ones; only where the page cache gave nothing do they say the same."""
+    fetched = sum(worker.read_bytes for worker in workers)
+    pages = sum(worker.tapped_page_bytes or 0 for worker in workers)
+    unknown = Coverage(tapped_bytes=tapped, kernel_bytes=fetched, ratio=None)
+    if fetched < pages * (1 - COLD_HIT_RATIO):
+        reason = (
+            "files were read through mappings, of which the kernel counts what it fetches and nothing else; "
+            f"the page cache served {percent(1 - fetched / pages)} of the pages"
+        )
+        return unknown, reason
+    if fetched > pages * MOST_MAPPED_SURPLUS:
+        reason = f"readahead for mapped files fetched {fetched / pages:.1f} times the pages that were touched"
+        return unknown, reason
+    return Coverage(tapped_bytes=tapped, kernel_bytes=fetched, ratio=min(1.0, pages / fetched)), None
 
 
 _NO_COVERAGE = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)

@@ -73,6 +73,20 @@ def cachestat_pages(fd: int) -> int | None:
     return int(stat.cached) if result == 0 else None
 
 
+def residency(path: str) -> tuple[int, int] | None:
+    """Return the pages of a file and how many of them are in the page cache; None: it cannot be told."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        resident = cachestat_pages(descriptor)
+        pages = -(-os.fstat(descriptor).st_size // mmap.PAGESIZE)
+        return None if resident is None else (pages, resident)
+    finally:
+        os.close(descriptor)
+
+
 def mincore_pages(fd: int) -> int | None:
     """Return the pages of a writable file in the page cache by mincore(2); None: not told here."""
     size_bytes = os.fstat(fd).st_size

@@ -11,11 +11,12 @@ from ioprof.errors import IoprofError, WorkerDiedError
 
 _FEWER = "use fewer workers, smaller batches or less prefetching"
 _SHM_FULL = f"usually /dev/shm is full (see df /dev/shm): give it more room (docker run --shm-size), or {_FEWER}"
+_BUS = f"{_SHM_FULL}; or a file was truncated while it was mapped"
 _CRASH = "it crashed in native code (dmesg may say where); --workers 0 shows more"
 _ENDED = "someone, or a job scheduler, ended it"
 _USUAL_CAUSES: dict[int, str] = {
     signal.SIGKILL: f"usually the kernel ran out of memory (see dmesg): {_FEWER}",
-    signal.SIGBUS: _SHM_FULL,
+    signal.SIGBUS: _BUS,
     signal.SIGSEGV: _CRASH,
     signal.SIGABRT: _CRASH,
     signal.SIGILL: _CRASH,

@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ioprof.host.page_cache_probe import residency
 
 _THREADS = 4
 _CHUNK = 2048
+_MOST_CHECKED = 4096
+"""Objects whose residency is looked at after an eviction; more would cost time and tell nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,10 @@ class CacheChange:
     objects: int
     failed: int
     """Objects that could not be opened."""
+    checked_pages: int | None = None
+    """Pages of the objects whose residency was looked at afterwards; None: nobody looked, or the kernel cannot tell."""
+    resident_pages: int | None = None
+    """How many of them the page cache still held: mapped by a process that lives on, or dirty."""
 
 
 def evict(root: str, path_of: Callable[[int], str], count: int, progress: Callable[[int], None]) -> CacheChange:
@@ -33,7 +41,20 @@ def evict(root: str, path_of: Callable[[int], str], count: int, progress: Callab
         count: number of objects.
         progress: told how many objects are done, now and then.
     """
-    return _each(root, path_of, count, progress, _evict_one)
+    done = _each(root, path_of, count, progress, _evict_one)
+    checked_pages, resident_pages = _residency(root, path_of, count)
+    return replace(done, checked_pages=checked_pages, resident_pages=resident_pages)
+
+
+def _residency(root: str, path_of: Callable[[int], str], count: int) -> tuple[int, int] | tuple[None, None]:
+    """Return pages of objects spread over the dataset, and how many are in the page cache; None: not told here."""
+    checked = resident = 0
+    prefix = root.rstrip("/") + "/"
+    for index in range(0, count, -(-count // _MOST_CHECKED)):
+        found = residency(prefix + path_of(index))
+        if found is not None:
+            checked, resident = checked + found[0], resident + found[1]
+    return (checked, resident) if checked else (None, None)
 
 
 def warm(root: str, path_of: Callable[[int], str], count: int, progress: Callable[[int], None]) -> CacheChange:

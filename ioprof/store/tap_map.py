@@ -31,8 +31,6 @@ _ADVICE: dict[Advice, int] = {
 _now = time.perf_counter_ns
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _usage, _THREAD = resource.getrusage, resource.RUSAGE_THREAD
-_MINOR, _MAJOR = 6, 7
-"""Places of the page faults in what getrusage(2) returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +108,8 @@ class LocalTapMap:
             Touch(
                 offset=offset,
                 size_bytes=len(buffer),
-                major_faults=after[_MAJOR] - before[_MAJOR],
-                minor_faults=after[_MINOR] - before[_MINOR],
+                major_faults=after.ru_majflt - before.ru_majflt,
+                minor_faults=after.ru_minflt - before.ru_minflt,
             )
         )
 
