@@ -184,6 +184,8 @@ class MlperfRules:
     """Accelerator utilisation by their formula that a run must reach, 0.0 to 1.0; None: none is published."""
     epochs: int | None = None
     """Epochs of a whole run; None: not said."""
+    deviations: tuple[str, ...] = ()
+    """How the workload, as it was asked for, differs from the published one."""
 
 
 @runtime_checkable
@@ -192,6 +194,19 @@ class MlperfWorkload(Protocol):
 
     def mlperf_rules(self) -> MlperfRules:
         """Return the rules."""
+        ...
+
+
+@runtime_checkable
+class ChecksStore(Protocol):
+    """A workload that not every store can serve; asked before anything is prepared."""
+
+    def check_store(self, store: Store) -> None:
+        """Refuse a store that cannot serve it; ``store`` is its root, and nothing need be there yet.
+
+        Raises:
+            SpecError: what the store lacks, and what to do.
+        """
         ...
 
 

@@ -26,6 +26,12 @@ class PresetParams(PluginParams):
     shuffle: Shuffle = Field("epoch", description="off: file order; once: one random order; epoch: a new one for each")
     preprocess: DurationNs = Field(0, ge=0, le=60 * 10**9, description="time slept per sample after reading it")
 
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """What is not as published, apart from the number of files."""
+        changed = {"preprocess": bool(self.preprocess), "shuffle = off": self.shuffle == "off"}
+        return tuple(f"{name} is not as published" for name, is_changed in changed.items() if is_changed)
+
     def files_of(self, published: Published) -> int:
         """Return how many files there are."""
         return self.files or max(1, math.ceil(published.files * self.scale - 1e-9))
@@ -67,6 +73,7 @@ class _FilesPreset(SampleFiles):
                 shuffle=params.shuffle,
                 threshold=published.threshold,
                 epochs=published.epochs,
+                deviations=params.deviations,
             ),
             seed,
         )

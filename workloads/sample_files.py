@@ -53,6 +53,8 @@ class FileSet:
     """Utilisation by MLPerf Storage's formula that a run must reach."""
     epochs: int | None = None
     """Epochs that the benchmark asks for."""
+    deviations: tuple[str, ...] = ()
+    """How this differs from what is published."""
 
 
 def layout_of(files: FileSet, seed: int) -> OpaqueLayout | FramedLayout:
@@ -222,4 +224,5 @@ class SampleFiles:
             samples_per_file=self._files.samples_per_file,
             threshold=self._files.threshold,
             epochs=self._files.epochs,
+            deviations=self._files.deviations,
         )

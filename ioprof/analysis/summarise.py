@@ -10,7 +10,9 @@ import pyarrow.compute as pc
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
+from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
 from ioprof.analysis.measured import RankSteps, measured_ranks
+from ioprof.analysis.mlperf_result import mlperf_result
 from ioprof.analysis.operations import KindTotals, bytes_read, stats_of, storage_operations, totals_by_kind
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
@@ -21,6 +23,7 @@ from ioprof.analysis.summary import (
     Coverage,
     CpuTime,
     Discovery,
+    MappedReads,
     OperationStats,
     Overhead,
     Summary,
@@ -103,6 +106,7 @@ def summarise(trace: Trace) -> Summary:
         accelerator_utilization=use.accelerator_utilization,
         accelerator_utilization_ci95=use.accelerator_utilization_ci95,
         mlperf_au=use.mlperf_au,
+        mlperf=mlperf_result(run, ranks, use.mlperf_au, reasons),
         busy_s=use.busy_s,
         idle_s=use.idle_s,
         idle_by_cause=use.idle_by_cause,
@@ -120,6 +124,7 @@ def summarise(trace: Trace) -> Summary:
         overhead=overhead,
         verdict=answer,
         coverage=seen,
+        mapped=_mapped(run, steady, phase, reasons),
         baselines=Baselines(no_workers_samples_per_s=None, transport_samples_per_s=None),
         findings=None,
         errors=errors,
@@ -197,6 +202,13 @@ def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
 
 _ALL_SEEN = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
 """Coverage concerns the workers' reads; discovery lists in the consumer's own process."""
+
+
+def _mapped(run: RunRecord, totals: list[KindTotals], phase: str, reasons: Reasons) -> MappedReads | None:
+    found = reasons.known("mapped", mapped_reads(run, totals, phase), NOT_MAPPED)
+    if found is not None:
+        reasons.known("mapped.fetched_ratio", found.fetched_ratio, "/proc/PID/io of the workers was not readable")
+    return found
 
 
 def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:

@@ -93,6 +93,23 @@ class CacheEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MappedReads:
+    """Reads through memory mappings: where read(2) is not called, page faults tell what the store was asked."""
+
+    touches: int
+    """Copies out of mapped files in the measured phase."""
+    bytes: int
+    major_faults: int
+    """Page faults that waited for the device or server."""
+    minor_faults: int
+    """Page faults whose page was in the page cache."""
+    waiting_touches: int
+    """Copies with at least one major fault."""
+    fetched_ratio: float | None
+    """Bytes fetched from the device or server over those of the pages touched, whole run: above 1.0 is readahead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CpuTime:
     """Where the workers' time on measured batches went, in seconds, and how busy the host was."""
 
@@ -154,6 +171,25 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MlperfResult:
+    """The run as MLPerf Storage's own tools would report it."""
+
+    comparable: bool
+    """Whether the run keeps the rules that one of their five runs must keep."""
+    reasons: tuple[str, ...]
+    """The rules that it breaks."""
+    threshold: float | None
+    passed: bool | None
+    """Their utilisation reached the threshold, comparable or not."""
+    au: float | None
+    """The same as ``mlperf_au``."""
+    samples_per_s: float | None
+    """By their formula, which counts one step too few; ours is ``samples_per_s`` of the summary."""
+    mib_per_s: float | None
+    """Their samples/s times the nominal size of a sample, in MiB (they write MB)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The whole of summary.json; rates in SI base units, ratios 0.0 to 1.0."""
 
@@ -179,6 +215,8 @@ class Summary:
     accelerator_utilization: float | None
     accelerator_utilization_ci95: tuple[float, float] | None
     mlperf_au: float | None
+    mlperf: MlperfResult | None
+    """None: the workload is none of MLPerf Storage's."""
     busy_s: float | None
     """Accelerator-seconds at work in the window, all ranks."""
     idle_s: float | None
@@ -201,6 +239,7 @@ class Summary:
     overhead: Overhead
     verdict: Verdict
     coverage: Coverage
+    mapped: MappedReads | None = None
     baselines: Baselines
     findings: tuple[Finding, ...] | None
     errors: dict[str, OperationErrors]

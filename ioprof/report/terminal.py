@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ioprof.analysis.kernel import cold_not_applied
-from ioprof.analysis.summary import LatencyNs, OperationStats, Summary
+from ioprof.analysis.summary import LatencyNs, MlperfResult, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.trace.run_record import RunRecord
@@ -59,8 +59,8 @@ def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     return paragraph(" · ".join(parts), width, first="", style="bold")
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _cache_words(summary: Summary, run: RunRecord) -> str:
@@ -110,8 +110,7 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
     if summary.accelerator.busy_ns_per_batch is not None:
         lines += fact("accelerator", _accelerator_words(summary), width)
     if summary.mlperf_au is not None:
-        told = f"{percent(summary.mlperf_au)} utilisation by MLPerf Storage's own formula"
-        lines += fact("mlperf", told, width)
+        lines += fact("mlperf", _mlperf_words(summary.mlperf_au, summary.mlperf), width)
     if summary.iops is None:
         return lines + fact("store", summary.reasons.get("iops", ""), width)
     told = f"{format_count(summary.iops)} operations/s"
@@ -119,6 +118,19 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
         told = f"{format_rate_bytes(summary.bandwidth_bytes_per_s)} in {told}"
     whole = ", warm-up included" if summary.operations_phase == "all" else ""
     return lines + fact("store gave", told + whole, width)
+
+
+def _mlperf_words(au: float, result: MlperfResult | None) -> str:
+    told = f"{percent(au)} utilisation by MLPerf Storage's own formula"
+    if result is None:
+        return told
+    if result.threshold is not None:
+        told += f" ({'passes' if result.passed else 'fails'} its {percent(result.threshold)})"
+    if result.samples_per_s is not None and result.mib_per_s is not None:
+        told += f", {format_count(result.samples_per_s)} samples/s, {result.mib_per_s:,.1f} MiB/s"
+    if result.comparable:
+        return f"{told}; keeps the rules of one run"
+    return f"{told}; not comparable with published results: {'; '.join(result.reasons)}"
 
 
 def _rate_words(summary: Summary) -> str:
@@ -182,7 +194,7 @@ def _start(summary: Summary, width: int) -> list[Text]:
 
 
 def _costs(summary: Summary, width: int) -> list[Text]:
-    lines = [*_cpu(summary, width), *_seen(summary, width)]
+    lines = [*_cpu(summary, width), *_seen(summary, width), *_mapped(summary, width)]
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
         told = f"{tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
@@ -218,6 +230,20 @@ def _seen(summary: Summary, width: int) -> list[Text]:
         f"{percent(seen.ratio)} of the {format_bytes(seen.kernel_bytes)} the workers read passed the taps",
         width,
     )
+
+
+def _mapped(summary: Summary, width: int) -> list[Text]:
+    mapped = summary.mapped
+    if mapped is None or not mapped.touches:
+        return []
+    told = (
+        f"{_counted(mapped.touches, 'copy', 'copies')} of {format_bytes(mapped.bytes / mapped.touches)} out of mapped "
+        f"files; {percent(mapped.waiting_touches / mapped.touches)} waited for the device; page faults each: "
+        f"{mapped.major_faults / mapped.touches:.2f} major, {mapped.minor_faults / mapped.touches:.2f} minor"
+    )
+    if mapped.fetched_ratio is not None:
+        told += f"; fetched {mapped.fetched_ratio:.2f} times the pages touched"
+    return fact("mapped", told, width)
 
 
 def _caveats(summary: Summary, width: int) -> list[Text]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
 from ioprof.accelerator.step_times import parse_step_times
-from ioprof.contract import Access, Layout, Loader, Workload
+from ioprof.accelerator.table import find
+from ioprof.contract import Access, ChecksStore, Layout, Loader, MlperfWorkload, Workload
 from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
 from ioprof.plugins import find_loader, find_workload, list_loaders
+from ioprof.runner.checkpoints import check_memory
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
@@ -50,6 +52,9 @@ def plan_run(spec: RunSpec) -> RunPlan:
     _check_accepted(workload, loader)
     store = open_store(spec.store.url)
     _check_workers_see_the_store(spec, store)
+    if isinstance(workload, ChecksStore):
+        workload.check_store(store)
+    check_memory(spec.checkpoint, is_local=store.local_root is not None)
     return RunPlan(
         spec=spec,
         workload=workload,
@@ -62,7 +67,7 @@ def plan_run(spec: RunSpec) -> RunPlan:
 
 def _accelerator(spec: RunSpec, workload: Workload) -> ResolvedAccelerator:
     section = spec.accelerator
-    return resolve(
+    resolved = resolve(
         section.name,
         section.compute,
         workload.reference_model,
@@ -71,6 +76,19 @@ def _accelerator(spec: RunSpec, workload: Workload) -> ResolvedAccelerator:
         seed=spec.run.seed,
         copies=section.copy_to_device,
     )
+    given = section.compute is not None or section.compute_spread is not None or section.name.lower() == "none"
+    if given or not isinstance(workload, MlperfWorkload) or workload.reference_model is None:
+        return resolved
+    return _marked_where_scaled(resolved, workload.reference_model, spec.loader_section.batch_size)
+
+
+def _marked_where_scaled(resolved: ResolvedAccelerator, model: str, batch_size: int) -> ResolvedAccelerator:
+    """Mark a step time as an estimate where nobody published it for this batch size: steps do not scale exactly."""
+    record = resolved.record
+    if find(record.name).step_ns_per_sample[model].batch_size == batch_size:
+        return resolved
+    source = f"{record.source}, scaled to {batch_size:,}"
+    return replace(resolved, record=record.model_copy(update={"is_estimate": True, "source": source}))
 
 
 def _check_accepted(workload: Workload, loader: type[Loader]) -> None:

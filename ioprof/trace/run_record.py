@@ -121,6 +121,17 @@ class OverheadRecord(_Record):
     """Time workers spent on batches (fetch start to collate end), summed."""
 
 
+class MlperfRecord(_Record):
+    """What MLPerf Storage asks of the workload, and what of it this run does not keep."""
+
+    record_bytes: int
+    """Nominal size of a sample."""
+    threshold: float | None
+    """Utilisation by their formula that a run must reach."""
+    not_comparable: list[str]
+    """Rules that the run breaks; empty: its result may stand beside published ones."""
+
+
 class RunRecord(_Record):
     """The content of run.json."""
 
@@ -158,6 +169,8 @@ class RunRecord(_Record):
     page_faults: list[PageFaults] = Field(default_factory=list)
     """Empty where nothing was read through mapped files."""
     overhead: OverheadRecord | None = None
+    mlperf: MlperfRecord | None = None
+    """None: MLPerf Storage has no such workload."""
     sample_every: int = 1
     """Spans are kept for one in this many batches (the largest over all processes)."""
     dropped_spans: int = 0
