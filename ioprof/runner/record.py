@@ -167,9 +167,7 @@ class Recording:
             stack.callback(self._observer.finished)
             stack.enter_context(_heard(self._now.caveats.append))
             self._plan.loader.load()
-            wanted = checkpoints_of(
-                spec.checkpoint, self._plan.store, self._raw, rank=RANK, seed=spec.run.seed
-            )
+            wanted = checkpoints_of(spec.checkpoint, self._plan.store, self._raw, rank=RANK, seed=spec.run.seed)
             hooks = stack.enter_context(wanted)
             sampler = HostSampler()
             stack.callback(self._stop_sampler, sampler)
@@ -177,8 +175,9 @@ class Recording:
             self._cache_before_first_epoch()
             self._note(run_start_ns=now_ns())
             self._discover()
-            loop = StepLoop(self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors,
-                            hooks=hooks)
+            loop = StepLoop(
+                self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors, hooks=hooks
+            )
             stack.callback(loop.close)
             stack.callback(self._finish_scratch)
             self._note(loader_open_ns=now_ns())
