@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from ioprof.contract import Part, SampleStream
@@ -21,10 +22,12 @@ class PartBatches:
         self, trace: BatchTrace, stream: SampleStream, epoch: int, part: Part, *, batch_size: int, drop_last: bool
     ) -> None:
         self._trace = trace
+        self._stream = stream
         self._epoch = epoch
+        self._part = part
         self._batch_size = batch_size
         self._drop_last = drop_last
-        self._samples = stream.samples(trace.tap, epoch, part)
+        self._samples: Iterator[bytes | memoryview] | None = None
         self._is_through = False
 
     def next_samples(self, number: int) -> list[bytes | memoryview] | None:
@@ -38,6 +41,8 @@ class PartBatches:
         trace = self._trace
         failed_before = trace.tap.failed_samples
         trace.begin(self._epoch, number)
+        if self._samples is None:
+            self._samples = iter(self._stream.samples(trace.tap, self._epoch, self._part))
         samples = list(islice(self._samples, self._batch_size))
         if len(samples) < self._batch_size:
             self._is_through = True

@@ -1,0 +1,53 @@
+"""What all loaders made of torch's DataLoader have in common before torch is imported: knobs and their checks.
+
+torch is imported when a loader is opened, not before: listing loaders must not cost the seconds that takes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+from ioprof.loaders.worker_process import warn_of_crowded_workers
+from pydantic import Field
+
+from ioprof.contract import PluginParams
+from ioprof.errors import SpecError
+from ioprof.spec.quantities import Count
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+
+class TorchParams(PluginParams):
+    """Knobs of torch's DataLoader, under its own names where it has one."""
+
+    workers: Count = Field(2, ge=0, le=1024, description="worker processes; 0 loads in the consumer's process")
+    prefetch: Count = Field(2, ge=1, le=10_000, description="batches each worker may be ahead (prefetch_factor)")
+    persistent: bool = Field(True, description="keep workers from one epoch to the next")
+    pin: bool = Field(False, description="copy batches into page-locked memory (needs a CUDA device)")
+    start_method: StartMethod = Field("fork", description="how worker processes start")
+    in_order: bool = Field(True, description="deliver batches in the order they were asked for")
+
+
+def check_pinning(params: TorchParams) -> None:
+    """Check what only this host can tell.
+
+    Raises:
+        SpecError: pinning without a CUDA device.
+    """
+    if params.pin and not _has_cuda():
+        raise SpecError("loader.pin = true: page-locked memory needs a CUDA device, and this host has none")
+
+
+def warn_in_place_of_torch(workers: int) -> None:
+    """Say in our words, once, what torch would say on stderr when the DataLoader is built and again when it starts."""
+    warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
+    warn_of_crowded_workers(
+        workers, "torch advises no more workers than CPUs; where they compute, they wait for each other"
+    )
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
