@@ -250,7 +250,7 @@ class WritingWorkload(Protocol):
         """Return what a run needs there; checked before it starts."""
         ...
 
-    def check_store(self, store: Store, scratch: str) -> Sequence[str]:
+    def check_scratch(self, store: Store, scratch: str) -> Sequence[str]:
         """Try what the run will do, in its empty scratch directory; return caveats.
 
         Raises:

@@ -206,7 +206,7 @@ class MetadataStorm:
         """Return room for some thousand empty files and directories."""
         return _SCRATCH
 
-    def check_store(self, store: Store, scratch: str) -> Sequence[str]:
+    def check_scratch(self, store: Store, scratch: str) -> Sequence[str]:
         """Refuse operations that the store does not have; leave attributes out where the file system has none.
 
         Raises:

@@ -26,7 +26,7 @@ class NameCalls:
     root: str
     """In front of paths."""
 
-    def each(self, kind: Kind, paths: Sequence[str], objects: Sequence[int] | None = None) -> list[int]:
+    def each(self, kind: Kind, paths: Sequence[str], objects: Sequence[int] | None = None) -> Sequence[int]:
         """Do an operation that takes one path, on every path."""
         store, local = self.tap.store, isinstance(self.tap, LocalTap)
         objects = [-1] * len(paths) if objects is None else objects
@@ -45,7 +45,7 @@ class NameCalls:
         # Where nothing is opened, creating an object is putting it.
         return self.tap.on_each(Kind.PUT if kind is Kind.CREATE else kind, calls[kind], paths, objects)
 
-    def rename(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+    def rename(self, pairs: Sequence[tuple[str, str]]) -> Sequence[int]:
         """Move every first path to its second."""
         if isinstance(self.tap, LocalTap):
             return self.tap.on_each(Kind.RENAME, _rename, pairs, [-1] * len(pairs))
@@ -152,7 +152,7 @@ def _taken(names: deque[str], count: int) -> list[str]:
     return [names.popleft() for _ in range(min(count, len(names)))]
 
 
-def _kept(paths: list[str], failed: list[int]) -> list[str]:
+def _kept(paths: list[str], failed: Sequence[int]) -> list[str]:
     if not failed:
         return paths
     left_out = set(failed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ioprof.analysis.summary import LatencyNs, OperationStats
 from ioprof.trace.histogram import BUCKETS, percentile_ns
-from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind, Phase
+from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS, Kind, Phase
 
 COUNTERS = ("count", "bytes", "errors", "total_ns")
 
@@ -85,3 +85,8 @@ def storage_operations(totals: list[KindTotals]) -> int:
 def bytes_read(totals: list[KindTotals]) -> int:
     """Return the bytes that came from the store."""
     return sum(kind.bytes for kind in totals if kind.kind in READ_KINDS)
+
+
+def bytes_written(totals: list[KindTotals]) -> int:
+    """Return the bytes that went to the store."""
+    return sum(kind.bytes for kind in totals if kind.kind in WRITE_KINDS)

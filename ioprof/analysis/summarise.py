@@ -13,7 +13,15 @@ from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_ti
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
 from ioprof.analysis.measured import RankSteps, measured_ranks
 from ioprof.analysis.mlperf_result import mlperf_result
-from ioprof.analysis.operations import KindTotals, bytes_read, stats_of, storage_operations, totals_by_kind
+from ioprof.analysis.names import NO_READS, coverage_of_reads, names_sentence
+from ioprof.analysis.operations import (
+    KindTotals,
+    bytes_read,
+    bytes_written,
+    stats_of,
+    storage_operations,
+    totals_by_kind,
+)
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.summary import (
@@ -23,6 +31,7 @@ from ioprof.analysis.summary import (
     Coverage,
     CpuTime,
     Discovery,
+    EpochStart,
     MappedReads,
     OperationStats,
     Overhead,
@@ -76,7 +85,8 @@ def summarise(trace: Trace) -> Summary:
     spans = count_spans(trace.spans())
     errors = errors_by_kind(everything, spans)
     cache, no_cache = cache_evidence(run)
-    seen, no_coverage = coverage(run)
+    seen, no_coverage = coverage_of_reads(*coverage(run), steady)
+    iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, ranks, reasons), _overhead(trace, reasons)
     answer, no_verdict = verdict(
         use.accelerator_utilization,
@@ -85,6 +95,7 @@ def summarise(trace: Trace) -> Summary:
         reasons.by_key.get("accelerator_utilization", ""),
         steps=done.steps,
         prefetched=prefetched,
+        names=names_sentence(steady, iops),
     )
     reasons.by_key.update(no_verdict)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
@@ -116,9 +127,13 @@ def summarise(trace: Trace) -> Summary:
         ceiling_samples_per_s=None,
         operations=_operations("operations", steady, rates, seen, reasons),
         operations_phase=phase,
-        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, rates, reasons),
-        iops=_rate("iops", storage_operations(steady), run, rates, reasons),
+        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, rates, reasons, NO_READS),
+        write_bandwidth_bytes_per_s=_rate(
+            "write_bandwidth_bytes_per_s", bytes_written(steady), run, rates, reasons, "nothing was written"
+        ),
+        iops=iops,
         discovery=_discovery(trace, seen, reasons),
+        epoch_start=_epoch_start(trace, reasons),
         cache=cache,
         cpu=cpu,
         overhead=overhead,
@@ -180,11 +195,11 @@ def _operations(
     return stats
 
 
-def _rate(key: str, amount: int, run: RunRecord, rates: _Rates, reasons: Reasons) -> float | None:
+def _rate(key: str, amount: int, run: RunRecord, rates: _Rates, reasons: Reasons, nothing: str) -> float | None:
     if not run.workload.reads_storage:
         return reasons.number(key, "the loader delivered prepared batches: nothing was read")
     if amount == 0:
-        return reasons.number(key, "no storage operation was traced")
+        return reasons.number(key, nothing)
     return reasons.known(key, amount / rates.window_s if rates.window_s else None, rates.reason)
 
 
@@ -197,6 +212,19 @@ def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
         seconds=seconds,
         found=reasons.known("discovery.found", workload.discovered, "discovery was not run or did not end"),
         operations=_operations("discovery.operations", totals, rates, _ALL_SEEN, reasons),
+    )
+
+
+def _epoch_start(trace: Trace, reasons: Reasons) -> EpochStart | None:
+    totals = totals_by_kind(trace.operations, (Phase.EPOCH_START,))
+    if not totals:
+        return reasons.known("epoch_start", None, "workers did nothing but batches")
+    rates = _Rates(
+        window_s=None, reason="each worker does it by itself, when its epoch begins: there is no common window"
+    )
+    return EpochStart(
+        seconds=sum(kind.total_ns for kind in totals) / 1e9,
+        operations=_operations("epoch_start.operations", totals, rates, _ALL_SEEN, reasons),
     )
 
 

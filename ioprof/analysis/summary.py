@@ -72,6 +72,15 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpochStart:
+    """What workers did by themselves before their first batch of an epoch; its time is part of that batch."""
+
+    seconds: float | None
+    """Inside its operations, summed over workers and epochs."""
+    operations: dict[str, OperationStats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationErrors:
     """Failed operations of one kind over the whole run."""
 
@@ -231,9 +240,13 @@ class Summary:
     operations_phase: str
     """``steady``: measured batches only; ``all``: no steady operations were counted, so the whole run."""
     bandwidth_bytes_per_s: float | None
+    """Bytes read from the store per second."""
+    write_bandwidth_bytes_per_s: float | None
+    """Bytes written to the store per second."""
     iops: float | None
     """Storage operations of every kind per second."""
     discovery: Discovery
+    epoch_start: EpochStart | None
     cache: CacheEvidence
     cpu: CpuTime
     overhead: Overhead

@@ -33,6 +33,7 @@ def verdict(
     *,
     steps: int,
     prefetched: int,
+    names: str | None = None,
 ) -> tuple[Verdict, dict[str, str]]:
     """Return the verdict and the reasons of its nulls.
 
@@ -43,11 +44,14 @@ def verdict(
         no_utilization: why there is no utilisation; unused otherwise.
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
+        names: what a run that works on names alone found; None for other runs.
     """
     reasons = {"verdict.confidence": NO_PROBE}
     if 0 < steps < MIN_STEPS or prefetched > steps * WORTHLESS_PREFETCHED_SHARE:
         reasons["verdict.bound"] = "too few steps to judge"
         return Verdict(bound=None, sentence=_too_few(steps, prefetched), confidence=None), reasons
+    if names is not None and (utilization is None or idle is None):
+        return Verdict(bound="metadata", sentence=f"{names} {_NO_DEMAND}", confidence=None), reasons
     if utilization is None or idle is None:
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
@@ -56,6 +60,9 @@ def verdict(
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
     reasons["verdict.bound"] = "telling slow storage from a slow loader " + NO_PROBE
     return Verdict(bound=None, sentence=_starved(utilization, idle), confidence=None), reasons
+
+
+_NO_DEMAND = "Without an accelerator there is no demand to hold that against."
 
 
 def _too_few(steps: int, prefetched: int) -> str:
@@ -71,7 +78,7 @@ def _without_accelerator(samples_per_s: float | None) -> str:
         return "Nothing was measured: no step lies beyond the warm-up."
     return (
         f"The loader delivered {samples_per_s:,.0f} samples/s as fast as they were taken; "
-        "without an accelerator there is no demand to hold that against."
+        f"{_NO_DEMAND[0].lower()}{_NO_DEMAND[1:]}"
     )
 
 

@@ -117,9 +117,9 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
 def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
     _unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
     _unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
-    naming = Naming.of(marker.identity)
+    naming, directories = Naming.of(marker.identity), list[str]()
     if marker.identity.get("layout") == CHECKPOINTS:
-        removed, directories = _remove_checkpoints(store), []
+        removed = _remove_checkpoints(store)
     elif naming is None:
         removed, directories = _remove_named(store)
     else:

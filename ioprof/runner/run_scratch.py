@@ -45,7 +45,7 @@ def run_scratch(plan: RunPlan, prepared: Prepared | None) -> Iterator[RunScratch
     need = plan.workload.scratch_need()
     scratch = claim_scratch(prepared.store, need.size_bytes, need.names)
     try:
-        caveats = tuple(plan.workload.check_store(prepared.store, scratch.path))
+        caveats = tuple(plan.workload.check_scratch(prepared.store, scratch.path))
         yield RunScratch(workload=plan.workload, dataset=prepared.store, scratch=scratch, caveats=caveats)
     finally:
         with shielded():

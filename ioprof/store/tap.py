@@ -188,7 +188,7 @@ class Tap:
 
     def on_each(
         self, kind: Kind, call: Callable[[_Target], object], targets: Sequence[_Target], objects: Sequence[int]
-    ) -> list[int]:
+    ) -> Sequence[int]:
         """Do one operation after the other, each on its own target, and return the places of those that failed.
 
         A failure is recorded with its error and counts as a failed sample; the rest goes on.
@@ -219,7 +219,7 @@ class Tap:
                 place = self._chained((kind,), stamps, objects, place)
         return failed
 
-    def _chained(self, kinds: Sequence[Kind], stamps_s: list[float], objects: Sequence[int], first: int) -> int:
+    def _chained(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Sequence[int], first: int) -> int:
         """Record the operations of whole objects from ``first`` on; return the place after the last of them."""
         stop = first + (len(stamps_s) - 1) // len(kinds)
         if stop > first:
@@ -326,7 +326,7 @@ class LocalTap(Tap):
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
         return contents
 
-    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Sequence[int]) -> list[int]:
+    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Sequence[int]) -> Sequence[int]:
         """Open and close one file after the other; return the places of those that could not be opened.
 
         Args:

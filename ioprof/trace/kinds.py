@@ -43,6 +43,8 @@ METADATA_KINDS = (
 )  # fmt: skip
 READ_KINDS = (Kind.READ, Kind.GET, Kind.TOUCH)
 """Kinds whose bytes came from the store."""
+WRITE_KINDS = (Kind.WRITE, Kind.PUT)
+"""Kinds whose bytes went to the store."""
 
 
 class Phase(IntEnum):
