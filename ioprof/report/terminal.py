@@ -114,8 +114,17 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
     if summary.iops is None:
         return lines + fact("store", summary.reasons.get("iops", ""), width)
     told = f"{format_count(summary.iops)} operations/s"
-    if summary.bandwidth_bytes_per_s is not None:
-        told = f"{format_rate_bytes(summary.bandwidth_bytes_per_s)} in {told}"
+    moved = [
+        f"{format_rate_bytes(rate)} {how}"
+        for rate, how in (
+            (summary.bandwidth_bytes_per_s, "read"),
+            (summary.write_bandwidth_bytes_per_s, "written"),
+        )
+        if rate is not None
+    ]
+    if moved:
+        # Where nothing is written, which is nearly always, "read" goes without saying.
+        told = f"{moved[0].removesuffix(' read') if len(moved) == 1 else ' and '.join(moved)} in {told}"
     whole = ", warm-up included" if summary.operations_phase == "all" else ""
     return lines + fact("store gave", told + whole, width)
 
@@ -190,6 +199,10 @@ def _start(summary: Summary, width: int) -> list[Text]:
         seconds = format_duration(found.seconds * 1e9)
         told = f"{seconds} of that; {found.found or 0:,} samples found with {counts} operations"
         lines += fact("discovery", told, width)
+    if summary.epoch_start is not None:
+        counts = ", ".join(f"{stats.count:,} {label}" for label, stats in summary.epoch_start.operations.items())
+        spent = format_duration((summary.epoch_start.seconds or 0.0) * 1e9)
+        lines += fact("epoch starts", f"{counts} by the workers before their first batches; {spent} in them", width)
     return lines
 
 
