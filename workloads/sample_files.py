@@ -26,6 +26,7 @@ from ioprof.store.tap_file import TapFile
 
 FileFormat = Literal["npz", "npy", "jpeg", "png", "indexed_binary"]
 Shuffle = Literal["off", "once", "epoch"]
+Content = bytes | memoryview
 _MOST_OPEN = 64
 """Descriptors that one worker keeps; the one unused for longest goes first."""
 
@@ -92,21 +93,28 @@ class Sleep:
     def __init__(self, duration_ns: int) -> None:
         self._seconds = duration_ns / 1e9
 
-    def __call__(self, content: bytes) -> bytes:
+    def __call__(self, content: Content) -> Content:
         """Return the sample after the time."""
         time.sleep(self._seconds)
         return content
 
 
-class _Finish:
+class Finish:
     """What is done with a sample once it is read; picklable."""
 
-    def __init__(self, files: FileSet) -> None:
-        self._sleep = Sleep(files.preprocess_ns) if files.preprocess_ns else None
-        self._delivered_bytes = files.delivered_bytes
+    def __init__(self, preprocess_ns: int, delivered_bytes: int | None) -> None:
+        """Say what.
+
+        Args:
+            preprocess_ns: slept for each sample.
+            delivered_bytes: size of the constant that is handed on in its place; None: the sample itself.
+        """
+        self._sleep = Sleep(preprocess_ns) if preprocess_ns else None
+        self._delivered_bytes = delivered_bytes
         self._delivered: bytes | None = None
 
-    def __call__(self, tap: Tap, content: bytes, obj: int) -> bytes:
+    def __call__(self, tap: Tap, content: Content, obj: int) -> Content:
+        """Spend the time and return what goes into the batch."""
         if self._sleep is not None:
             content = tap.decode(self._sleep, content, obj)
         if self._delivered_bytes is None:
@@ -126,9 +134,9 @@ class WholeFilesReader:
     def __init__(self, layout: OpaqueLayout | FramedLayout, sizes: ObjectSizes, files: FileSet) -> None:
         self._layout = layout
         self._sizes = sizes
-        self._finish = _Finish(files)
+        self._finish = Finish(files.preprocess_ns, files.delivered_bytes)
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[Content]:
         """Return what each sample delivers; files that could not be read are left out."""
         paths, sizes_bytes = self._layout.paths(samples, tap.root), self._sizes.of(samples)
         delivered = []
@@ -145,7 +153,7 @@ class RecordsReader:
     def __init__(self, layout: OpaqueLayout, files: FileSet) -> None:
         self._layout = layout
         self._files = files
-        self._finish = _Finish(files)
+        self._finish = Finish(files.preprocess_ns, files.delivered_bytes)
         self._open: OrderedDict[int, TapFile] = OrderedDict()
 
     def __getstate__(self) -> tuple[OpaqueLayout, FileSet]:
@@ -154,7 +162,7 @@ class RecordsReader:
     def __setstate__(self, state: tuple[OpaqueLayout, FileSet]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
-    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[Content]:
         """Return what each sample delivers; those that could not be read are left out."""
         delivered, record_bytes = [], self._files.record_bytes
         for sample in samples:

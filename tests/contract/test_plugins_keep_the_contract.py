@@ -19,8 +19,11 @@ from tests.small_stream import local_stream
 WORKLOADS = [one.name for one in list_workloads() if one.missing is None]
 LOADERS = [one.name for one in list_loaders() if one.missing is None]
 SEED = 20_261_123
-FEW = {"files": 30, "shards": 3, "samples_per_shard": 5, "sample_size": "3KiB"}
-MANY = {"files": "50M", "shards": "5M"}
+FEW = {
+    "files": 30, "samples_per_file": 5, "record_size": "3KiB",
+    "shards": 3, "samples_per_shard": 5, "sample_size": "3KiB",
+}  # fmt: skip
+MANY = {"files": "5M", "shards": "5M"}
 
 
 def _small(workload: type[Workload]) -> Workload:

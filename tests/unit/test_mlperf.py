@@ -113,6 +113,8 @@ def test_a_run_of_the_published_size_breaks_no_rule_but_the_place_of_its_results
         (["--batch-size", "8"], "no step time was published"),
         (["--accelerator", "none"], "no accelerator"),
         (["--preprocess", "1ms"], "preprocess"),
+        (["--record-size", "200MB"], "record size"),
+        (["--shuffle", "off"], "file order"),
     ],
 )
 def test_each_rule_that_is_broken_is_told(tmp_path: Path, words: list[str], told: str) -> None:
