@@ -10,17 +10,16 @@ from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder
 
-READS = 900
+READS = 3600
 """Per batch: three batches do not fit a ring, so every third one flushes."""
 
 
 def record_batch(target: Recorder, number: int, reads: int = READS) -> None:
     """Record a batch of object reads whose objects go on where those of the batch before end."""
     target.begin(int(Phase.STEADY), batch=number, start_ns=1)
-    for index in range(reads):
-        at_s = 1000.0 + number + index / READS
-        target.stamps.extend((at_s, at_s + 1e-6, at_s + 2e-6, at_s + 3e-6))
-        target.name_reads([number * READS + index], [10])
+    at_s = (1000.0 + number + index / READS for index in range(reads))
+    target.stamps.extend(at + part * 1e-6 for at in at_s for part in range(4))
+    target.name_reads(range(number * READS, number * READS + reads), [10] * reads)
     target.end()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,16 +46,16 @@ class Model:
     def batch(self, number: int, phase: Phase, reads: int, singles: int, rng: np.random.Generator) -> None:
         """Record a batch of object reads and single operations."""
         self.recorder.begin(int(phase), epoch=0, batch=number, start_ns=self.clock_ns)
-        for _ in range(reads):
-            self._read(number, phase, rng)
+        steps = rng.integers(1, 10**6, (reads, 3)).tolist()
+        sizes, objects = rng.integers(0, 10**6, reads).tolist(), rng.integers(0, 10**9, reads).tolist()
+        for parts in zip(steps, sizes, objects, strict=True):
+            self._read(number, phase, *parts)
         for _ in range(singles):
             self._single(number, phase, rng)
         self.recorder.end()
 
-    def _read(self, number: int, phase: Phase, rng: np.random.Generator) -> None:
-        steps = rng.integers(1, 10**6, 3).tolist()
-        stamps = np.cumsum([self.clock_ns, *steps]).tolist()
-        size_bytes, obj = int(rng.integers(0, 10**6)), int(rng.integers(0, 10**9))
+    def _read(self, number: int, phase: Phase, steps: list[int], size_bytes: int, obj: int) -> None:
+        stamps = list(itertools.accumulate([self.clock_ns, *steps]))
         self.recorder.stamps.extend(stamp / 1e9 for stamp in stamps)
         self.recorder.name_reads([obj], [size_bytes])
         for kind, start_ns, duration_ns in zip((Kind.OPEN, Kind.READ, Kind.CLOSE), stamps, steps, strict=False):
@@ -178,9 +179,9 @@ def _largest_file(size_bytes: int) -> Iterator[None]:
 def test_a_full_results_disk_loses_spans_and_nothing_else(trace_dir: Path) -> None:
     """Counts and histograms stay exact, what was kept still reads, and what was lost is counted."""
     model, rng = Model(trace_dir), np.random.default_rng(1)
-    with _largest_file(150_000):
+    with _largest_file(600_000):
         for number in range(40):
-            model.batch(number, Phase.STEADY, 200, 0, rng)
+            model.batch(number, Phase.STEADY, 800, 0, rng)
     assert _recorded_counts(trace_dir) == _counts(model.operations)
     spans = _recorded_spans(trace_dir)
     assert set(spans) < set(_without_phase(model.operations))
@@ -192,15 +193,15 @@ def test_a_disk_that_was_full_for_a_while_leaves_a_readable_trace(trace_dir: Pat
     """Half a chunk was written when the disk filled up; what comes after it must not be read as something else."""
     model, rng = Model(trace_dir), np.random.default_rng(1)
     for number in range(45):
-        with _largest_file(150_000 if number < 25 else resource.RLIM_INFINITY):
-            model.batch(number, Phase.STEADY, 200, 0, rng)
+        with _largest_file(600_000 if number < 25 else resource.RLIM_INFINITY):
+            model.batch(number, Phase.STEADY, 800, 0, rng)
     assert _recorded_counts(trace_dir) == _counts(model.operations)
     spans = _recorded_spans(trace_dir)
     assert set(spans) < set(_without_phase(model.operations))
     assert len(set(spans)) == len(spans)
     lost = lost_records(raw_processes(trace_dir)[0])
     batches = {op.batch for op in spans}
-    assert len(batches) + lost // 200 == 45
+    assert len(batches) + lost // 800 == 45
 
 
 def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -218,10 +219,10 @@ def test_no_space_for_the_mapping_is_refused(trace_dir: Path) -> None:
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_sampling_is_fair_to_workers(trace_dir: Path, workers: int) -> None:
     """In order, batch k is worker k % W's: the kept batches must not all be one worker's."""
-    models = [Model(trace_dir, worker=worker, span_budget=1500) for worker in range(workers)]
+    models = [Model(trace_dir, worker=worker, span_budget=6000) for worker in range(workers)]
     rng = np.random.default_rng(1)
     for number in range(150 * workers):
-        models[number % workers].batch(number, Phase.STEADY, 30, 0, rng)
+        models[number % workers].batch(number, Phase.STEADY, 120, 0, rng)
     kept = {op.batch for op in _recorded_spans(trace_dir)}
     by_worker = [sum(batch % workers == worker for batch in kept) for worker in range(workers)]
     assert sample_every(raw_processes(trace_dir)[0]) > 1
