@@ -108,14 +108,14 @@ def _without_phase(operations: list[Operation]) -> list[Operation]:
 BATCHES = st.lists(
     st.tuples(
         st.sampled_from(list(Phase)),
-        st.sampled_from([0, 1, 3, 40, 700, READS - 1, READS, READS + 1, 2 * READS + 5]),
+        st.sampled_from([0, 1, 40, 700, READS - 1, READS + 1, 2 * READS + 5]),
         st.sampled_from([0, 1, 5, 300]),
     ),
-    max_size=7,
+    max_size=4,
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(batches=BATCHES, seed=st.integers(0, 2**32))
 def test_counts_histograms_and_spans_are_those_of_a_plain_list(
     tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[Phase, int, int]], seed: int
