@@ -18,7 +18,7 @@ from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
 from ioprof.store.tap_map import Advice, LocalTapMap, Touch
 from ioprof.store.tap_writer import LocalTapWriter, RemoteTapWriter, TapWriter, sync_directory
-from ioprof.store.whole_read import PAGE_MASK, PartialReadError, read_on, whole_pages
+from ioprof.store.whole_read import PAGE_MASK, PartialReadError, pages_of_range, read_on, whole_pages
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
@@ -262,10 +262,13 @@ class Tap:
         self.recorder.record(Kind.DECODE, start, _now(), len(content), obj, 0)
         return decoded
 
-    def _tapped(self, size_bytes: int, offset: int = 0) -> None:
-        """Count bytes, and the pages that begin among them: ranges that share a page must not count it twice."""
+    def _tapped(self, size_bytes: int, offset: int | None = None) -> None:
+        """Count bytes and the pages they are fetched in; ``offset`` is None for an object that is read whole."""
         self.tapped_bytes += size_bytes
-        self.tapped_page_bytes += ((offset + size_bytes + PAGE_MASK) & ~PAGE_MASK) - ((offset + PAGE_MASK) & ~PAGE_MASK)
+        if offset is None:
+            self.tapped_page_bytes += (size_bytes + PAGE_MASK) & ~PAGE_MASK
+        else:
+            self.tapped_page_bytes += pages_of_range(offset, size_bytes)
 
     def _touched(self, touch: Touch) -> None:
         self._tapped(touch.size_bytes, touch.offset)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ioprof.trace.kinds import SHORT_READ, error_code
 
 PAGE_MASK = os.sysconf("SC_PAGE_SIZE") - 1
+_MARKER = 16
 
 
 class PartialReadError(OSError):
@@ -35,6 +36,16 @@ def read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
     if left:
         raise PartialReadError(size_bytes - left, SHORT_READ)
     return b"".join(parts)
+
+
+def pages_of_range(offset: int, size_bytes: int) -> int:
+    """Return the bytes of the pages that belong to a range of an object.
+
+    A page belongs to the range that holds its byte number `_MARKER`. So ranges that follow each other share no page,
+    and neither do windows that overlap by a token; of ranges that tile an object each page counts once.
+    """
+    shift = PAGE_MASK - _MARKER
+    return ((offset + size_bytes + shift) & ~PAGE_MASK) - ((offset + shift) & ~PAGE_MASK)
 
 
 def whole_pages(sizes_bytes: Sequence[int]) -> int:
