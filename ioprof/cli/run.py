@@ -13,9 +13,12 @@ from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.listing import print_run_parameters
+from ioprof.cli.mixed import mixed_command, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
+from ioprof.compound.mixed_record import MIXED_JSON
+from ioprof.compound.mixed_spec import is_mixed
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import UsageError
@@ -48,6 +51,10 @@ def run_command(
     quiet: bool,
 ) -> int:
     """Run a workload; the report, or with ``as_json`` the summary, goes to stdout."""
+    if is_mixed(target):
+        return mixed_command(
+            target, flags, assignments, extra, require=require, dry_run=dry_run, as_json=as_json, quiet=quiet
+        )
     requirements = [parse_requirement(text) for text in require]
     spec = _resolved(target, flags, assignments, extra)
     plan = plan_run(spec)
@@ -141,7 +148,9 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:
-    """Report a run directory."""
+    """Report a run directory, or that of a mixed run."""
+    if (directory / MIXED_JSON).is_file():
+        return report_mixed(directory, console=results(), as_json=as_json)
     return report_run(directory, console=results(), as_json=as_json)
 
 
