@@ -21,6 +21,7 @@ _CAUSES = {
     "fetch": "inside storage operations",
     "prep": "decode, augment and collate on the CPU",
     "transfer": "copy to the accelerator",
+    "checkpoint": "the step loop stood still for a save",
     "other": "the loader's queues, transport and unwrapping",
     "unexplained": "matches no stage",
 }
@@ -69,6 +70,8 @@ def _cache_words(summary: Summary, run: RunRecord) -> str:
     if (not_applied := cold_not_applied(run)) is not None:
         return f"cold asked, not applied ({not_applied})"
     asked, ratio = run.cache.requested, summary.cache.client_hit_ratio
+    if ratio is None and summary.coverage.tapped_bytes == 0:
+        return f"{asked} (nothing read)"
     if ratio is None:
         return f"{asked} (page cache: not known)"
     if asked == "cold" and summary.cache.cold_achieved is None:
