@@ -22,7 +22,7 @@ from ioprof.contract import Indices, Part, SampleReader, SampleStream, WorkerJob
 from ioprof.errors import IoprofError
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
-REQUEST = struct.Struct("<5q")
+REQUEST = struct.Struct("<6q")
 RECORD = struct.Struct("<13q")
 """An `Answer`, then the fields of `BatchStamps`. Less than the kernel's PIPE_BUF: written and read whole."""
 
@@ -49,6 +49,8 @@ class Request(NamedTuple):
     start: int
     stop: int
     """Its samples: this stretch of the epoch's order; 0 and 0 for streams."""
+    is_last: bool
+    """Whether the worker is asked for no further batch of the epoch; never for streams, which find out themselves."""
 
 
 class Shared(Protocol):
@@ -102,7 +104,10 @@ class _MapMaker:
         trace.begin(request.epoch, request.number)
         content = self._reader.read(trace.tap, samples)
         trace.fetched()
-        return trace.end(len(content))
+        stamps = trace.end(len(content))
+        if request.is_last:
+            trace.end_epoch()
+        return stamps
 
 
 class _StreamMaker:
@@ -159,7 +164,7 @@ def _maker(plan: WorkerPlan, trace: BatchTrace) -> _Maker:
 def _answer_requests(plan: WorkerPlan, maker: _Maker) -> None:
     requests, results, delivery = plan.requests.fileno(), plan.results.fileno(), plan.delivery
     while packed := os.read(requests, REQUEST.size):
-        request = Request(*REQUEST.unpack(packed))
+        request = Request._make(REQUEST.unpack(packed))
         if request.delivery != delivery[0]:
             continue
         stamps = maker.make(request)

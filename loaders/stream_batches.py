@@ -46,6 +46,7 @@ class PartBatches:
         samples = list(islice(self._samples, self._batch_size))
         if len(samples) < self._batch_size:
             self._is_through = True
+            trace.end_epoch()
             tried = len(samples) + trace.tap.failed_samples - failed_before
             if tried < (self._batch_size if self._drop_last else 1):
                 trace.fetched()
