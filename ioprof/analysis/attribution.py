@@ -15,6 +15,9 @@ the steps it passes over is charged to the stages in proportion to their lengths
 what merely overlaps the wait would be wrong: work done in the background, long before, is what made the
 batch late.
 
+While the step loop stands still for a save, it is that save which the accelerator waits for, whatever loads
+meanwhile: this time is charged to ``checkpoint`` beforehand, and the walk shares out the rest.
+
 What this first form cannot see: batches arriving in the consumer's process have no stamp of their own, so
 where a batch was made before the consumer asked for it and was still under way, the wait is all charged to
 ``other``; and one batch's storage operations are one piece (their kinds are not told apart). Ranks are
@@ -33,10 +36,10 @@ from numpy.typing import NDArray
 from ioprof.analysis.measured import RankSteps
 from ioprof.analysis.summary import IdleByCause
 
-FETCH, PREP, TRANSFER, OTHER, UNEXPLAINED = range(5)
-CAUSES = ("fetch", "prep", "transfer", "other", "unexplained")
+FETCH, PREP, TRANSFER, CHECKPOINT, OTHER, UNEXPLAINED = range(6)
+CAUSES = ("fetch", "prep", "transfer", "checkpoint", "other", "unexplained")
 _UNKNOWN = -1
-_ALL_UNEXPLAINED = (0.0, 0.0, 0.0, 0.0, 1.0)
+_ALL_UNEXPLAINED = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ def attribute_idle(ranks: list[RankSteps], batches: pa.Table) -> Attribution:
         ranks: the steps of every rank.
         batches: the batches table; steps whose batch is missing here wait for ``unexplained``.
     """
-    total = Attribution(idle_ns=np.zeros(5), path_ns=np.zeros(5))
+    total = Attribution(idle_ns=np.zeros(len(CAUSES)), path_ns=np.zeros(len(CAUSES)))
     for rank in ranks:
         part = _Walk(rank, _made_batches(rank, batches)).run()
         total = Attribution(idle_ns=total.idle_ns + part.idle_ns, path_ns=total.path_ns + part.path_ns)
@@ -154,19 +157,21 @@ class _Walk:
         self.busy_start = rank.busy_start_ns.tolist()
         self.busy_end = rank.busy_end_ns.tolist()
         self.opened = rank.opened_ns.tolist()
-        idle = rank.idle_ns - rank.tail_ns
+        idle = rank.idle_ns - rank.tail_ns - rank.saving_ns
         self.idle_before = [0, *np.cumsum(idle).tolist()]
         """Idle of the steps before each index, so that a segment's idle is a difference."""
         self.last_idle = np.maximum.accumulate(np.where(idle > 0, np.arange(len(idle)), -1)).tolist()
         """Last step up to each index that had idle time; -1: none."""
         self.visited = bytearray(len(self.wait_end))
-        self.segment = [0.0] * 5
+        self.saving = rank.saving_ns.tolist()
+        self.segment = [0.0] * len(CAUSES)
         self.at = 0
         self.floor = 0
 
     def run(self) -> Attribution:
         """Walk from the last step to the first measured one."""
-        idle_ns, path_ns = [0.0] * 5, [0.0] * 5
+        idle_ns, path_ns = [0.0] * len(CAUSES), [0.0] * len(CAUSES)
+        idle_ns[CHECKPOINT] = path_ns[CHECKPOINT] = float(self.rank.saving_ns.sum())
         idle_ns[UNEXPLAINED] = float(self.rank.tail_ns.sum())
         step = len(self.wait_end) - 1
         while step >= self.rank.first and (step := self.last_idle[step]) >= self.rank.first:
@@ -181,7 +186,7 @@ class _Walk:
 
     def _off_accelerator(self, step: int) -> int:
         """Fill ``segment`` from the start of ``step`` back to the accelerator; return the step it ran."""
-        self.segment = [0.0] * 5
+        self.segment = [0.0] * len(CAUSES)
         self.at, self.floor = self.busy_start[step], self.opened[step]
         self._back_to(self.h2d_end[step], UNEXPLAINED)
         self._back_to(self.wait_end[step], TRANSFER)
@@ -203,6 +208,8 @@ class _Walk:
     def _consumer_was_late(self, waiting: int, step: int) -> int:
         self._back_to(self.wait_start[waiting], OTHER if self.made.known[waiting] else UNEXPLAINED)
         before = self._step_before(waiting, step)
+        # A save stood between that step and the wait; its time is charged already.
+        self.at = max(self.at - self.saving[waiting], min(self.at, self.floor))
         if before >= 0:
             self._back_to(self.busy_end[before], UNEXPLAINED)
         return before

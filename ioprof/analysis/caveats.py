@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.kernel import COLD_HIT_RATIO, HIDDEN_HITS, cold_not_applied, left_after_eviction
-from ioprof.analysis.summary import AcceleratorFacts, CacheEvidence, Coverage, CpuTime, OperationErrors
+from ioprof.analysis.summary import (
+    AcceleratorFacts,
+    CacheEvidence,
+    CheckpointStats,
+    Coverage,
+    CpuTime,
+    OperationErrors,
+)
 from ioprof.analysis.undelivered import Undelivered
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
@@ -32,6 +39,7 @@ def caveats(
     steps: int,
     prefetched: int,
     lost: Undelivered,
+    checkpoints: CheckpointStats | None,
     tracing_share: float | None,
     defects: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -47,6 +55,7 @@ def caveats(
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
         lost: objects read for batches that no step got.
+        checkpoints: what saving took; None where none were asked for.
         tracing_share: tracing's share of the workers' time.
         defects: what is wrong with the trace itself.
     """
@@ -60,6 +69,7 @@ def caveats(
         *_cpu(cpu),
         *_accelerator(accelerator),
         *_window(steps, prefetched),
+        *_checkpoints(run, checkpoints),
         *_tracing(run, tracing_share),
         *run.caveats,
     ]
@@ -107,7 +117,7 @@ def _not_cold(run: RunRecord, ratio: float) -> str:
             f"{percent(left)} of the dataset's pages stayed in this host's page cache after eviction (a process "
             "has them mapped, or they are dirty)"
         )
-    return f"{served}: it was empty when each epoch began, so these were read before in the same epoch"
+    return f"{served}: it was empty when each epoch began, so these were read, or read ahead, before in the same epoch"
 
 
 def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
@@ -146,6 +156,16 @@ def _window(steps: int, prefetched: int) -> Iterator[str]:
         yield f"Only {steps} {'step was' if steps == 1 else 'steps were'} measured: too few for an interval."
     if steps and prefetched / steps > PREFETCHED_SHARE:
         yield f"{_prefetched(steps, prefetched)} Measure more steps."
+
+
+def _checkpoints(run: RunRecord, stats: CheckpointStats | None) -> Iterator[str]:
+    if stats is not None and stats.saves + stats.failed == 0:
+        yield (
+            f"No checkpoint was saved: one is due every {run.spec['checkpoint']['every']:,} steps, and the run had "
+            "fewer. Run longer, or use a smaller --checkpoint-every."
+        )
+    elif stats is not None and stats.saves and not stats.fsync:
+        yield "Checkpoints were not synced: their bandwidth is that of this host's memory, not the store's."
 
 
 def _prefetched(steps: int, prefetched: int) -> str:

@@ -5,6 +5,8 @@ ended (with no warm-up: when it first asked for a batch) and closes when its las
 steps the accelerator is idle from the end of one to the start of the next. The time between the end of one
 epoch and the start of the next, when ioprof itself evicts caches, is neither idle nor part of the window.
 So, exactly, idle + busy = window.
+
+A save after a step holds the step loop up before the next one: idle time with a known cause, kept beside the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from ioprof.trace.run_record import EpochRecord, RunRecord
 
 Stamps = NDArray[np.int64]
+_SAVE = 0
+"""``kind`` of a save in the checkpoints table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,12 @@ class RankSteps:
     """The part of ``idle_ns`` before a new epoch's start: the old epoch was closing down."""
     opened_ns: Stamps
     """When the window or, if later, the epoch of each measured step opened."""
+    saving_ns: Stamps
+    """The part of ``idle_ns`` in which the step loop stood still for a save."""
+    stop_start_ns: Stamps
+    """When the step loop stood still for the save after each step; 0: there was none."""
+    stop_end_ns: Stamps
+    """When it went on."""
 
     @property
     def measured(self) -> int:
@@ -56,8 +66,14 @@ class RankSteps:
         return int(self.idle_ns.sum() + self.busy_ns.sum())
 
 
-def measured_ranks(steps: pa.Table, run: RunRecord) -> list[RankSteps]:
-    """Return the steps of every rank, ranks ascending; an empty list where no step was made."""
+def measured_ranks(steps: pa.Table, run: RunRecord, checkpoints: pa.Table | None = None) -> list[RankSteps]:
+    """Return the steps of every rank, ranks ascending; an empty list where no step was made.
+
+    Args:
+        steps: the steps table.
+        run: the record.
+        checkpoints: the checkpoints table; None: there were none.
+    """
     if steps.num_rows == 0:
         return []
     ordered = steps.sort_by([("rank", "ascending"), ("step", "ascending")])
@@ -65,8 +81,9 @@ def measured_ranks(steps: pa.Table, run: RunRecord) -> list[RankSteps]:
     ranks, starts = np.unique(columns["rank"], return_index=True)
     bounds = [*starts.tolist(), ordered.num_rows]
     epochs = {record.epoch: record for record in run.epochs}
+    stops = _stops(checkpoints)
     return [
-        _rank_steps(int(rank), {name: column[low:high] for name, column in columns.items()}, run, epochs)
+        _rank_steps(int(rank), {name: column[low:high] for name, column in columns.items()}, run, epochs, stops)
         for rank, low, high in zip(ranks, bounds[:-1], bounds[1:], strict=True)
     ]
 
@@ -77,7 +94,20 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _rank_steps(rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord]) -> RankSteps:
+_Stops = dict[tuple[int, int], tuple[int, int]]
+"""When the step loop of a rank stood still after a step, and when it went on."""
+
+
+def _stops(checkpoints: pa.Table | None) -> _Stops:
+    rows = [] if checkpoints is None else checkpoints.to_pylist()
+    return {
+        (row["rank"], row["step"]): (row["start_ns"], row["blocked_end_ns"]) for row in rows if row["kind"] == _SAVE
+    }
+
+
+def _rank_steps(
+    rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord], stops: _Stops
+) -> RankSteps:
     first = int(np.searchsorted(columns["step"], run.warmup_steps))
     busy_start, busy_end = columns["busy_start_ns"], columns["busy_end_ns"]
     before = np.concatenate([columns["wait_start_ns"][:1], busy_end[:-1]])
@@ -93,10 +123,26 @@ def _rank_steps(rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: d
         idle[index] -= pause_end - pause_start
         tail[index] = min(pause_start - before[index], idle[index])
         opened[index:] = pause_end
+    stop_start, stop_end, saving = _saving(rank, columns, stops, idle)
     return RankSteps(
-        rank=rank, first=first, idle_ns=idle, busy_ns=busy, tail_ns=tail, opened_ns=opened,
+        rank=rank, first=first, idle_ns=idle, busy_ns=busy, tail_ns=np.maximum(tail - saving, 0), opened_ns=opened,
+        saving_ns=saving, stop_start_ns=stop_start, stop_end_ns=stop_end,
         **{name: column for name, column in columns.items() if name != "rank"},
     )  # fmt: skip
+
+
+def _saving(rank: int, columns: dict[str, Stamps], stops: _Stops, idle: Stamps) -> tuple[Stamps, Stamps, Stamps]:
+    """Return start and end of the stop after each step, and how much of each step's idle time the one before it is."""
+    start, end, saving = (np.zeros_like(idle) for _ in range(3))
+    places = {step: place for place, step in enumerate(columns["step"].tolist())} if stops else {}
+    for (of_rank, step), (start_ns, end_ns) in stops.items():
+        place = places.get(step)
+        if of_rank != rank or place is None:
+            continue
+        start[place], end[place] = start_ns, end_ns
+        if place + 1 < len(idle):
+            saving[place + 1] = min(end_ns - start_ns, int(idle[place + 1]))
+    return start, end, saving
 
 
 def _pause(index: int, columns: dict[str, Stamps], epochs: dict[int, EpochRecord], before_ns: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ioprof.analysis.measured import RankSteps
+from ioprof.analysis.measured import RankSteps, Stamps
 from ioprof.trace.run_record import EpochRecord
 
 MIN_STEPS = 3
@@ -25,6 +25,7 @@ class MlperfRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Block:
+    steps: int
     au: float
     steps_per_s: float
 
@@ -38,16 +39,19 @@ def mlperf_au(ranks: list[RankSteps], epochs: list[EpochRecord]) -> float | str:
 def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: int) -> MlperfRates | str:
     """Return MLPerf Storage's accelerator utilisation and samples/s, or why there are none.
 
-    One block is one epoch of one rank, with all its N steps, warm-up included::
+    One block is one epoch of one rank, with all its N steps, warm-up included; a checkpoint ends a block, and the
+    next one begins after it::
 
         AU        = sum of the measured compute times of steps 2..N / T
         samples/s = (N - 2) / T * batch size
         T         = block end - block start - (load + compute of step 1)
 
-    Both are averaged over epochs; utilisation is averaged over ranks as well, their rates are added up. Quirks kept
-    on purpose: the first step counts on neither side; the tail of the epoch (the last, empty fetch and the workers'
-    shutdown), barriers and logging are in T; the sleeps are taken as measured, overshoot included, so a slow clock
-    flatters; T covers N - 1 steps though their rate counts N - 2.
+    Both are averaged over an epoch's blocks, weighted by their steps, and then over epochs; utilisation is averaged
+    over ranks as well, their rates are added up. Quirks kept on purpose: the first step counts on neither side; the
+    tail of the epoch (the last, empty fetch and the workers' shutdown), barriers and logging are in T; the sleeps are
+    taken as measured, overshoot included, so a slow clock flatters; T covers N - 1 steps though their rate counts N -
+    2.
+    What a block of fewer than three steps would give is noise: beside longer ones of its epoch it is left out.
     Ours differs: warm-up steps are dropped once per run instead of one step per epoch, and sums are divided
     instead of averaging ratios.
 
@@ -65,24 +69,44 @@ def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: 
         for epoch in np.unique(rank.epoch).tolist():
             if epoch not in bounds:
                 return f"epoch {epoch} did not end"
-            block = _block(rank, bounds[epoch])
-            if isinstance(block, str):
-                return block
-            au.append(block.au)
-            rates.append(block.steps_per_s)
+            blocks = _blocks(rank, bounds[epoch])
+            if isinstance(blocks, str):
+                return blocks
+            weights = [block.steps for block in blocks]
+            au.append(float(np.average([block.au for block in blocks], weights=weights)))
+            rates.append(float(np.average([block.steps_per_s for block in blocks], weights=weights)))
         steps_per_s += float(np.mean(rates))
     if not au:
         return "no steps were made"
     return MlperfRates(au=float(np.mean(au)), samples_per_s=steps_per_s * batch_size)
 
 
-def _block(rank: RankSteps, epoch: EpochRecord) -> _Block | str:
+def _blocks(rank: RankSteps, epoch: EpochRecord) -> list[_Block] | str:
+    """Return the blocks of an epoch that are long enough, or why there are none."""
     steps = np.flatnonzero(rank.epoch == epoch.epoch)
     if len(steps) < MIN_STEPS:
         return f"epoch {epoch.epoch} has {len(steps)} steps; their formula needs {MIN_STEPS}"
+    blocks: list[_Block] = []
+    start_ns, first = epoch.start_ns, 0
+    for last in np.flatnonzero(rank.stop_start_ns[steps]).tolist():
+        blocks += _block(rank, steps[first : last + 1], start_ns, int(rank.stop_start_ns[steps[last]]))
+        start_ns, first = int(rank.stop_end_ns[steps[last]]), last + 1
+    blocks += _block(rank, steps[first:], start_ns, epoch.end_ns)
+    if blocks:
+        return blocks
+    if first == 0:
+        return f"epoch {epoch.epoch} took no time beyond its first step"
+    return f"epoch {epoch.epoch} has too few steps between checkpoints; their formula needs {MIN_STEPS}"
+
+
+def _block(rank: RankSteps, steps: Stamps, start_ns: int, end_ns: int) -> list[_Block]:
+    """Return the block of these steps; none where it is too short."""
+    if len(steps) < MIN_STEPS:
+        return []
     compute_ns = rank.busy_end_ns[steps] - rank.busy_start_ns[steps]
     load_ns = rank.wait_end_ns[steps[0]] - rank.wait_start_ns[steps[0]]
-    total_ns = epoch.end_ns - epoch.start_ns - int(load_ns + compute_ns[0])
+    total_ns = end_ns - start_ns - int(load_ns + compute_ns[0])
     if total_ns <= 0:
-        return f"epoch {epoch.epoch} took no time beyond its first step"
-    return _Block(au=float(compute_ns[1:].sum() / total_ns), steps_per_s=(len(steps) - 2) / (total_ns / 1e9))
+        return []
+    rate = (len(steps) - 2) / (total_ns / 1e9)
+    return [_Block(steps=len(steps), au=float(compute_ns[1:].sum() / total_ns), steps_per_s=rate)]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import OperationErrors
-from ioprof.trace.kinds import Kind, error_name
+from ioprof.trace.kinds import CHECKPOINT_BATCH, Kind, error_name
 
 NOT_RECORDED = "not-recorded"
 _KIND_CODES = 256
@@ -20,7 +20,7 @@ _KIND_CODES = 256
 
 @dataclass(slots=True)
 class SpanCounts:
-    """Spans per kind number, and failed ones per (kind number, error code)."""
+    """Spans per kind number, and failed ones per (kind number, error code); a checkpoint's failures are told apart."""
 
     by_kind: Counter[int] = field(default_factory=Counter)
     failed: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -31,7 +31,9 @@ def count_spans(spans: Iterable[pa.RecordBatch]) -> SpanCounts:
     counts, by_kind = SpanCounts(), np.zeros(_KIND_CODES, np.int64)
     for batch in spans:
         by_kind += np.bincount(batch.column("kind").to_numpy(zero_copy_only=False), minlength=_KIND_CODES)
-        failed = batch.select(["kind", "error"]).filter(pc.not_equal(batch.column("error"), 0))
+        of_samples = pc.not_equal(batch.column("batch"), CHECKPOINT_BATCH)
+        failing = pc.and_(pc.not_equal(batch.column("error"), 0), of_samples)
+        failed = batch.select(["kind", "error"]).filter(failing)
         counts.failed.update(zip(failed.column(0).to_pylist(), failed.column(1).to_pylist(), strict=True))
     counts.by_kind.update({kind: int(by_kind[kind]) for kind in np.flatnonzero(by_kind).tolist()})
     return counts

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
+from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
@@ -72,7 +73,7 @@ def summarise(trace: Trace) -> Summary:
     """Return what a trace says; works for any trace, also one that ended before its first batch."""
     run, reasons = trace.run, Reasons()
     reasons.by_key.update(_NOT_YET)
-    ranks = measured_ranks(trace.steps, run)
+    ranks = measured_ranks(trace.steps, run, trace.checkpoints)
     done = progress(run, ranks, reasons)
     use = utilization(run, ranks, trace.batches, reasons)
     prefetched = made_before_window(ranks, trace.batches)
@@ -83,7 +84,8 @@ def summarise(trace: Trace) -> Summary:
     )
     everything = totals_by_kind(trace.operations, tuple(Phase))
     spans = count_spans(trace.spans())
-    errors = errors_by_kind(everything, spans)
+    errors = errors_by_kind(totals_by_kind(trace.operations, _OF_SAMPLES), spans)
+    saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
     cache, no_cache = cache_evidence(run)
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
     iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
@@ -140,6 +142,7 @@ def summarise(trace: Trace) -> Summary:
         verdict=answer,
         coverage=seen,
         mapped=_mapped(run, steady, phase, reasons),
+        checkpoints=saved,
         baselines=Baselines(no_workers_samples_per_s=None, transport_samples_per_s=None),
         findings=None,
         errors=errors,
@@ -154,6 +157,7 @@ def summarise(trace: Trace) -> Summary:
             steps=done.steps,
             prefetched=prefetched,
             lost=lost,
+            checkpoints=saved,
             tracing_share=overhead.share_of_worker_time,
             defects=_defects(run, _spans_defect(trace, everything, spans), phase),
         ),
@@ -269,6 +273,7 @@ def _overhead(trace: Trace, reasons: Reasons) -> Overhead:
     )
 
 
+_OF_SAMPLES = tuple(phase for phase in Phase if phase != Phase.CHECKPOINT)
 _NO_OUTCOME_REASON = "the run completed, or ended too suddenly to say why"
 _SHARE = "overhead.share_of_worker_time"
 

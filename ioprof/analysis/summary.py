@@ -30,6 +30,8 @@ class IdleByCause:
     """Decode, augment and collate."""
     transfer: float
     """Copy to the accelerator."""
+    checkpoint: float
+    """The step loop stood still for a save."""
     other: float
     """The loader's own machinery: queues, transport between processes, unwrapping, start of workers."""
     unexplained: float
@@ -160,6 +162,47 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Durations in seconds."""
+
+    min: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointStats:
+    """Saving and restoring checkpoints, all ranks; only whole saves count unless said otherwise."""
+
+    saves: int
+    restores: int
+    failed: int
+    """Saves and restores that failed or were dropped when the run ended."""
+    mode: str
+    shards: int
+    fsync: bool
+    bytes_per_save: float | None
+    """Bytes of a save's files."""
+    save_bytes_per_s: float | None
+    """Bytes saved over the time that saves took, each from its start until it was durable."""
+    restore_bytes_per_s: float | None
+    save_s: Spread | None
+    blocked_per_save_s: Spread | None
+    """How long the step loop stood still for each save, the wait for the one before included."""
+    restore_s: Spread | None
+    waited: int
+    """Saves that were due while the one before was still being written."""
+    waited_s: float
+    """Time the step loop stood still for that."""
+    blocked_s: float
+    """Time the step loop stood still in the measured window; with an accelerator, that is idle time."""
+    share_of_wall: float | None
+    """The same over the length of the window, 0.0 to 1.0."""
+    operations: dict[str, OperationStats]
+    """What the store was asked for saves and restores; without rates, as they come in bursts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
     """The same work with one part taken out."""
 
@@ -253,6 +296,7 @@ class Summary:
     verdict: Verdict
     coverage: Coverage
     mapped: MappedReads | None = None
+    checkpoints: CheckpointStats | None
     baselines: Baselines
     findings: tuple[Finding, ...] | None
     errors: dict[str, OperationErrors]

@@ -20,6 +20,7 @@ _CAUSE_WORDS = {
     "fetch": "inside storage operations (fetch)",
     "prep": "preparing samples on the CPU (prep)",
     "transfer": "copying batches to the accelerator (transfer)",
+    "checkpoint": "for checkpoints to be saved (checkpoint)",
     "other": "in the loader's own machinery: queues and transport between processes (other)",
     "unexplained": "where no stage accounts for it (unexplained)",
 }

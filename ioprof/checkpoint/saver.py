@@ -21,7 +21,7 @@ from ioprof.clock import now_ns
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap, tap_store
 from ioprof.store.tap_file import TapFile
-from ioprof.trace.kinds import Phase
+from ioprof.trace.kinds import CHECKPOINT_BATCH, Phase
 from ioprof.trace.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 FIRST_WORKER = -3
 """Worker number of the first shard's writer in the trace; the next ones count down from it."""
-BATCH = -2
-"""Batch number of operations that belong to a checkpoint."""
 _SPAN_BUDGET = 100_000
 _READ_BYTES = 4096
 """Small reads are gathered in pieces of so many bytes, as C's standard input does it."""
@@ -97,7 +95,7 @@ class Saver:
         self._recorders: list[Recorder] = []
         for shard in range(shards):
             recorder = Recorder(trace_dir, rank=rank, worker=FIRST_WORKER - shard, span_budget=_SPAN_BUDGET)
-            recorder.begin(Phase.CHECKPOINT, batch=BATCH)
+            recorder.begin(Phase.CHECKPOINT, batch=CHECKPOINT_BATCH)
             self._recorders.append(recorder)
         self._taps = [tap_store(folder, recorder) for recorder in self._recorders]
         self._writers = ThreadPoolExecutor(shards, thread_name_prefix="checkpoint-shard")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ioprof.analysis.kernel import cold_not_applied
-from ioprof.analysis.summary import LatencyNs, MlperfResult, OperationStats, Summary
+from ioprof.analysis.summary import CheckpointStats, LatencyNs, MlperfResult, OperationStats, Summary
 from ioprof.analysis.wording import percent
+from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
@@ -38,6 +39,7 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
         _idle(summary, run, width),
         _delivered(summary, width),
         _operations(summary.operations, width),
+        _checkpoints(summary.checkpoints, width),
         _start(summary, width),
         _costs(summary, width),
         _caveats(summary, width),
@@ -165,13 +167,21 @@ def _operations(operations: Mapping[str, OperationStats], width: int) -> list[Te
     if not operations:
         return []
     wide = width >= WIDE
-    head = ["operation", "count", "per s", "p50", "p90", "p99", "p99.9", "max"]
+    # Checkpoints come in bursts: their operations have no rate, and a column of nothing tells nothing.
+    rated = any(stats.per_s is not None for stats in operations.values())
+    head = ["operation", "count", *(["per s"] if rated else []), "p50", "p90", "p99", "p99.9", "max"]
     rows = [head + (["mean", "bytes/s", "failed"] if wide else [])]
     for label, stats in operations.items():
-        row = [label, f"{stats.count:,}", _or_unknown(stats.per_s), *_latencies(stats.latency_ns)]
+        rate = [_or_unknown(stats.per_s)] if rated else []
+        row = [label, f"{stats.count:,}", *rate, *_latencies(stats.latency_ns)]
         rows.append(row + (_wide_cells(stats) if wide else []))
     lines = columns(rows, indent=4)
     return lines if max(len(line.plain) for line in lines) <= width else columns(rows, indent=2, gap=1)
+
+
+def _checkpoints(stats: CheckpointStats | None, width: int) -> list[Text]:
+    lines = checkpoint_lines(stats, width)
+    return [*lines, *_operations(stats.operations, width)] if stats is not None and lines else lines
 
 
 def _or_unknown(rate: float | None) -> str:

@@ -64,6 +64,9 @@ class Phase(IntEnum):
         return self.name.lower()
 
 
+CHECKPOINT_BATCH = -2
+"""Batch number of operations that belong to a checkpoint."""
+
 SHORT_READ = 1001
 """Error code of a read that returned fewer bytes than the manifest says; all other codes are errno."""
 UNNAMED_ERROR = 1002
