@@ -9,6 +9,8 @@ POOL_BYTES = 64 * 1024**2
 _TRIES = 8
 """Buffers looked at before a new one is made: what is held for long must not be asked each time."""
 
+_STEP_BYTES = 4096
+
 
 class BufferPool:
     """Hands out buffers whose former content nobody holds; one process, one thread."""
@@ -28,16 +30,23 @@ class BufferPool:
         for _ in range(min(len(kept), _TRIES)):
             buffer = kept[0]
             kept.rotate(-1)
-            if size_bytes <= len(buffer) <= 2 * size_bytes and _is_free(buffer):
+            if size_bytes <= len(buffer) <= 2 * size_bytes + _STEP_BYTES and _is_free(buffer):
                 return memoryview(buffer)[:size_bytes]
-        # One more than needed: then `_is_free` finds room for the byte that it adds, and nothing moves.
-        buffer = bytearray(size_bytes + 1)
+        # Larger than needed, so that it also does for a little more the next time. The last byte leaves room for the
+        # one that `_is_free` adds: nothing moves then.
+        buffer = bytearray(_rounded_up(size_bytes) + 1)
         buffer.pop()
         kept.append(buffer)
-        self._kept_bytes += size_bytes
+        self._kept_bytes += len(buffer)
         while self._kept_bytes > self._limit_bytes and len(kept) > 1:
             self._kept_bytes -= len(kept.popleft())
-        return memoryview(buffer)
+        return memoryview(buffer)[:size_bytes]
+
+
+def _rounded_up(size_bytes: int) -> int:
+    """Return a size up to a quarter larger, of which there are few."""
+    step = max(_STEP_BYTES, 1 << max(0, size_bytes.bit_length() - 3))
+    return -(-size_bytes // step) * step
 
 
 def _is_free(buffer: bytearray) -> bool:

@@ -17,20 +17,6 @@ from ioprof.trace.kinds import EMPTY_SAMPLE
 Sample = bytes | memoryview
 
 
-class ShardError(Exception):
-    """The rest of a shard makes no sense."""
-
-    def __init__(self, code: int, message: str) -> None:
-        """Say why.
-
-        Args:
-            code: error code of `ioprof.trace.kinds`, under which it is counted.
-            message: what was found and where.
-        """
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(slots=True, kw_only=True)
 class OpenShard:
     """A shard that is open for reading, and the count of what came of it."""

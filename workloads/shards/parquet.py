@@ -14,9 +14,11 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from ioprof.workloads.shards.arrow_source import ArrowSource, fixed_rows, row_views
+from ioprof.workloads.shards.arrow_source import ArrowSource, Rows, fixed_rows, row_views
+from ioprof.workloads.shards.buffers import BufferPool
+from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
-from ioprof.workloads.shards.format import OpenShard, Sample, ShardError
+from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
 from ioprof.workloads.shards.thrift import I32, Value, struct
 
@@ -123,7 +125,7 @@ class ParquetFormat:
             with source.errors():
                 table = file.read_row_group(group, columns=names, use_threads=False)
                 columns = [fixed_rows(table.column(name).combine_chunks()) for name in names]
-            rows = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+            rows = columns[0] if len(columns) == 1 else _joined(columns, opened.pool)
             if len(rows) != self.groups[group]:
                 raise ShardError(BAD_FORMAT, f"row group {group} has {len(rows)} rows, not {self.groups[group]}")
             yield from row_views(rows)
@@ -166,6 +168,13 @@ class ParquetFormat:
 
 def _column(number: int) -> str:
     return f"c{number}"
+
+
+def _joined(columns: list[Rows], pool: BufferPool) -> Rows:
+    """Return rows of several columns as rows of one."""
+    shape = len(columns[0]), sum(column.shape[1] for column in columns)
+    out = np.frombuffer(pool.take(shape[0] * shape[1]), dtype=np.uint8).reshape(shape)
+    return np.concatenate(columns, axis=1, out=out)
 
 
 def _page_header(rows: int, width: int) -> bytes:

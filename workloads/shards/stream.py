@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ioprof.workloads.decode import CpuTransform
 from ioprof.workloads.shards.buffers import BufferPool
-from ioprof.workloads.shards.format import OpenShard, Sample, ShardError, ShardFormat
+from ioprof.workloads.shards.errors import ShardError
+from ioprof.workloads.shards.format import OpenShard, Sample, ShardFormat
 from ioprof.workloads.shards.layout import shard_path
 
 from ioprof.store.tap import Tap
@@ -61,7 +63,7 @@ def shares(order: Sequence[int], shape_samples: int, unit_samples: int | None, i
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardStream:
     """Reads shards front to back inside a worker; picklable."""
 
@@ -74,6 +76,15 @@ class ShardStream:
     """Samples among which the next one is drawn; 0 or 1: none are."""
     transform: CpuTransform | None
 
+    def __getstate__(self) -> dict[str, object]:
+        # Buffers stay in the process that fills them.
+        return {key: value for key, value in self.__dict__.items() if key != "pool"}
+
+    @cached_property
+    def pool(self) -> BufferPool:
+        """Return the buffers of this process, which last from epoch to epoch."""
+        return BufferPool()
+
     def samples(self, tap: Tap, epoch: int, part: Part) -> Iterator[Sample]:
         """Yield one epoch's samples of ``part``; see `ioprof.contract.SampleStream`."""
         stream = self._in_order(tap, epoch, part)
@@ -83,15 +94,17 @@ class ShardStream:
         return stream
 
     def _in_order(self, tap: Tap, epoch: int, part: Part) -> Iterator[Sample]:
-        shape, pool = self.format.shape, BufferPool()
+        shape = self.format.shape
         order = self.shard_order(epoch)
         for share in shares(order, shape.samples_per_shard, self.format.unit_samples, part.index, part.count):
-            yield from self._share(tap, share, pool)
+            yield from self._share(tap, share)
 
-    def _share(self, tap: Tap, share: Share, pool: BufferPool) -> Iterator[Sample]:
+    def _share(self, tap: Tap, share: Share) -> Iterator[Sample]:
         """Yield the samples of one shard; those that a failure costs are counted, and the stream goes on."""
         size_bytes = self.sizes.of([share.shard])[0]
-        opened = OpenShard(shard=share.shard, tap=tap, pool=pool, size_bytes=size_bytes, read_bytes=self.read_bytes)
+        opened = OpenShard(
+            shard=share.shard, tap=tap, pool=self.pool, size_bytes=size_bytes, read_bytes=self.read_bytes
+        )
         left = share.stop - share.first
         try:
             with tap.open_file(shard_path(share.shard, self.format.suffix), share.shard) as opened.file:
@@ -116,12 +129,13 @@ class ShardStream:
 def shuffled(stream: Iterator[Sample], held: int, bits: np.random.PCG64) -> Iterator[Sample]:
     """Yield the same samples, each drawn from ``held`` that are kept; what is kept at the end comes in random order.
 
+    What is kept is copied: as views, few samples would hold on to many buffers.
     Raw bits, not a generator's methods: numpy keeps the former the same in every version. Taking the remainder favours
     low places by less than one part in 2^40.
     """
     kept: list[Sample] = []
     for sample in stream:
-        kept.append(sample)
+        kept.append(bytes(sample))
         if len(kept) == held:
             break
     places: list[int] = []
@@ -130,6 +144,6 @@ def shuffled(stream: Iterator[Sample], held: int, bits: np.random.PCG64) -> Iter
             places = (bits.random_raw(_DRAWN) % held).tolist()
         place = places.pop()
         yield kept[place]
-        kept[place] = sample
+        kept[place] = bytes(sample)
     for place in np.argsort(bits.random_raw(len(kept)), kind="stable").tolist():
         yield kept[place]

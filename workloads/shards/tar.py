@@ -8,12 +8,15 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block"; GN
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
-from ioprof.workloads.shards.format import OpenShard, Sample, ShardError
+from ioprof.workloads.shards.errors import ShardError
+from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
 from ioprof.workloads.shards.window import Window
 
@@ -27,10 +30,17 @@ _ZEROS = bytes(2 * BLOCK_BYTES)
 _CLASSES = 1000
 _CLASS_STEP = 2654435761
 """2^32 over the golden ratio: labels follow no pattern, and nothing is drawn for them."""
-_LABEL_SUFFIX = "cls"
+_LABEL_SUFFIX = b"cls"
+_HEADER = struct.Struct("100s24x12s12x8s1s100x6s82x155s12x")
+"""Name, size, checksum, type, magic and prefix."""
+_USTAR = b"ustar\0"
+_BLANK_SUM = 8 * ord(" ")
+"""The checksum is made with blanks in its own place."""
 _ADLER_BASE = 65521
-_FILES = b"0\0007"
-"""Type flags of plain files."""
+_FILES = (b"0", b"\0", b"7")
+_EXTRA = (b"L", b"x")
+_WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
+"""Type flags: plain files; GNU's and pax's headers for the next member; links, devices and directories."""
 _LONG_NAME_BYTES = 1 << 20
 """Longer names and headers are no such thing."""
 
@@ -53,7 +63,7 @@ class TarFormat:
         sizes = same_for_all(shape.samples_per_shard * 3 * BLOCK_BYTES + len(_ZEROS), start, stop)
         for place, shard in enumerate(range(start, stop)):
             if fixed is not None:
-                sizes[place] += shape.samples_per_shard * _blocks_bytes(fixed)
+                sizes[place] += shape.samples_per_shard * ((fixed + _MASK) & ~_MASK)
             else:
                 sizes[place] += int(((shape.sizes_of(shard) + _MASK) & ~_MASK).sum())
         return sizes
@@ -64,27 +74,26 @@ class TarFormat:
         for sample, size_bytes in zip(self.shape.sample_range(shard), self.shape.sizes_of(shard).tolist(), strict=True):
             yield header(f"{sample:06d}.bin", size_bytes)
             yield from content.pieces(sample, size_bytes)
-            yield _ZEROS[: -size_bytes & _MASK]
+            yield bytes(-size_bytes & _MASK)
             label = b"%d" % label_of(sample)
-            yield header(f"{sample:06d}.{_LABEL_SUFFIX}", len(label)) + label.ljust(BLOCK_BYTES, b"\0")
+            yield header(f"{sample:06d}.cls", len(label)) + label.ljust(BLOCK_BYTES, b"\0")
         yield _ZEROS
 
     def read(self, opened: OpenShard, first: int, stop: int) -> Iterator[Sample]:
         """Yield the samples as views of what was read."""
         window = Window(opened.file, opened.pool, read_bytes=opened.read_bytes, start=0, stop=opened.size_bytes)
-        last_key = None
+        last_key: bytes | None = None
         left = stop - first
         for name, size_bytes in _members(window):
             content = window.take((size_bytes + _MASK) & ~_MASK)
-            folder, _, base = name.rpartition("/")
-            stem, _, suffix = base.partition(".")
-            is_sample = suffix != _LABEL_SUFFIX and (folder, stem) != last_key
+            key, suffix = _key(name)
+            is_sample = suffix != _LABEL_SUFFIX and key != last_key
             if is_unsafe(name):
                 opened.reject(UNSAFE_PATH, int(is_sample))
             elif is_sample and not opened.is_empty(size_bytes):
                 yield content[:size_bytes]
             if is_sample:
-                last_key = (folder, stem)
+                last_key = key
                 left -= 1
         if left > 0:
             raise ShardError(BAD_FORMAT, f"the archive ends {left} samples too early")
@@ -110,57 +119,60 @@ def _size_field(size_bytes: int) -> bytes:
     return b"%011o\0" % size_bytes
 
 
-def _blocks_bytes(size_bytes: int) -> int:
-    return (size_bytes + _MASK) & ~_MASK
-
-
-def _members(window: Window) -> Iterator[tuple[str, int]]:
+def _members(window: Window) -> Iterator[tuple[bytes, int]]:
     """Yield name and size of every plain file, up to the end of the archive; the window then stands at its content."""
-    long_name, long_size = None, None
-    while window.left_bytes >= BLOCK_BYTES:
-        head = bytes(window.take(BLOCK_BYTES))
-        if not head[0] and head == _ZEROS[:BLOCK_BYTES]:
+    # Local names, and each field read where it stands: with small samples all of this shows in the result.
+    fields_of, sum_of, need = _HEADER.unpack_from, zlib.adler32, window.need
+    long_name: bytes | None = None
+    long_size: int | None = None
+    while window.at < len(window.view) or window.left_bytes:
+        need(BLOCK_BYTES)
+        view, at = window.view, window.at
+        name, size_field, stored, kind, magic, prefix = fields_of(view, at)
+        window.at = at + BLOCK_BYTES
+        # A header's checksum is the sum of its bytes; adler32 makes it in a tenth of the time of sum().
+        summed = (sum_of(view[at : at + BLOCK_BYTES]) & 0xFFFF) - 1
+        if not summed:
             return
-        _check(head)
-        size_bytes, kind = _number(head[124:136]), head[156:157]
-        if kind in (b"L", b"x"):
-            extra = _extra(window, size_bytes)
-            if kind == b"L":
-                long_name = _text(extra)
-            else:
-                long_name, long_size = _pax(extra, long_name)
+        if (summed - _sum_without_own(stored)) % _ADLER_BASE:
+            raise ShardError(BAD_CHECKSUM, "a header's checksum is wrong")
+        size_bytes = _number(size_field)
+        if kind in _EXTRA:
+            long_name, long_size = _extra(window, kind, size_bytes, long_name)
             continue
-        name = long_name if long_name is not None else _name(head)
-        size_bytes = size_bytes if long_size is None else long_size
-        long_name, long_size = None, None
-        if kind not in _FILES:
-            # Directories, links, pax headers for the whole archive: nothing in them is a sample.
-            window.skip(_blocks_bytes(size_bytes))
-        else:
-            if size_bytes > window.left_bytes:
-                _refuse_size(name, size_bytes)
-            yield name, size_bytes
+        if long_name is not None or long_size is not None:
+            name = name if long_name is None else long_name
+            size_bytes = size_bytes if long_size is None else long_size
+            long_name = long_size = None
+        elif prefix[0] and magic == _USTAR:
+            name = _text(prefix) + b"/" + _text(name)
+        if kind in _FILES:
+            yield _text(name), size_bytes
+        elif kind not in _WITHOUT_CONTENT:
+            # pax headers for the whole archive, and what only one tar knows: nothing in them is a sample.
+            window.skip((size_bytes + _MASK) & ~_MASK)
 
 
-def is_unsafe(name: str) -> bool:
+def _key(name: bytes) -> tuple[bytes, bytes]:
+    """Return what the members of a sample share, and the rest: the name is cut at the first dot of its last part."""
+    dot = name.find(b".", name.rfind(b"/") + 1)
+    return (name, b"") if dot < 0 else (name[:dot], name[dot + 1 :])
+
+
+def is_unsafe(name: bytes) -> bool:
     """Return whether a member's name is absolute or climbs out of the archive."""
-    return name.startswith("/") or (".." in name and ".." in name.split("/"))
+    return name.startswith(b"/") or (b".." in name and b".." in name.split(b"/"))
 
 
-def _refuse_size(name: str, size_bytes: int) -> None:
-    raise ShardError(BAD_FORMAT, f"{name}: {size_bytes} bytes are more than the archive has left")
+@lru_cache(maxsize=4096)
+def _sum_without_own(stored: bytes) -> int:
+    """Return what a header's bytes add up to if its checksum is right, the bytes of the checksum itself included."""
+    return _number(stored) + sum(stored) - _BLANK_SUM
 
 
-def _check(head: bytes) -> None:
-    """Compare a header with its checksum, the sum of its bytes; adler32 sums them in a tenth of the time of sum()."""
-    stored = head[148:156]
-    summed = (zlib.adler32(head) & 0xFFFF) - 1 - sum(stored) + 8 * ord(" ")
-    if (summed - _number(stored)) % _ADLER_BASE:
-        raise ShardError(BAD_CHECKSUM, "a header's checksum is wrong")
-
-
+@lru_cache(maxsize=4096)
 def _number(field: bytes) -> int:
-    """Return an octal number, or GNU's binary one.
+    """Return an octal number, or GNU's binary one; kept, because sizes and checksums recur.
 
     Raises:
         ShardError: neither.
@@ -173,23 +185,20 @@ def _number(field: bytes) -> int:
         raise ShardError(BAD_FORMAT, f"a header has {field!r} where a number belongs") from None
 
 
-def _name(head: bytes) -> str:
-    name = _text(head[:100])
-    return f"{_text(head[345:500])}/{name}" if head[345] and head[257:263] == b"ustar\0" else name
-
-
-def _text(field: bytes) -> str:
+def _text(field: bytes) -> bytes:
     end = field.find(0)
-    return (field if end < 0 else field[:end]).decode("utf-8", "surrogateescape")
+    return field if end < 0 else field[:end]
 
 
-def _extra(window: Window, size_bytes: int) -> bytes:
-    if size_bytes > min(_LONG_NAME_BYTES, window.left_bytes):
-        _refuse_size("a long name", size_bytes)
-    return bytes(window.take(_blocks_bytes(size_bytes))[:size_bytes])
+def _extra(window: Window, kind: bytes, size_bytes: int, name: bytes | None) -> tuple[bytes | None, int | None]:
+    """Return what a header says of the next member: its name, if it says one or one is known, and its size."""
+    if size_bytes > _LONG_NAME_BYTES:
+        raise ShardError(BAD_FORMAT, f"a name of {size_bytes} bytes")
+    extra = bytes(window.take((size_bytes + _MASK) & ~_MASK)[:size_bytes])
+    return (_text(extra), None) if kind == b"L" else _pax(extra, name)
 
 
-def _pax(records: bytes, name: str | None) -> tuple[str | None, int | None]:
+def _pax(records: bytes, name: bytes | None) -> tuple[bytes | None, int | None]:
     """Return name and size of the next member as far as a pax header says them: ``LENGTH KEY=VALUE`` and a newline."""
     size_bytes = None
     while records:
@@ -198,7 +207,7 @@ def _pax(records: bytes, name: str | None) -> tuple[str | None, int | None]:
             raise ShardError(BAD_FORMAT, "a pax header makes no sense")
         key, _, value = records[len(length) + 1 : int(length) - 1].partition(b"=")
         if key == b"path":
-            name = value.decode("utf-8", "surrogateescape")
+            name = value
         elif key == b"size" and value.isdigit():
             size_bytes = int(value)
         records = records[int(length) :]

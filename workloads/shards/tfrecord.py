@@ -9,15 +9,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import google_crc32c
-from ioprof.workloads.shards.format import OpenShard, Sample, ShardError
+from ioprof.workloads.shards.errors import ShardError
+from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
 from ioprof.workloads.shards.window import Window
 
 from ioprof.dataset.sizes import Sizes
-from ioprof.trace.kinds import BAD_CHECKSUM, BAD_FORMAT
+from ioprof.trace.kinds import BAD_CHECKSUM
 
 _LENGTH = struct.Struct("<Q")
 _HEAD = struct.Struct("<QI")
@@ -30,6 +32,12 @@ _WORD = 0xFFFFFFFF
 def masked(crc: int) -> int:
     """Return a CRC-32C as TFRecord stores it."""
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & _WORD
+
+
+@lru_cache(maxsize=4096)
+def length_crc(length: int) -> int:
+    """Return the masked checksum of a record's length; kept, because lengths recur."""
+    return masked(google_crc32c.value(_LENGTH.pack(length)))
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,7 @@ class TfrecordFormat:
         """Yield frames and records."""
         content = self.shape.content()
         for sample, size_bytes in zip(self.shape.sample_range(shard), self.shape.sizes_of(shard).tolist(), strict=True):
-            length = _LENGTH.pack(size_bytes)
-            yield length + _CRC.pack(masked(google_crc32c.value(length)))
+            yield _HEAD.pack(size_bytes, length_crc(size_bytes))
             crc = 0
             for piece in content.pieces(sample, size_bytes):
                 crc = google_crc32c.extend(crc, bytes(piece))
@@ -70,23 +77,25 @@ class TfrecordFormat:
     def read(self, opened: OpenShard, first: int, stop: int) -> Iterator[Sample]:
         """Yield records; one whose checksum is wrong is left out."""
         window = Window(opened.file, opened.pool, read_bytes=opened.read_bytes, start=0, stop=opened.size_bytes)
-        check, value = self.check_crc, google_crc32c.value
-        for number in range(stop - first):
-            head = bytes(window.take(_HEAD.size))
-            length, head_crc = _HEAD.unpack(head)
-            if masked(value(head[: _LENGTH.size])) != head_crc:
+        # Local names, and each field read where it stands: with small records all of this shows in the result.
+        head_of, crc_of, value, check = _HEAD.unpack_from, _CRC.unpack_from, google_crc32c.value, self.check_crc
+        for number in range(first, stop):
+            window.need(_HEAD.size)
+            length, head_crc = head_of(window.view, window.at)
+            if length_crc(length) != head_crc:
                 raise ShardError(BAD_CHECKSUM, f"record {number}: the checksum of its length is wrong")
-            if length + _CRC.size > window.left_bytes:
-                raise ShardError(BAD_FORMAT, f"record {number}: {length} bytes are more than the shard has left")
-            framed = window.take(length + _CRC.size)
+            window.need(length + FRAME_BYTES)
+            view, start = window.view, window.at + _HEAD.size
+            end = start + length
+            window.at = end + _CRC.size
             if opened.is_empty(length):
                 continue
             if not check:
-                yield framed[:length]
+                yield view[start:end]
                 continue
             # The checksum wants bytes, not a view; what is copied for it is what is handed on.
-            record = bytes(framed[:length])
-            if masked(value(record)) != _CRC.unpack(framed[length:])[0]:
+            record = bytes(view[start:end])
+            if masked(value(record)) != crc_of(view, end)[0]:
                 opened.reject(BAD_CHECKSUM)
                 continue
             yield record
