@@ -106,6 +106,7 @@ class TorchMapSession(TorchSession):
             del envelope
             yield batch
             del batch
+        self._source.end_epoch()
 
     def _dispatched_ns(self, envelope: Envelope) -> int:
         number = envelope[1][1]

@@ -45,6 +45,11 @@ class TracedSource:
         """Start recording in this process."""
         self._trace = BatchTrace(self.job, worker)
 
+    def end_epoch(self) -> None:
+        """Give back what would keep the page cache from evicting, where this process reads itself."""
+        if self._trace is not None:
+            self._trace.end_epoch()
+
     def close_trace(self) -> None:
         """Stop recording, if it ever began here."""
         if self._trace is not None:

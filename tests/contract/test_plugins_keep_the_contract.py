@@ -23,12 +23,16 @@ FEW = {
     "files": 30, "samples_per_file": 5, "record_size": "3KiB",
     "shards": 3, "samples_per_shard": 5, "sample_size": "3KiB",
 }  # fmt: skip
+FEW_OF_LARGE = {"file_size": "300KiB", "record_size": "20KiB", "sequence_length": 1000}
+"""For workloads whose files hold many samples each: those would be too large to make here."""
 MANY = {"files": "5M", "shards": "5M"}
 
 
 def _small(workload: type[Workload]) -> Workload:
     """Return the workload with its defaults, but few objects where it can be told so."""
-    return workload(workload.Params.model_validate(_known(workload, FEW)), SEED)
+    large = _known(workload, FEW_OF_LARGE)
+    few = _known(workload, FEW) | (large if large.keys() - {"file_size"} else {})
+    return workload(workload.Params.model_validate(few), SEED)
 
 
 def _known(workload: type[Workload], values: dict[str, int | str]) -> dict[str, int | str]:
