@@ -296,6 +296,9 @@ class LocalTap(Tap):
     def __init__(self, store: Store, recorder: Recorder) -> None:
         super().__init__(store, recorder)
         self.root = f"{(store.local_root or '').rstrip('/')}/"
+        self._summed: Sequence[int] = ()
+        self._sums = (0, 0)
+        """Bytes, and bytes of whole pages, of the sizes summed last: batches of equal files share one list."""
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
@@ -408,8 +411,10 @@ class LocalTap(Tap):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
         self.recorder.name_reads(objects, sizes_bytes)
-        self.tapped_bytes += sum(sizes_bytes)
-        self.tapped_page_bytes += whole_pages(sizes_bytes)
+        if sizes_bytes is not self._summed:
+            self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
+        self.tapped_bytes += self._sums[0]
+        self.tapped_page_bytes += self._sums[1]
 
     def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
         """Record what was done of an object read up to the operation that failed, and close the file."""

@@ -14,7 +14,7 @@ from ioprof.store.tap import Tap, tap_store
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
-IO_INTERVAL_NS = 50_000_000
+IO_INTERVAL_NS = 200_000_000
 """How often /proc/PID/io is read at most: it costs as much as several batches' worth of stamps."""
 SHORT_BATCH_NS = 2_000_000
 ACCOUNTED_ONE_IN = 8
