@@ -41,4 +41,5 @@ class Checkpoint(SmallFiles):
 
     def __init__(self, params: CheckpointParams, seed: int) -> None:
         # The samples only stand for steps: small and equal, so that reading them, where asked for, hardly shows.
-        super().__init__(SmallFilesParams(files=params.files, file_size=SAMPLE_SIZE, discovery="none"), seed)
+        values = {"files": params.files, "file_size": SAMPLE_SIZE, "discovery": "none"}
+        super().__init__(SmallFilesParams.model_validate(values), seed)

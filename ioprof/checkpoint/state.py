@@ -97,7 +97,7 @@ def _memory(size_bytes: int) -> NDArray[np.uint8]:
 
 def _shard_state(memory: NDArray[np.uint8], start: int, size_bytes: int) -> ShardState:
     """Return tensors over a stretch of memory: a third weights, two thirds moments, what is left over last."""
-    buffer = memoryview(memory)[start : start + size_bytes]
+    buffer = memory[start : start + size_bytes].data
     layers = max(1, -(-size_bytes // (3 * _LARGEST_TENSOR_BYTES)))
     words = size_bytes // (3 * layers * _WORD_BYTES)
     parts = iter(range(0, 3 * layers * words * _WORD_BYTES, max(1, words) * _WORD_BYTES))

@@ -144,9 +144,9 @@ class Checkpoints:
         """
         try:
             saved = due.saving.result()
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as refusal:
             self._running = None
-            raise RunError(f"the checkpoint after step {due.step:,} could not be serialised: {error}") from error
+            raise RunError(f"the checkpoint after step {due.step:,} could not be serialised: {refusal}") from refusal
         self._running = None
         if due.blocked_end_ns < 0:
             due.blocked_end_ns = now_ns()
