@@ -123,7 +123,7 @@ class ProcessesSession:
             return
         number = self._next_number
         self._next_number, self._position = number + 1, stop
-        is_last = 0 < stop and self._wanted - stop <= (self._params.workers - 1) * self._job.batch_size
+        is_last = stop > 0 and self._wanted - stop <= (self._params.workers - 1) * self._job.batch_size
         request = Request(self._delivery[0], self._epoch, number, start, stop, is_last)
         dispatch_ns = now_ns()
         os.write(self._workers[worker].requests.fileno(), REQUEST.pack(*request))

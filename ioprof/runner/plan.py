@@ -12,6 +12,7 @@ from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
 from ioprof.plugins import find_loader, find_workload, list_loaders
 from ioprof.runner.checkpoints import check_memory
+from ioprof.runner.epoch_steps import check_epoch_has_steps, check_steps_are_measured
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
@@ -41,13 +42,8 @@ def plan_run(spec: RunSpec) -> RunPlan:
         StoreError: the store's URL makes no sense.
     """
     workload = find_workload(spec.workload)(spec.workload_params, spec.run.seed)
-    batch_size = spec.loader_section.batch_size
-    if spec.loader_section.drop_last and batch_size > workload.samples():
-        raise SpecError(
-            f"loader.batch_size = {batch_size}: more than the {workload.samples()} samples of an epoch, so there "
-            "would be no batch; use a smaller batch, more files, or --set loader.drop_last=false"
-        )
-    _check_measured_steps(spec, workload.samples())
+    check_epoch_has_steps(spec, workload)
+    check_steps_are_measured(spec, workload)
     loader = find_loader(spec.loader)
     _check_accepted(workload, loader)
     store = open_store(spec.store.url)
@@ -122,23 +118,4 @@ def _check_workers_see_the_store(spec: RunSpec, store: Store) -> None:
         raise SpecError(
             f"loader.start_method = {method!r}: a memory:// store lives in one process, and workers started by "
             f"{method} would find it empty; use --start-method fork or another --store"
-        )
-
-
-def _check_measured_steps(spec: RunSpec, samples: int) -> None:
-    """Refuse a run whose every step would be left out of the figures.
-
-    Raises:
-        SpecError: its epochs have no more steps than the warm-up.
-    """
-    if spec.run.epochs is None:
-        return
-    batch_size = spec.loader_section.batch_size
-    per_epoch = samples // batch_size if spec.loader_section.drop_last else -(-samples // batch_size)
-    steps = spec.run.epochs * per_epoch
-    if steps <= spec.run.warmup:
-        raise SpecError(
-            f"run.epochs = {spec.run.epochs}: the run would have {steps} steps, and the first {spec.run.warmup} are "
-            "warm-up and left out of the figures, so nothing would be measured; use more epochs, a smaller batch, "
-            "more files, or --warmup 0"
         )

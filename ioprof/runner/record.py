@@ -23,6 +23,7 @@ from ioprof.host.facts import clock_facts, host_facts, package_versions, store_f
 from ioprof.host.sampler import HostSampler
 from ioprof.runner.gate import Gate, held_at
 from ioprof.runner.checkpoints import checkpoints_of
+from ioprof.runner.epoch_steps import steps_per_epoch
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.mlperf import mlperf_record
 from ioprof.runner.observer import Observer
@@ -389,6 +390,7 @@ def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], starte
         workload=WorkloadRecord(
             name=spec.workload,
             samples_per_epoch=plan.workload.samples(),
+            steps_per_epoch=steps_per_epoch(spec, plan.workload),
             objects=plan.layout.count,
             total_bytes=dataset.total_bytes,
             reads_storage=plan.loader.reads_storage,

@@ -161,12 +161,10 @@ class _End:
 def _end_of(record: RunRecord | None) -> _End:
     if record is None:
         return _End(steps=None, duration_ns=None)
-    run, samples = record.spec.get("run", {}), record.workload.samples_per_epoch
-    drops_last = record.spec.get("loader", {}).get("drop_last", True)
-    per_epoch = samples // record.batch_size if drops_last else -(-samples // record.batch_size)
+    run, per_epoch = record.spec.get("run", {}), record.workload.steps_per_epoch
     epochs, duration_ns = run.get("epochs"), run.get("duration")
     return _End(
-        steps=epochs * per_epoch if isinstance(epochs, int) else None,
+        steps=epochs * per_epoch if isinstance(epochs, int) and per_epoch is not None else None,
         duration_ns=duration_ns if isinstance(duration_ns, int) else None,
     )
 

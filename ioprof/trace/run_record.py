@@ -22,6 +22,8 @@ class WorkloadRecord(_Record):
 
     name: str
     samples_per_epoch: int
+    steps_per_epoch: int | None = None
+    """Batches of one epoch, of a stream an estimate; None in runs before it was kept."""
     objects: int
     total_bytes: int
     """Bytes of all objects."""

@@ -27,13 +27,14 @@ def running(
     *,
     warmup_steps: int = 0,
     run: dict[str, Scalar] | None = None,
-    drop_last: bool = True,
+    steps_per_epoch: int = 15,
 ) -> Path:
     """Write a run as it looks while it is under way; epochs last 1 ms beyond their steps."""
     raw = directory / RAW
     raw.mkdir()
-    spec: dict[str, dict[str, Scalar]] = {"run": run or {}, "loader": {"drop_last": drop_last}}
-    write_run_json(directory, run_record(outcome="running", warmup_steps=warmup_steps, spec=spec))
+    record = run_record(outcome="running", warmup_steps=warmup_steps, spec={"run": run or {}})
+    workload = record.workload.model_copy(update={"steps_per_epoch": steps_per_epoch})
+    write_run_json(directory, record.model_copy(update={"workload": workload}))
     log, events = RecordLog(raw / "steps-0.log", STEPS), RecordLog(raw / "epochs-0.log", EPOCHS)
     for row in steps:
         log.append(*(int(str(row[name])) for name in STEPS.names))
@@ -92,22 +93,23 @@ STEPS_OF_10_MS = [step_row(n, n * 10 * MS, n * 10 * MS + 5 * MS, (n + 1) * 10 * 
 
 
 @pytest.mark.parametrize(
-    ("run", "drop_last", "share", "left_ms"),
+    ("run", "steps_per_epoch", "share", "left_ms"),
     [
-        ({"epochs": 2}, True, 6 / 30, 24 * 10),
-        ({"epochs": 2}, False, 6 / 32, 26 * 10),
-        ({"duration": 244 * MS}, True, 61 / 244, 183),
-        ({"duration": 200 * MS, "epochs": 2}, True, 61 / 200, 139),
-        ({"duration": 60 * S, "epochs": 2}, True, 6 / 30, 24 * 10),
-        ({"duration": 30 * MS}, True, 1.0, 0),
-        ({}, True, None, None),
+        ({"epochs": 2}, 15, 6 / 30, 24 * 10),
+        ({"epochs": 2}, 16, 6 / 32, 26 * 10),
+        ({"duration": 244 * MS}, 15, 61 / 244, 183),
+        ({"duration": 200 * MS, "epochs": 2}, 15, 61 / 200, 139),
+        ({"duration": 60 * S, "epochs": 2}, 15, 6 / 30, 24 * 10),
+        ({"duration": 30 * MS}, 15, 1.0, 0),
+        ({}, 15, None, None),
     ],
 )
 def test_what_is_done_and_left_is_told_by_whatever_ends_the_run(
-    run: dict[str, Scalar], drop_last: bool, share: float | None, left_ms: float | None, tmp_path: Path
+    run: dict[str, Scalar], steps_per_epoch: int, share: float | None, left_ms: float | None, tmp_path: Path
 ) -> None:
-    """1,000 samples in batches of 64 are 15 steps an epoch, 16 with the last; the end that comes first counts."""
-    snapshot = Follower(running(tmp_path, STEPS_OF_10_MS, warmup_steps=2, run=run, drop_last=drop_last)).snapshot()
+    """Its epochs and the steps of one, or its duration; the end that comes first counts."""
+    directory = running(tmp_path, STEPS_OF_10_MS, warmup_steps=2, run=run, steps_per_epoch=steps_per_epoch)
+    snapshot = Follower(directory).snapshot()
     assert snapshot is not None
     assert snapshot.done_ratio == (None if share is None else pytest.approx(share))
     assert snapshot.left_ns == (None if left_ms is None else pytest.approx(left_ms * MS))
