@@ -13,14 +13,18 @@ from rich.table import Table
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
 from ioprof.cli.console import results as stdout
 from ioprof.cli.report import past_runs, past_runs_table
+from ioprof.compound.mixed_spec import SUMMARY as MIXED_SUMMARY
+from ioprof.compound.suite_lists import SUITES
 from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
 from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.render import allowed, shown
 from ioprof.spec.resolve import named_loader, named_workload
-from ioprof.spec.sources import RawSpec
+from ioprof.spec.sources import MIXED, RawSpec
 from ioprof.units import format_duration, format_rate_bytes
+
+_MIXED = Listed(name=MIXED, summary=MIXED_SUMMARY, provider="ioprof", missing=None)
 
 
 def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
@@ -33,8 +37,9 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
         print(json.dumps(_everything(results), indent=2))
         return 0
     console = stdout()
-    console.print(_plugins("workloads", list_workloads()))
+    console.print(_plugins("workloads", [*list_workloads(), _MIXED]))
     console.print(_plugins("loaders", list_loaders()))
+    console.print(_suites())
     console.print(_accelerators())
     console.print(past_runs_table(past_runs(results), results))
     return 0
@@ -45,6 +50,13 @@ def _plugins(title: str, listed: list[Listed]) -> Table:
     for one in listed:
         what = one.summary if one.missing is None else f"{one.summary} [yellow]{one.missing}[/yellow]".strip()
         table.add_row(one.name, what)
+    return table
+
+
+def _suites() -> Table:
+    table = _table("suites (ioprof suite NAME)", "name", "what it is", "workloads")
+    for name, suite in SUITES.items():
+        table.add_row(name, suite.summary, ", ".join(entry.workload for entry in suite.entries))
     return table
 
 
@@ -165,8 +177,12 @@ def _params_of(name: str) -> type[PluginParams]:
 
 def _everything(results: Path) -> dict[str, list[dict[str, object]]]:
     return {
-        "workloads": [_plain(one) for one in list_workloads()],
+        "workloads": [_plain(one) for one in [*list_workloads(), _MIXED]],
         "loaders": [_plain(one) for one in list_loaders()],
+        "suites": [
+            {"name": name, "summary": suite.summary, "workloads": [entry.workload for entry in suite.entries]}
+            for name, suite in SUITES.items()
+        ],
         "accelerators": [_accelerator_json(spec) for spec in ACCELERATORS.values()],
         "runs": [run.as_json() for run in past_runs(results)],
     }

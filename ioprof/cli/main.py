@@ -62,6 +62,12 @@ Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
 ]
+SuiteSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="[ENTRY.]SECTION.KEY=VALUE", help="set a key of every entry, or of one; applied last"
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 
@@ -169,8 +175,32 @@ def clean(
 
 
 @app.command()
+def suite(
+    ctx: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="NAME|FILE.toml", help="a suite of `ioprof list`, or a file with one of your own")
+    ],
+    store: Store = None,
+    results: Results = None,
+    label: Annotated[str | None, typer.Option(help="added to the suite directory's name")] = None,
+    set_: SuiteSet = None,
+    plugin: Plugin = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a named list of workloads on one store, one after another, and show one table.
+
+    Every run has its own run directory below the suite's; one that fails does not keep the others from running.
+    """
+    from ioprof.cli.suite import suite_command
+
+    flags = _given(ctx, "store", "results", "label")
+    reported(suite_command)(target, flags, set_ or [], as_json=as_json, quiet=quiet)
+
+
+@app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")],
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a run, a mixed run or a suite")],
     as_json: Json = False,
 ) -> None:
     """Analyse a run directory again and report it; works on interrupted and killed runs too."""

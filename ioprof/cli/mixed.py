@@ -15,6 +15,8 @@ from ioprof.compound.mixed import MixedRun
 from ioprof.compound.mixed_record import MIXED_FORMAT, MIXED_JSON, MixedRecord, PhaseRecord
 from ioprof.compound.mixed_spec import MixedSpec, raw_mixed, resolve_mixed
 from ioprof.compound.mixed_text import mixed_toml
+from ioprof.dataset.place import place
+from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, UsageError
 from ioprof.report.compound_tables import figure_cells
 from ioprof.report.mixed import render_mixed
@@ -60,7 +62,8 @@ def run_mixed(spec: MixedSpec, *, as_json: bool, quiet: bool) -> Path:
         IoprofError, Interrupted: as `mixed_command`.
     """
     console = talk()
-    prepare_pipelines(spec, console, quiet=quiet)
+    check_results(spec.results)
+    prepare_pipelines(spec, console, quiet=quiet, verify=False)
     run = MixedRun(spec, ["ioprof", *sys.argv[1:]], MixedTalk(console, quiet=quiet))
     try:
         run.run()
@@ -75,23 +78,40 @@ def run_mixed(spec: MixedSpec, *, as_json: bool, quiet: bool) -> Path:
     return run.directory
 
 
-def prepare_pipelines(spec: MixedSpec, console: TalkConsole, *, quiet: bool) -> None:
+def prepare_pipelines(spec: MixedSpec, console: TalkConsole, *, quiet: bool, verify: bool) -> list[Prepared]:
     """Check all pipelines, then prepare the datasets that they read.
 
     Raises:
         IoprofError: a pipeline's plan makes no sense (it is named), or its dataset cannot be prepared.
     """
-    plans = {}
+    plans = []
     for name, one in spec.pipelines.items():
         try:
-            plans[name] = plan_run(one)
+            plans.append(plan_run(one))
         except IoprofError as error:
             raise type(error)(f"pipeline.{name}: {error}") from error
-    check_results(spec.results)
-    for plan in plans.values():
-        if plan.loader.reads_storage:
-            name = plan.spec.workload
-            prepare_with_progress(plan.store, name, plan.layout, console=console, quiet=quiet, verify=False)
+    return [
+        prepare_with_progress(plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=verify)
+        for plan in plans
+        if plan.loader.reads_storage
+    ]
+
+
+def prepare_mixed_command(
+    target: str,
+    flags: list[tuple[str, str]],
+    assignments: list[str],
+    extra: list[str],
+    *,
+    verify: bool,
+    quiet: bool,
+) -> int:
+    """Prepare the datasets of all pipelines; their paths go to stdout."""
+    spec = resolve_mixed(raw_mixed(target, flags, assignments, extra))
+    with interruptible():
+        for prepared in prepare_pipelines(spec, talk(), quiet=quiet, verify=verify):
+            print(place(prepared.store))
+    return 0
 
 
 class MixedTalk:

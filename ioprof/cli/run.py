@@ -13,12 +13,14 @@ from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.listing import print_run_parameters
-from ioprof.cli.mixed import mixed_command, report_mixed
+from ioprof.cli.mixed import mixed_command, prepare_mixed_command, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
+from ioprof.cli.suite import report_suite
 from ioprof.compound.mixed_record import MIXED_JSON
 from ioprof.compound.mixed_spec import is_mixed
+from ioprof.compound.suite_record import SUITE_JSON
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import UsageError
@@ -58,6 +60,9 @@ def run_command(
     requirements = [parse_requirement(text) for text in require]
     spec = _resolved(target, flags, assignments, extra)
     plan = plan_run(spec)
+    if not quiet:
+        for caveat in spec.caveats:
+            talk().print(caveat, soft_wrap=True, markup=False)
     if dry_run:
         print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else plugin_lines() + to_toml(spec))
         return 0
@@ -124,6 +129,8 @@ def prepare_command(
     quiet: bool,
 ) -> int:
     """Prepare a workload's dataset; its path goes to stdout."""
+    if is_mixed(target):
+        return prepare_mixed_command(target, flags, assignments, extra, verify=verify, quiet=quiet)
     raw = raw_spec(target, flags, assignments, extra)
     refuse_flags_of_other_sections(raw)
     spec = resolve(raw)
@@ -148,7 +155,9 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:
-    """Report a run directory, or that of a mixed run."""
+    """Report a run directory, or that of a mixed run or a suite."""
+    if (directory / SUITE_JSON).is_file():
+        return report_suite(directory, console=results(), as_json=as_json)
     if (directory / MIXED_JSON).is_file():
         return report_mixed(directory, console=results(), as_json=as_json)
     return report_run(directory, console=results(), as_json=as_json)

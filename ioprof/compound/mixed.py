@@ -21,6 +21,9 @@ from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.trace.reader import load_trace
 
+TOGETHER = "together"
+"""The phase of all pipelines."""
+
 
 class MixedObserver(Protocol):
     """Told how a mixed run goes on."""
@@ -150,7 +153,7 @@ def phase_name(names: tuple[str, ...], pipelines: int) -> str:
     """Return ``alone-train``, ``together`` or ``pair-train-storm``."""
     if len(names) == 1:
         return f"alone-{names[0]}"
-    return "together" if len(names) == pipelines else f"pair-{'-'.join(names)}"
+    return TOGETHER if len(names) == pipelines else f"pair-{'-'.join(names)}"
 
 
 def _first_record(spec: MixedSpec, command: list[str], started_utc: str) -> MixedRecord:

@@ -11,13 +11,11 @@ from ioprof.errors import IoprofError, SpecError, UsageError, nearest
 from ioprof.plugins import list_workloads
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
-from ioprof.spec.sources import SECTIONS, RawSpec, Value, put_assignment, raw_of, toml_content, use_plugins_of
+from ioprof.spec.sources import MIXED, SECTIONS, RawSpec, Value, put_assignment, raw_of, toml_content, use_plugins_of
 
-MIXED = "mixed"
-"""What such a run is called where workloads are named."""
 SUMMARY = "several pipelines at once on one store: alone, together, and how much each slows each"
 _COMMON = ("store", "run")
-_OF_ALL = ("duration", "cache", "results", "label")
+_OF_ALL = ("duration", "results", "label")
 """Keys of [run] that hold for all pipelines."""
 _NAME = re.compile(r"[A-Za-z0-9_]{1,24}")
 _TOTAL_S, _LEAST_S = 40, 4
@@ -91,7 +89,7 @@ def raw_mixed(
     if extra:
         raise _no_flag(extra[0].partition("=")[0], raw)
     for assignment in assignments:
-        _assign(raw, assignment)
+        assign(raw, assignment)
     return raw
 
 
@@ -190,7 +188,7 @@ def _check_place(raw: RawSpec, name: str) -> None:
             raise SpecError(f"{raw.origin('run', key)}: is the same for all pipelines; write it below [run]")
 
 
-def _assign(raw: RawMixed, assignment: str) -> None:
+def assign(raw: RawMixed, assignment: str) -> None:
     """Apply one ``--set``.
 
     Raises:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ioprof.compound.mixed_spec import MIXED, MixedSpec
+from ioprof.compound.mixed_spec import MixedSpec
 from ioprof.spec.render import plugin_lines, to_toml
+from ioprof.spec.sources import MIXED
 
-_OF_ALL = ("epochs", "duration", "cache", "results", "label")
+_OF_ALL = ("epochs", "duration", "results", "label")
 
 
 def mixed_toml(spec: MixedSpec) -> str:

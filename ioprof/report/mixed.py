@@ -15,8 +15,8 @@ def render_mixed(record: MixedRecord, width: int) -> list[Text]:
     """Return the report as lines of at most ``width`` columns, tables apart."""
     blocks = [
         _header(record, width),
-        _phases(record.phases),
-        _matrix(record),
+        _phases(record.phases, width),
+        _matrix(record, width),
         [
             line
             for caveat in record.caveats
@@ -33,7 +33,7 @@ def _header(record: MixedRecord, width: int) -> list[Text]:
     return paragraph(f"mixed · {pipelines} · {record.store} · {each}", width, first="", style="bold")
 
 
-def _phases(phases: list[PhaseRecord]) -> list[Text]:
+def _phases(phases: list[PhaseRecord], width: int) -> list[Text]:
     if not phases:
         return []
     rows = [["phase", *FIGURE_HEADS, "beside"]]
@@ -43,10 +43,12 @@ def _phases(phases: list[PhaseRecord]) -> list[Text]:
         rows += [[f"{_title(phase)}: {run.pipeline}", *figure_cells(run.figures), _met(run)] for run in phase.runs]
     return [
         *columns(rows, indent=2),
-        Text(
-            "  p99: of the operation that took most time; beside: share of the measured time in which all others", "dim"
+        *paragraph(
+            "p99: of the operation that took most time; beside: share of the measured time in which all others were "
+            "measuring too",
+            width,
+            style="dim",
         ),
-        Text("  were measuring too", "dim"),
     ]
 
 
@@ -58,7 +60,7 @@ def _met(run: PipelineRun) -> str:
     return NONE if run.overlap_ratio is None else whole_percent(run.overlap_ratio)
 
 
-def _matrix(record: MixedRecord) -> list[Text]:
+def _matrix(record: MixedRecord, width: int) -> list[Text]:
     names = [one.name for one in record.pipelines]
     found = {(one.pipeline, tuple(one.beside)): one for one in record.interference}
     if not found:
@@ -69,7 +71,7 @@ def _matrix(record: MixedRecord) -> list[Text]:
         others = tuple(other for other in names if other != name)
         cells = [_cell(found.get((name, head or others))) if head != (name,) else "" for head in heads]
         rows.append([name, *cells])
-    return [*columns(rows, indent=2), *_latencies(record)]
+    return [*columns(rows, indent=2), *_latencies(record, width)]
 
 
 def _cell(one: Interference | None) -> str:
@@ -82,15 +84,15 @@ def _cell(one: Interference | None) -> str:
     return f"{told} ({low * 100:.0f} - {high * 100:.0f})"
 
 
-def _latencies(record: MixedRecord) -> list[Text]:
+def _latencies(record: MixedRecord, width: int) -> list[Text]:
     told = [
         f"{one.pipeline} x {format_count(round(one.p99_ratio, 2))}"
         for one in record.interference
         if one.phase == "together" and one.p99_ratio is not None
     ]
-    lines = [f"  p99 together over p99 alone: {', '.join(told)}"] if told else []
-    lines.append("  in brackets: 95 % interval from step to step; what differs between whole runs is not in it")
-    return [Text(line, "dim") for line in lines]
+    lines = [f"p99 together over p99 alone: {', '.join(told)}"] if told else []
+    lines.append("in brackets: 95 % interval from step to step; what differs between whole runs is not in it")
+    return [text for line in lines for text in paragraph(line, width, style="dim")]
 
 
 def _ending(record: MixedRecord, width: int) -> list[Text]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ioprof.errors import UsageError, nearest
 from ioprof.plugins import find_loader, list_loaders
+from ioprof.spec.dlio import PREFIX, read_dlio
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.resolve import named_loader, named_workload
-from ioprof.spec.sources import COMMAND_LINE, RawSpec, put_assignment, read_toml
+from ioprof.spec.sources import COMMAND_LINE, MIXED, RawSpec, put_assignment, read_toml
 
 ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
 
@@ -29,7 +30,8 @@ def raw_spec(
         PluginError: the workload or loader is unknown.
         UsageError: a word is no flag of anything here.
     """
-    raw = _target(target)
+    flags, extra = list(flags), list(extra)
+    raw = read_dlio(target, _taken(extra, "scale")) if target.startswith(PREFIX) else _target(target)
     for name, value in flags:
         if name in ALIASES:
             raw.put(*ALIASES[name], value, f"--{name}")
@@ -80,7 +82,21 @@ def refuse_flags_of_other_sections(raw: RawSpec) -> None:
             )
 
 
+def _taken(words: list[str], name: str) -> str | None:
+    """Take a flag out of the words that belong to a plug-in; return its value, the last one where it is repeated."""
+    found: str | None = None
+    for at in reversed(range(len(words))):
+        if words[at].startswith(f"--{name}="):
+            found = found or words.pop(at).partition("=")[2]
+        elif words[at] == f"--{name}" and at + 1 < len(words):
+            found = found or words[at + 1]
+            del words[at : at + 2]
+    return found
+
+
 def _target(target: str) -> RawSpec:
+    if target == MIXED:
+        raise UsageError("mixed: is several workloads at once, known to run, prepare and suite; name one of them here")
     if target.endswith(".toml") or "/" in target:
         return read_toml(Path(target))
     raw = RawSpec()
@@ -93,7 +109,8 @@ def _of_another_loader(raw: RawSpec, key: str) -> str:
     having = [
         one.name for one in list_loaders() if one.missing is None and key in find_loader(one.name).Params.model_fields
     ]
-    return f" of the loader {named_loader(raw)[0]}; {', '.join(having)} has it" if having else ""
+    have = "has" if len(having) == 1 else "have"
+    return f" of the loader {named_loader(raw)[0]}; {', '.join(having)} {have} it" if having else ""
 
 
 def _shown(sections: Iterable[str]) -> list[str]:

@@ -14,6 +14,8 @@ Value = str | int | float | bool
 COMMAND_LINE = "the command line"
 """Origin of a name that was typed as the target."""
 SECTIONS = ("workload", "store", "loader", "accelerator", "checkpoint", "run")
+MIXED = "mixed"
+"""Stands where a workload is named, for several of them at once: `ioprof.compound` reads such files."""
 PLUGIN_KEY = "plugin"
 """Key before the first section: a plug-in file, or a list of them, relative to the spec file."""
 
@@ -26,6 +28,10 @@ class RawSpec:
     origins: dict[tuple[str, str], str] = field(default_factory=dict)
     file: Path | None = None
     """Spec file that gave the first values."""
+    caveats: list[str] = field(default_factory=list)
+    """What of another program's configuration became nothing here; told before the run and kept with it."""
+    departures: list[str] = field(default_factory=list)
+    """What of it would have changed the load."""
 
     def put(self, section: str, key: str, value: Value, origin: str) -> None:
         """Set one value; a later one replaces an earlier one."""
@@ -93,6 +99,8 @@ def raw_of(path: Path, content: dict[str, object], where: str = "") -> RawSpec:
     use_plugins_of(path, content)
     raw = RawSpec(file=path)
     for section, entries in content.items():
+        if section == "pipeline":
+            raise SpecError(f"{path}: has pipelines: it is a mixed run, known to run, prepare and suite only")
         if section not in SECTIONS:
             raise SpecError(f"{path}: unknown section [{where}{section}]{nearest(section, SECTIONS)}")
         if not isinstance(entries, dict):
