@@ -26,7 +26,7 @@ TokenType = Literal["uint16", "uint32"]
 Reading = Literal["mmap", "pread"]
 _TOKEN_BYTES: dict[str, int] = {"uint16": 2, "uint32": 4}
 _KEPT_FILES = 512
-"""Token files that a worker keeps mapped or open: below the usual limit of 1,024 descriptors."""
+"""Token files that a worker keeps mapped or open; Python holds a descriptor for a mapping, too, and 1,024 are usual."""
 
 
 class TokenStreamParams(PluginParams):
