@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from ioprof.loaders.processes_worker import RECORD, REQUEST, Answer, Request, Shared, WorkerPlan, work
-from ioprof.loaders.worker_process import CLOSING_S, dead_among
+from ioprof.loaders.worker_process import dead_among, still_alive
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, DeadWorker, Indices, LoadJob
@@ -198,12 +198,10 @@ class ProcessesSession:
         for one in self._workers:
             one.requests.close()
             one.results.close()
-        deadline_ns = now_ns() + round(CLOSING_S * 1e9)
-        for one in self._workers:
-            one.process.join(max(0.0, (deadline_ns - now_ns()) / 1e9))
-            if one.process.exitcode is None:
-                one.process.kill()
-                one.process.join(CLOSING_S)
+        processes = [one.process for one in self._workers]
+        for stuck in still_alive(processes):
+            stuck.kill()
+        still_alive(processes)
         self._workers, self._order = [], None
         self._asked.clear()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.connection
 import os
 import signal
+import time
 import warnings
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -37,6 +38,14 @@ def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:
         for number, worker in enumerate(workers)
         if worker.pid is not None and worker.exitcode
     ]
+
+
+def still_alive(workers: Sequence[BaseProcess]) -> list[BaseProcess]:
+    """Wait for workers to end, `CLOSING_S` for all together; return those that did not."""
+    deadline_s = time.monotonic() + CLOSING_S
+    for worker in workers:
+        worker.join(max(0.0, deadline_s - time.monotonic()))
+    return [worker for worker in workers if worker.exitcode is None]
 
 
 def warn_of_crowded_workers(workers: int, advice: str) -> None:
