@@ -75,7 +75,7 @@ class StreamingShards:
     Params: ClassVar[type[PluginParams]] = StreamingShardsParams
     reference_model: ClassVar[str | None] = "resnet50"
     access: ClassVar[Access] = "stream"
-    defaults: ClassVar[Mapping[str, Setting]] = {"loader.name": "processes"}
+    defaults: ClassVar[Mapping[str, Setting]] = {"loader.name": "torch-iterable"}
 
     def __init__(self, params: StreamingShardsParams, seed: int) -> None:
         """Describe the shards.
