@@ -19,10 +19,10 @@ def checkpoint_lines(stats: CheckpointStats | None, width: int) -> list[Text]:
         lines += fact("", _cost(stats, stats.blocked_per_save_s), width)
     if stats.restore_bytes_per_s is not None and stats.restore_s is not None:
         took = format_duration(stats.restore_s.mean * 1e9)
-        told = (
-            f"{format_rate_bytes(stats.restore_bytes_per_s)}: read back in {took}, evicted from the page cache before"
-        )
-        lines += fact("restore", told, width)
+        told = f"{format_rate_bytes(stats.restore_bytes_per_s)}: read back in {took}"
+        # Objects of a remote store are not in this host's page cache, and nothing was evicted.
+        evicted = ", evicted from the page cache before" if "read" in stats.operations else ""
+        lines += fact("restore", told + evicted, width)
     return lines
 
 

@@ -56,7 +56,7 @@ def check_memory(section: CheckpointSection, *, is_local: bool) -> None:
     limit_bytes = memory_limit_bytes()
     room_bytes = min(psutil.virtual_memory().available, limit_bytes or 1 << 62)
     if needed_bytes > room_bytes:
-        held = ", ".join(what for what, is_held in copies.items() if is_held)
+        held = " and ".join(what for what, is_held in copies.items() if is_held)
         raise SpecError(
             f"checkpoint.size = {format_bytes(section.size)}: {held} take {format_bytes(needed_bytes)} of memory, "
             f"and {format_bytes(room_bytes)} are available; use a smaller --checkpoint-size"
