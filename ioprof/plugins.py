@@ -6,7 +6,7 @@ Those of a plug-in file (`--plugin`) are told as entry points too, so that one r
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WORKLOADS = "ioprof.workloads"
 LOADERS = "ioprof.loaders"
+MIXED = "mixed"
+"""Stands where a workload is named, for several of them at once; `ioprof.compound` runs them."""
 _WORDS = {WORKLOADS: "workload", LOADERS: "loader"}
 
 
@@ -33,6 +35,11 @@ class Listed:
     """Distribution or plug-in file that brings it."""
     missing: str | None
     """Why it cannot be used here, with the command that mends it; None if it can."""
+
+
+def _typed(group: str, points: Iterable[str]) -> list[str]:
+    """Return what may be typed where a plug-in of that group is named."""
+    return [*points, MIXED] if group == WORKLOADS else list(points)
 
 
 def use_plugin_file(path: Path) -> None:
@@ -55,10 +62,10 @@ def _points(group: str) -> dict[str, EntryPoint]:
     points = {point.name: point for point in entry_points(group=group)}
     for path in plugin_files.files():
         for point in _points_of_file(path, group):
-            if point.name in points:
+            if point.name in _typed(group, points):
+                provider = _provider(points[point.name]) if point.name in points else "ioprof"
                 raise PluginError(
-                    f"{path}: {_WORDS[group]} '{point.name}' exists already ({_provider(points[point.name])}); "
-                    "give yours another name"
+                    f"{path}: {_WORDS[group]} '{point.name}' exists already ({provider}); give yours another name"
                 )
             points[point.name] = point
     return points
@@ -83,7 +90,7 @@ def _find(group: str, name: str, what: str) -> object:
     points = _points(group)
     if name not in points:
         known = ", ".join(sorted(points)) or "none installed"
-        raise PluginError(f"unknown {what} '{name}'{nearest(name, points) or f'; known: {known}'}")
+        raise PluginError(f"unknown {what} '{name}'{nearest(name, _typed(group, points)) or f'; known: {known}'}")
     try:
         return points[name].load()
     except ImportError as error:

@@ -12,16 +12,17 @@ from rich.table import Table
 
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
 from ioprof.cli.console import results as stdout
+from ioprof.cli.mixed import print_mixed_help
 from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.compound.mixed_spec import SUMMARY as MIXED_SUMMARY
 from ioprof.compound.suite_lists import SUITES
 from ioprof.contract import PluginParams
 from ioprof.errors import PluginError, nearest
-from ioprof.plugins import Listed, find_loader, find_workload, list_loaders, list_workloads
+from ioprof.plugins import MIXED, Listed, find_loader, find_workload, list_loaders, list_workloads
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.render import allowed, shown
 from ioprof.spec.resolve import named_loader, named_workload
-from ioprof.spec.sources import MIXED, RawSpec
+from ioprof.spec.sources import RawSpec
 from ioprof.units import format_duration, format_rate_bytes
 
 _MIXED = Listed(name=MIXED, summary=MIXED_SUMMARY, provider="ioprof", missing=None)
@@ -31,6 +32,9 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
     """List everything, or the parameters of one plug-in."""
     if name is not None and name.lower() in ACCELERATORS:
         return _accelerator(ACCELERATORS[name.lower()], as_json=as_json)
+    if name == MIXED and not as_json:
+        print_mixed_help(MIXED)
+        return 0
     if name is not None:
         return _parameters(name, as_json=as_json)
     if as_json:

@@ -13,7 +13,7 @@ from ioprof.cli.prepare import prepare_with_progress
 from ioprof.compound.json_file import read_record
 from ioprof.compound.mixed import MixedRun
 from ioprof.compound.mixed_record import MIXED_FORMAT, MIXED_JSON, MixedRecord, PhaseRecord
-from ioprof.compound.mixed_spec import MixedSpec, raw_mixed, resolve_mixed
+from ioprof.compound.mixed_spec import FLAGS, SUMMARY, MixedSpec, raw_mixed, resolve_mixed
 from ioprof.compound.mixed_text import mixed_toml
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
@@ -112,6 +112,20 @@ def prepare_mixed_command(
         for prepared in prepare_pipelines(spec, talk(), quiet=quiet, verify=verify):
             print(place(prepared.store))
     return 0
+
+
+def print_mixed_help(target: str) -> None:
+    """Print what a mixed run is made of and which flags it takes."""
+    raw = raw_mixed(target, [], [], [])
+    pipelines = ", ".join(
+        f"{name} ({one.values['workload'].get('name', 'no workload named')})" for name, one in raw.pipelines.items()
+    )
+    print(
+        f"mixed: {SUMMARY}\n\n  pipelines of {target}: {pipelines}\n"
+        f"  flags of a mixed run: {', '.join(f'--{flag}' for flag in FLAGS)}\n"
+        f"  of one pipeline: --set pipeline.{next(iter(raw.pipelines))}.SECTION.KEY=VALUE\n"
+        "  pipelines of your own: a file with [pipeline.NAME] sections; `ioprof run mixed --dry-run` prints one"
+    )
 
 
 class MixedTalk:

@@ -13,7 +13,7 @@ from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.listing import print_run_parameters
-from ioprof.cli.mixed import mixed_command, prepare_mixed_command, report_mixed
+from ioprof.cli.mixed import mixed_command, prepare_mixed_command, print_mixed_help, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
@@ -115,6 +115,9 @@ def _prepared(plan: RunPlan, console: TalkConsole, *, quiet: bool) -> Prepared |
 
 def help_command(target: str, flags: list[tuple[str, str]]) -> int:
     """Print the flags that the run of a workload or a spec file takes."""
+    if is_mixed(target):
+        print_mixed_help(target)
+        return 0
     print_run_parameters(raw_spec(target, flags, [], []))
     return 0
 

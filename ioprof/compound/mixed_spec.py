@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ioprof.errors import IoprofError, SpecError, UsageError, nearest
-from ioprof.plugins import list_workloads
+from ioprof.plugins import MIXED, list_workloads
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
-from ioprof.spec.sources import MIXED, SECTIONS, RawSpec, Value, put_assignment, raw_of, toml_content, use_plugins_of
+from ioprof.spec.sources import SECTIONS, RawSpec, Value, put_assignment, raw_of, toml_content, use_plugins_of
 
 SUMMARY = "several pipelines at once on one store: alone, together, and how much each slows each"
 _COMMON = ("store", "run")
@@ -202,8 +202,8 @@ def assign(raw: RawMixed, assignment: str) -> None:
         return
     name, _, rest = assignment.removeprefix("pipeline.").partition(".")
     if name not in raw.pipelines:
-        known = ", ".join(raw.pipelines)
-        raise SpecError(f"--set {assignment}: no pipeline '{name}'{nearest(name, raw.pipelines)}; there are {known}")
+        hint = nearest(name, raw.pipelines) or f"; there are {', '.join(raw.pipelines)}"
+        raise SpecError(f"--set {assignment}: no pipeline '{name}'{hint}")
     put_assignment(raw.pipelines[name], rest)
     _check_place(raw.pipelines[name], name)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ioprof.compound.mixed_spec import MixedSpec
+from ioprof.plugins import MIXED
 from ioprof.spec.render import plugin_lines, to_toml
-from ioprof.spec.sources import MIXED
 
 _OF_ALL = ("epochs", "duration", "results", "label")
 

@@ -17,12 +17,11 @@ from ioprof.compound.mixed_spec import (
 )
 from ioprof.compound.suite_lists import SUITES
 from ioprof.errors import IoprofError, PluginError, SpecError, nearest
-from ioprof.plugins import find_workload
+from ioprof.plugins import MIXED, find_workload
 from ioprof.runner.plan import plan_run
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import (
-    MIXED,
     SECTIONS,
     RawSpec,
     Value,

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ioprof.errors import UsageError, nearest
-from ioprof.plugins import find_loader, list_loaders
+from ioprof.plugins import MIXED, find_loader, list_loaders
 from ioprof.spec.dlio import PREFIX, read_dlio
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.resolve import named_loader, named_workload
-from ioprof.spec.sources import COMMAND_LINE, MIXED, RawSpec, put_assignment, read_toml
+from ioprof.spec.sources import COMMAND_LINE, RawSpec, put_assignment, read_toml
 
 ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
 

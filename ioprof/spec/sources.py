@@ -14,8 +14,6 @@ Value = str | int | float | bool
 COMMAND_LINE = "the command line"
 """Origin of a name that was typed as the target."""
 SECTIONS = ("workload", "store", "loader", "accelerator", "checkpoint", "run")
-MIXED = "mixed"
-"""Stands where a workload is named, for several of them at once: `ioprof.compound` reads such files."""
 PLUGIN_KEY = "plugin"
 """Key before the first section: a plug-in file, or a list of them, relative to the spec file."""
 
