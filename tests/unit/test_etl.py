@@ -167,8 +167,8 @@ def test_a_store_that_refuses_a_write_ends_the_run_in_one_line(
     with pytest.raises(error, match=f"worker-0-0: .*{os.strerror(code)}") as caught:
         line.epoch(0)
     assert "\n" not in str(caught.value)
-    opened = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name.isdigit()
-              and os.path.islink(f"/proc/self/fd/{name}")]  # fmt: skip
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    opened = [str(link.readlink()) for link in links]
     assert not [path for path in opened if path.startswith(str(tmp_path / "store"))]
 
 
