@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -32,6 +33,8 @@ FIRST_WORKER = -3
 _SPAN_BUDGET = 100_000
 _READ_BYTES = 4096
 """Small reads are gathered in pieces of so many bytes, as C's standard input does it."""
+_UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError)
+"""What torch.load may raise of a damaged file."""
 _Result = TypeVar("_Result")
 
 
@@ -204,6 +207,11 @@ class Saver:
         return Restored(step=step, start_ns=start_ns, end_ns=end_ns, size_bytes=sum(sizes), states=states)
 
     def _read(self, name: str, shard: int, size_bytes: int) -> ShardState:
+        """Read one shard.
+
+        Raises:
+            OSError: it could not be read whole, or is nothing that torch can load.
+        """
         from ioprof.checkpoint.state import load
 
         tap = self._taps[shard]
@@ -213,7 +221,12 @@ class Saver:
                 raise OSError(errno.EIO, f"{name} could not be read whole")
             return load(io.BytesIO(contents[0]))
         with tap.open_file(name, shard) as file:
-            return load(io.BufferedReader(_Readable(file, size_bytes), _READ_BYTES))
+            readable = _Readable(file, size_bytes)
+            try:
+                return load(io.BufferedReader(readable, _READ_BYTES))
+            except _UNREADABLE as error:
+                # torch hides what a read failed of.
+                raise readable.failure or OSError(errno.EIO, f"{name} is damaged: torch cannot load it") from error
 
     def _evict(self, step: int) -> None:
         """Drop the files from this host's page cache; unsynced ones are written back before, outside of the trace."""
@@ -242,6 +255,7 @@ class _Readable(io.RawIOBase):
         self._file = file
         self._size_bytes = size_bytes
         self._at = 0
+        self.failure: OSError | None = None
 
     def readable(self) -> bool:
         """It is."""
@@ -261,6 +275,10 @@ class _Readable(io.RawIOBase):
         """Fill as much of a buffer as the file has left, and return how much that was."""
         wanted = max(0, min(len(buffer), self._size_bytes - self._at))
         if wanted:
-            self._file.read_into(memoryview(buffer).cast("B")[:wanted], self._at)
+            try:
+                self._file.read_into(memoryview(buffer).cast("B")[:wanted], self._at)
+            except OSError as error:
+                self.failure = error
+                raise
             self._at += wanted
         return wanted
