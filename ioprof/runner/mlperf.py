@@ -38,6 +38,7 @@ def mlperf_record(plan: RunPlan, memory_bytes: int | None = None) -> MlperfRecor
         memory_bytes = known if isinstance(known, int) else 0
     against = [
         *rules.deviations,
+        *(f"its configuration is not honoured in all: {told}" for told in plan.spec.departures),
         *_size(rules, plan.layout.count, plan.spec.loader_section.batch_size, accelerator.count, memory_bytes),
         *_steps(plan.spec, accelerator, plan.workload.reference_model if _has_model(plan) else None),
         *_epochs(rules, plan.spec),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import sys
@@ -21,9 +22,9 @@ from ioprof.dataset.prepare import Prepared
 from ioprof.errors import CaveatWarning, IoprofError, RunDirectoryError, RunError
 from ioprof.host.facts import clock_facts, host_facts, package_versions, store_facts
 from ioprof.host.sampler import HostSampler
-from ioprof.runner.gate import Gate, held_at
 from ioprof.runner.checkpoints import checkpoints_of
 from ioprof.runner.epoch_steps import steps_per_epoch
+from ioprof.runner.gate import Gate, held_at
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.mlperf import mlperf_record
 from ioprof.runner.observer import Observer
@@ -113,7 +114,7 @@ class Recording:
         )
         self._raw = self.directory / RAW
         self._now = _Progressing(_first_record(plan, self._dataset, command, started))
-        self._now.caveats.extend(scratch.caveats if scratch is not None else ())
+        self._now.caveats.extend([*spec.caveats, *(scratch.caveats if scratch is not None else ())])
         self._deadline_ns: int | None = None
         self._save()
 
@@ -207,9 +208,13 @@ class Recording:
             self._start_counting()
         epoch = 0
         while True:
-            steps = loop.run_epoch(epoch, self._through_the_gate(session.batches(epoch)))
+            batches = self._through_the_gate(session.batches(epoch))
+            if spec.steps is not None:
+                batches = itertools.islice(batches, spec.steps - loop.step)
+            steps = loop.run_epoch(epoch, batches)
             epoch += 1
-            if not steps or self._stop_requested() or (spec.epochs is not None and epoch >= spec.epochs):
+            is_last = epoch == spec.epochs or loop.step == spec.steps
+            if not steps or is_last or self._stop_requested():
                 return
             self._cache_between_epochs()
 

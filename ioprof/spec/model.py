@@ -88,6 +88,7 @@ class RunSection(Section):
     duration: DurationNs | None = Field(
         None, gt=0, le=30 * 86400 * 10**9, description="stop dispatching after this time; default: 30s without epochs"
     )
+    steps: Count | None = Field(None, ge=1, le=10**12, description="stop after so many steps, warm-up included")
     warmup: Count = Field(5, ge=0, le=1_000_000, description="first steps left out of the figures")
     cache: CacheState = Field(
         "cold",
@@ -118,6 +119,10 @@ class RunSpec:
     accelerator: AcceleratorSection
     checkpoint: CheckpointSection
     run: RunSection
+    caveats: tuple[str, ...] = ()
+    """What of another program's configuration became nothing here."""
+    departures: tuple[str, ...] = ()
+    """What of it would have changed the load."""
     duration_is_default: bool = False
     """Neither epochs nor a duration was given, so a number of epochs on top would replace the duration."""
 

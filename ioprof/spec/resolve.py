@@ -44,7 +44,7 @@ def resolve(raw: RawSpec) -> RunSpec:
     common = _with_batch_size(_wished(workload, "loader", LoaderSection), workload, accelerator.name) | common
     own = _wished(workload, "loader", loader.Params) | own
     run = _validated(RunSection, _wished(workload, "run", RunSection) | raw.values["run"], "run", raw)
-    duration_is_default = run.epochs is None and run.duration is None
+    duration_is_default = run.epochs is None and run.duration is None and run.steps is None
     if duration_is_default:
         run = run.model_copy(update={"duration": DEFAULT_DURATION_NS})
     known_to_loader = [*LoaderSection.model_fields, *loader.Params.model_fields]
@@ -59,6 +59,8 @@ def resolve(raw: RawSpec) -> RunSpec:
         checkpoint=_checkpoint(raw, workload),
         run=run,
         duration_is_default=duration_is_default,
+        caveats=tuple(raw.caveats),
+        departures=tuple(raw.departures),
     )
 
 
