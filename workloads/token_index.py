@@ -48,6 +48,9 @@ class IndexHeader:
         """Return the header as stored."""
         return _HEADER.pack(MAGIC, VERSION, self.token_bytes, self.tokens, self.documents)
 
+    def __str__(self) -> str:
+        return f"{self.tokens:,} tokens of {self.token_bytes} B in {self.documents:,} documents"
+
     @property
     def index_bytes(self) -> int:
         """Size of the whole index."""
@@ -67,7 +70,7 @@ def check_header(path: str, stored: bytes, expected: IndexHeader) -> None:
         raise DatasetError(f"{path}: an index of version {version}, and this ioprof reads {VERSION}")
     found = IndexHeader(token_bytes=token_bytes, tokens=tokens, documents=documents)
     if found != expected:
-        raise DatasetError(f"{path}: does not match its token file: {found} where {expected} should stand")
+        raise DatasetError(f"{path}: does not match its token file: {found}, where {expected} should stand")
 
 
 def check_index(path: str, stored: bytes, expected: IndexHeader) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from ioprof.analysis.kernel import cold_not_applied
+from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, MlperfResult, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.checkpoints import checkpoint_lines
@@ -78,6 +78,9 @@ def _cache_words(summary: Summary, run: RunRecord) -> str:
         return f"{asked} (page cache: not known)"
     if asked == "cold" and summary.cache.cold_achieved is None:
         return "cold asked (whether it was is not known)"
+    left = left_after_eviction(run)
+    if asked == "cold" and left is not None and left > COLD_HIT_RATIO:
+        return f"cold asked, not achieved ({percent(left)} of the pages stayed cached)"
     if asked == "cold":
         return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
     return f"{asked} (page cache served {percent(ratio)} of the bytes)"
