@@ -46,7 +46,10 @@ class DlioParams(PluginParams):
 class DlioFilesParams(DlioParams):
     """Files that are read whole, or at the offsets of their samples."""
 
-    format: FileFormat = Field("npz", description="npz, npy, jpeg, png: one sample each; indexed_binary: any number")
+    format: FileFormat = Field(
+        "npz",
+        description="npz, npy: read whole for each sample; jpeg, png: one sample each; indexed_binary: read by offset",
+    )
     shuffle: Shuffle = Field("off", description="off: file order; once: one random order; epoch: a new one for each")
     files_per_dir: Count = Field(10**7, ge=1, le=10**7, description="most entries in one directory")
 

@@ -1,8 +1,8 @@
 """What benchmark configurations describe: files of samples, what is read of them, and what reaches the batch.
 
 The common part of the `mlperf-*` presets and of configurations of DLIO: which files stand on the store, in which
-order their samples are wanted, and how one is read. A sample that has its file to itself is one open and one read
-of all of it; samples that share a file are read at their offsets, through descriptors that a worker keeps.
+order their samples are wanted, and how one is read: as one open and one read of the whole file, or, in indexed_binary,
+at its offset, through descriptors that a worker keeps.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class FileSet:
     """Files of samples, and how a training job reads them."""
 
     format: FileFormat
-    """npz, npy: one sample in numpy's containers. jpeg, png: one sample of random bytes (nothing decodes them).
-    indexed_binary: samples of one size, end to end."""
+    """npz, npy: samples in one array of numpy's containers. jpeg, png: one sample of random bytes (nothing decodes
+    them). indexed_binary: samples of one size, end to end."""
     files: int
     samples_per_file: int
     record_bytes: int
@@ -64,19 +64,18 @@ def layout_of(files: FileSet, seed: int) -> OpaqueLayout | FramedLayout:
     Raises:
         SpecError: the format cannot hold what is described.
     """
-    if files.format != "indexed_binary" and files.samples_per_file != 1:
-        raise SpecError(
-            f"{files.samples_per_file:,} samples per file of format {files.format}: only 1 is supported there"
-        )
+    each = files.samples_per_file
+    if files.format in ("jpeg", "png") and each != 1:
+        raise SpecError(f"{each:,} samples per file of format {files.format}: a picture is one sample")
     if files.format == "indexed_binary":
         if files.record_stdev_bytes:
             raise SpecError("samples of differing sizes in indexed_binary: their offsets would need an index; use 0")
         size_bytes = files.record_bytes * files.samples_per_file
         return OpaqueLayout(count=files.files, sizes=Fixed(size_bytes), files_per_dir=files.files_per_dir, seed=seed)
-    sizes = Normal(files.record_bytes, files.record_stdev_bytes)
+    sizes = Normal(files.record_bytes * each, files.record_stdev_bytes * each)
     if files.format in ("jpeg", "png"):
         return OpaqueLayout(count=files.files, sizes=sizes, files_per_dir=files.files_per_dir, seed=seed)
-    largest_bytes = files.record_bytes * 2 if files.record_stdev_bytes else files.record_bytes
+    largest_bytes = files.record_bytes * each * (2 if files.record_stdev_bytes else 1)
     return FramedLayout(
         NpzFrame() if files.format == "npz" else NpyFrame(),
         count=files.files,
@@ -107,11 +106,10 @@ class Finish:
 
         Args:
             preprocess_ns: slept for each sample.
-            delivered_bytes: size of the constant that is handed on in its place; None: the sample itself.
+            delivered_bytes: what is handed on of each, zeros behind a shorter one, as after a resize; None: all of it.
         """
         self._sleep = Sleep(preprocess_ns) if preprocess_ns else None
         self._delivered_bytes = delivered_bytes
-        self._delivered: bytes | None = None
 
     def __call__(self, tap: Tap, content: Content, obj: int) -> Content:
         """Spend the time and return what goes into the batch."""
@@ -119,32 +117,38 @@ class Finish:
             content = tap.decode(self._sleep, content, obj)
         if self._delivered_bytes is None:
             return content
-        if self._delivered is None:
-            # Made where it is used: it must not travel with the pickled reader.
-            self._delivered = bytes(self._delivered_bytes)
-        return self._delivered
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_delivered": None}
+        # A copy, not a view: a view would keep all of a large sample in memory until its batch is made.
+        return bytes(content[: self._delivered_bytes]).ljust(self._delivered_bytes, b"\0")
 
 
 class WholeFilesReader:
-    """Reads one file per sample; picklable."""
+    """Reads a whole file for each sample, also where files hold several, as DLIO does; picklable."""
 
     def __init__(self, layout: OpaqueLayout | FramedLayout, sizes: ObjectSizes, files: FileSet) -> None:
         self._layout = layout
         self._sizes = sizes
+        self._each = files.samples_per_file
         self._finish = Finish(files.preprocess_ns, files.delivered_bytes)
 
     def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[Content]:
         """Return what each sample delivers; files that could not be read are left out."""
-        paths, sizes_bytes = self._layout.paths(samples, tap.root), self._sizes.of(samples)
+        objects = samples if self._each == 1 else [sample // self._each for sample in samples]
+        paths, sizes_bytes = self._layout.paths(objects, tap.root), self._sizes.of(objects)
         delivered = []
         # One file after the other: a batch of large ones must not stand in memory whole before it is cut down.
-        for path, size_bytes, sample in zip(paths, sizes_bytes, samples, strict=True):
-            for content in tap.read_objects([path], [size_bytes], [sample]):
-                delivered.append(self._finish(tap, content, sample))
+        for path, size_bytes, obj, sample in zip(paths, sizes_bytes, objects, samples, strict=True):
+            for content in tap.read_objects([path], [size_bytes], [obj]):
+                delivered.append(self._finish(tap, self._part(content, sample), obj))
         return delivered
+
+    def _part(self, content: bytes, sample: int) -> Content:
+        """Return a sample's own bytes out of its file."""
+        if self._each == 1 or not isinstance(self._layout, FramedLayout):
+            return content
+        frame = self._layout.frame
+        length = (len(content) - frame.head_bytes - frame.tail_bytes) // self._each
+        start = frame.head_bytes + sample % self._each * length
+        return memoryview(content)[start : start + length]
 
 
 class RecordsReader:

@@ -89,7 +89,7 @@ def test_normal_sizes_out_of_range_are_refused(mean: int, stdev: int) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"samples_per_file": 2}, "2 samples per file of format npz"),
+        ({"samples_per_file": 2, "format": "jpeg"}, "2 samples per file of format jpeg"),
         ({"format": "indexed_binary", "record_stdev_bytes": 5}, "differing sizes in indexed_binary"),
         ({"record_bytes": 5 * 2**30}, "npz files here hold less than 4 GiB"),
     ],
@@ -100,7 +100,7 @@ def test_what_a_format_cannot_hold_is_refused(changed: dict[str, object], messag
         SampleFiles(_files(**changed), 7)
 
 
-@pytest.mark.parametrize("delivered_bytes", [None, 77])
+@pytest.mark.parametrize("delivered_bytes", [None, 777, 99_999])
 def test_a_sample_is_one_open_and_one_read_of_the_whole_file(
     delivered_bytes: int | None, tmp_path: Path, trace_dir: Path
 ) -> None:
@@ -113,7 +113,20 @@ def test_a_sample_is_one_open_and_one_read_of_the_whole_file(
     if delivered_bytes is None:
         assert samples[0] == (tmp_path / "store" / made.layout().path(3)).read_bytes()
     else:
-        assert list(map(len, samples)) == [77, 77]
+        assert list(map(len, samples)) == [delivered_bytes] * 2
+        assert samples[0] != samples[1]
+    tap.recorder.close()
+
+
+def test_samples_of_one_npz_file_are_read_by_reading_all_of_it_each_time(tmp_path: Path, trace_dir: Path) -> None:
+    """As DLIO does; what is handed on is the sample's own part of the array."""
+    made, store, sizes = _written(_files(files=2, samples_per_file=4, record_bytes=1000), tmp_path)
+    assert made.samples() == 8
+    tap = _tap(store, trace_dir)
+    samples = made.reader(sizes).read(tap, [5, 0])
+    arrays = [np.load(tmp_path / "store" / made.layout().path(obj))["x"] for obj in (0, 1)]
+    assert list(map(bytes, samples)) == [arrays[1][1000:2000].tobytes(), arrays[0][:1000].tobytes()]
+    assert tap.tapped_bytes == sum(sizes.sizes_bytes)
     tap.recorder.close()
 
 
