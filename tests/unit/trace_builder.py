@@ -78,6 +78,7 @@ def make_trace(
     operations: Sequence[dict[str, object]] = (),
     spans: Sequence[dict[str, object]] = (),
     host: pa.Table | None = None,
+    checkpoints: Sequence[dict[str, object]] = (),
 ) -> Trace:
     """Return a trace of plain rows."""
     return Trace(
@@ -86,6 +87,7 @@ def make_trace(
         batches=table(schema.BATCHES, batches),
         operations=table(schema.OPERATIONS, operations),
         host=host,
+        checkpoints=table(schema.CHECKPOINTS, checkpoints),
         spans=lambda: iter(table(schema.SPANS, spans).to_batches()),
     )
 
