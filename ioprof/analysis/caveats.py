@@ -12,6 +12,7 @@ from ioprof.analysis.summary import (
     CheckpointStats,
     Coverage,
     CpuTime,
+    MappedReads,
     OperationErrors,
 )
 from ioprof.analysis.undelivered import Undelivered
@@ -33,6 +34,7 @@ def caveats(
     *,
     cache: CacheEvidence,
     coverage: Coverage,
+    mapped: MappedReads | None,
     cpu: CpuTime,
     errors: dict[str, OperationErrors],
     accelerator: AcceleratorFacts,
@@ -41,6 +43,7 @@ def caveats(
     lost: Undelivered,
     checkpoints: CheckpointStats | None,
     tracing_share: float | None,
+    delivering: int,
     defects: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Return the caveats of a run, those the run recorded itself included, without repeats.
@@ -49,6 +52,7 @@ def caveats(
         run: the record.
         cache: what the page cache served.
         coverage: how much of the reading the taps saw.
+        mapped: reads through memory mappings.
         cpu: where the workers' time went.
         errors: failed operations by kind.
         accelerator: what consumed the batches.
@@ -57,6 +61,7 @@ def caveats(
         lost: objects read for batches that no step got.
         checkpoints: what saving took; None where none were asked for.
         tracing_share: tracing's share of the workers' time.
+        delivering: workers that made at least one batch.
         defects: what is wrong with the trace itself.
     """
     found = [
@@ -66,9 +71,11 @@ def caveats(
         *(_cache(run, cache) if steps else ()),
         *_errors(errors),
         *_coverage(coverage),
+        *_read_ahead(cache, mapped),
         *_cpu(cpu),
         *_accelerator(accelerator),
         *_window(steps, prefetched),
+        *_idle_workers(run, delivering),
         *_checkpoints(run, checkpoints),
         *_tracing(run, tracing_share),
         *run.caveats,
@@ -135,6 +142,19 @@ def _coverage(coverage: Coverage) -> Iterator[str]:
         )
 
 
+def _read_ahead(cache: CacheEvidence, mapped: MappedReads | None) -> Iterator[str]:
+    """Tell where a cold cache was filled by readahead, so that hardly any copy met the store's latency."""
+    if mapped is None or not mapped.touches or not cache.cold_requested or not cache.cold_achieved:
+        return
+    spared = 1 - mapped.waiting_touches / mapped.touches
+    if spared > HIGH_HIT_RATIO:
+        yield (
+            f"Readahead around page faults spared {percent(spared)} of the copies out of mapped files the device: "
+            "their latencies are not the store's, and data larger than memory would be fetched more than once. "
+            "--madvise random reads nothing ahead."
+        )
+
+
 def _cpu(cpu: CpuTime) -> Iterator[str]:
     if cpu.on_cpu_s is None or cpu.run_queue_s is None or cpu.blocked_s is None:
         return
@@ -149,6 +169,15 @@ def _cpu(cpu: CpuTime) -> Iterator[str]:
 def _accelerator(accelerator: AcceleratorFacts) -> Iterator[str]:
     if accelerator.is_estimate:
         yield f"The step time of {accelerator.name} is an estimate: {accelerator.source}."
+
+
+def _idle_workers(run: RunRecord, delivering: int) -> Iterator[str]:
+    workers = run.spec.get("loader", {}).get("workers")
+    if run.outcome == "complete" and isinstance(workers, int) and 0 < delivering < workers:
+        yield (
+            f"{workers - delivering} of {workers} workers delivered no batch: no part of the data was left for them, or "
+            "less than a batch. Use fewer workers, or more objects (shards)."
+        )
 
 
 def _window(steps: int, prefetched: int) -> Iterator[str]:

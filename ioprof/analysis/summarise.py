@@ -101,6 +101,7 @@ def summarise(trace: Trace) -> Summary:
     )
     reasons.by_key.update(no_verdict)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
+    mapped = _mapped(run, steady, phase, reasons)
     facts = accelerator_facts(run)
     reasons.known("accelerator.busy_ns_per_batch", facts.busy_ns_per_batch, NO_ACCELERATOR)
     return Summary(
@@ -141,7 +142,7 @@ def summarise(trace: Trace) -> Summary:
         overhead=overhead,
         verdict=answer,
         coverage=seen,
-        mapped=_mapped(run, steady, phase, reasons),
+        mapped=mapped,
         checkpoints=saved,
         baselines=Baselines(no_workers_samples_per_s=None, transport_samples_per_s=None),
         findings=None,
@@ -151,6 +152,7 @@ def summarise(trace: Trace) -> Summary:
             run,
             cache=cache,
             coverage=seen,
+            mapped=mapped,
             cpu=cpu,
             errors=errors,
             accelerator=facts,
@@ -159,6 +161,7 @@ def summarise(trace: Trace) -> Summary:
             lost=lost,
             checkpoints=saved,
             tracing_share=overhead.share_of_worker_time,
+            delivering=len(trace.batches["worker"].unique()),
             defects=_defects(run, _spans_defect(trace, everything, spans), phase),
         ),
         reasons=reasons.by_key,

@@ -106,3 +106,13 @@ def test_bytes_read_twice_in_an_epoch_are_told_from_a_cache_that_was_not_empty()
     assert any("it was empty when each epoch began" in caveat for caveat in again.caveats)
     unseen = summarise(make_trace(_run(fetched=0.7), steps=[step_row(0, 0, 5, 10)]))
     assert any(caveat.endswith("page cache served 30.0 % of the bytes.") for caveat in unseen.caveats)
+
+
+@pytest.mark.parametrize(("waiting", "told"), [(3, True), (450, False)])
+def test_readahead_that_spares_most_copies_the_device_is_a_caveat(waiting: int, told: bool) -> None:
+    """The cache was cold and is filled ahead of the copies: their latencies are not the store's."""
+    run = _run(fetched=3.0, checked_pages=1000, resident_pages=0)
+    faults = [PageFaults(worker=0, phase="steady", major=waiting, minor=0, waiting_touches=waiting)]
+    rows = [operation_row(Kind.TOUCH, [1000] * 500, size=8192)]
+    trace = make_trace(run.model_copy(update={"page_faults": faults}), steps=[step_row(0, 0, 5, 10)], operations=rows)
+    assert any(caveat.startswith("Readahead around page faults") for caveat in summarise(trace).caveats) is told
