@@ -103,7 +103,7 @@ def as_it_is(envelope: Envelope) -> Envelope:
     return envelope
 
 
-class _Delivered:
+class Delivered:
     """What of one epoch has been received, worker by worker: tells dispatches, and which numbers are used up."""
 
     def __init__(self, first_number: int, workers: int, prefetch: int) -> None:
@@ -141,7 +141,7 @@ class TorchIterableSession(TorchSession):
         self._stop_requested = job.stop_requested
         self._params = params
         self._told: Shared = multiprocessing.get_context(params.start_method).RawArray(ctypes.c_int64, len(Told))
-        self._delivered: _Delivered | None = None
+        self._delivered: Delivered | None = None
         dataset = TracedStream(job, self._told)
         super().__init__(dataset, opened_loader(dataset, params, sampler=None, collate=as_it_is))
 
@@ -158,9 +158,9 @@ class TorchIterableSession(TorchSession):
             del batch
         delivered.through()
 
-    def _begin(self, epoch: int) -> _Delivered:
+    def _begin(self, epoch: int) -> Delivered:
         first = self._delivered.next_number() if self._delivered is not None else 0
-        self._delivered = delivered = _Delivered(first, self._params.workers, self._params.prefetch)
+        self._delivered = delivered = Delivered(first, self._params.workers, self._params.prefetch)
         self._told[Told.EPOCH], self._told[Told.FIRST_NUMBER] = epoch, first
         return delivered
 

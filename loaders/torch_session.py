@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
-from ioprof.loaders.worker_process import CLOSING_S, become_worker, dead_among
+from ioprof.loaders.worker_process import become_worker, dead_among, still_alive
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
@@ -189,8 +189,7 @@ class TorchSession:
         # terminated, and only remain to be awaited.
         with contextlib.suppress(RuntimeError):
             self._shut_down()
-        for worker in self._workers:
-            worker.join(CLOSING_S)
+        still_alive(self._workers)
         self._workers, self._shut_down = [], _nothing
         self._loader._iterator = None
         self._source.close_trace()

@@ -18,6 +18,8 @@ CLOSING_S = 5.0
 """How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
 _DYING_S = 0.5
 """How long a worker whose connection broke may take until its end is known."""
+_POLL_S = 0.001
+"""How often a process that is about to end is looked at."""
 
 
 def become_worker() -> None:
@@ -29,10 +31,13 @@ def become_worker() -> None:
 
 def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:
     """Return the workers that a signal or an error code ended; waits a moment where all seem to live."""
-    alive = [worker.sentinel for worker in workers if worker.exitcode is None]
+    alive = [worker for worker in workers if worker.exitcode is None]
     if alive and len(alive) == len(workers):
-        # A connection breaks a little before the process that held it has ended.
-        multiprocessing.connection.wait(alive, timeout=_DYING_S)
+        # A connection breaks a little before the process that held it has ended, and so does the sentinel.
+        deadline_s = time.monotonic() + _DYING_S
+        multiprocessing.connection.wait([worker.sentinel for worker in alive], timeout=_DYING_S)
+        while all(worker.exitcode is None for worker in alive) and time.monotonic() < deadline_s:
+            time.sleep(_POLL_S)
     return [
         DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
         for number, worker in enumerate(workers)
@@ -44,7 +49,10 @@ def still_alive(workers: Sequence[BaseProcess]) -> list[BaseProcess]:
     """Wait for workers to end, `CLOSING_S` for all together; return those that did not."""
     deadline_s = time.monotonic() + CLOSING_S
     for worker in workers:
-        worker.join(max(0.0, deadline_s - time.monotonic()))
+        multiprocessing.connection.wait([worker.sentinel], timeout=max(0.0, deadline_s - time.monotonic()))
+        # Not join: it has no time limit once the sentinel tells, and the kernel may still be closing the files.
+        while worker.exitcode is None and time.monotonic() < deadline_s:
+            time.sleep(_POLL_S)
     return [worker for worker in workers if worker.exitcode is None]
 
 
