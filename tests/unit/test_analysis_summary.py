@@ -244,6 +244,14 @@ def test_batches_made_before_the_window_are_a_caveat() -> None:
     assert any("before the window opened" in c for c in summarise(pipeline.trace(warmup_steps=2)).caveats)
 
 
+def test_workers_that_delivered_nothing_are_a_caveat() -> None:
+    """More workers than shards: those left over would else look like a slow store."""
+    pipeline = Pipeline(fetch=[MS] * 20, prep=[0] * 20, compute=[20 * MS] * 20, workers=2)
+    for asked, expected in ((2, []), (5, ["3 of 5 workers delivered no batch"])):
+        told = summarise(pipeline.trace(spec={"loader": {"name": "torch-iterable", "workers": asked}})).caveats
+        assert [caveat.partition(":")[0] for caveat in told if "delivered no batch" in caveat] == expected
+
+
 def test_hits_that_may_hide_leave_cold_unknown_with_a_reason() -> None:
     """A run from before pages were counted that fetched more than it read: no claim of cold."""
     run = run_record(kernel_io=kernel_io(tapped=512_000, read=4_096_000))
