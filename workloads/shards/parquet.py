@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -95,10 +95,10 @@ class ParquetFormat:
         """Yield the shard row group by row group, column by column, page by page."""
         content = self.shape.content()
         yield _MAGIC
-        page = shard * sum(len(self._pages(rows, width)) for rows in self.groups for width in self.widths)
+        page = shard * sum(len(_pages(rows, width)) for rows in self.groups for width in self.widths)
         for rows in self.groups:
             for width in self.widths:
-                for page_rows in self._pages(rows, width):
+                for page_rows in _pages(rows, width):
                     yield _page_header(page_rows, width)
                     yield from content.pieces(page, page_rows * width)
                     page += 1
@@ -130,40 +130,51 @@ class ParquetFormat:
                 raise ShardError(BAD_FORMAT, f"row group {group} has {len(rows)} rows, not {self.groups[group]}")
             yield from row_views(rows)
 
-    @staticmethod
-    def _pages(rows: int, width: int) -> list[int]:
-        """Return the rows of each page of a column chunk: about `_PAGE_BYTES`, one row at least."""
-        each = max(1, _PAGE_BYTES // width)
-        return [min(each, rows - first) for first in range(0, rows, each)]
-
-    @cached_property
-    def _structure(self) -> tuple[list[Value], int]:
-        """Return the footer's row groups, and where the last one ends."""
-        at = len(_MAGIC)
-        groups: list[Value] = []
-        for rows in self.groups:
-            chunks: list[Value] = []
-            group_start = at
-            for column, width in enumerate(self.widths):
-                chunk_bytes = sum(len(_page_header(n, width)) + n * width for n in self._pages(rows, width))
-                chunks.append(_chunk(_column(column), rows, at, chunk_bytes))
-                at += chunk_bytes
-            groups.append({1: chunks, 2: at - group_start, 3: rows})
-        return groups, at
-
     @property
     def _data_end(self) -> int:
-        return self._structure[1]
+        return self._end[1]
+
+    @property
+    def _footer(self) -> bytes:
+        return self._end[0]
 
     @cached_property
-    def _footer(self) -> bytes:
-        root: Value = {4: "schema", 5: I32(self.columns)}
-        leaves: list[Value] = [
-            {1: _FIXED_LEN_BYTE_ARRAY, 2: I32(width), 3: _REQUIRED, 4: _column(number)}
-            for number, width in enumerate(self.widths)
-        ]
-        rows = self.shape.samples_per_shard
-        return struct({1: I32(1), 2: [root, *leaves], 3: rows, 4: self._structure[0], 6: "ioprof"})
+    def _end(self) -> tuple[bytes, int]:
+        return _footer_of(tuple(self.groups), tuple(self.widths))
+
+
+@lru_cache(maxsize=4)
+def _footer_of(groups: tuple[int, ...], widths: tuple[int, ...]) -> tuple[bytes, int]:
+    """Return the footer and where the data before it ends.
+
+    Kept, because hundreds of columns in hundreds of row groups take seconds, and a run asks in several places.
+
+    Args:
+        groups: rows of each row group.
+        widths: bytes of a row in each column.
+    """
+    at = len(_MAGIC)
+    structure: list[Value] = []
+    for rows in groups:
+        chunks: list[Value] = []
+        group_start = at
+        for column, width in enumerate(widths):
+            chunk_bytes = sum(len(_page_header(n, width)) + n * width for n in _pages(rows, width))
+            chunks.append(_chunk(_column(column), rows, at, chunk_bytes))
+            at += chunk_bytes
+        structure.append({1: chunks, 2: at - group_start, 3: rows})
+    root: Value = {4: "schema", 5: I32(len(widths))}
+    leaves: list[Value] = [
+        {1: _FIXED_LEN_BYTE_ARRAY, 2: I32(width), 3: _REQUIRED, 4: _column(number)}
+        for number, width in enumerate(widths)
+    ]
+    return struct({1: I32(1), 2: [root, *leaves], 3: sum(groups), 4: structure, 6: "ioprof"}), at
+
+
+def _pages(rows: int, width: int) -> list[int]:
+    """Return the rows of each page of a column chunk: about `_PAGE_BYTES`, one row at least."""
+    each = max(1, _PAGE_BYTES // width)
+    return [min(each, rows - first) for first in range(0, rows, each)]
 
 
 def _column(number: int) -> str:
@@ -177,6 +188,7 @@ def _joined(columns: list[Rows], pool: BufferPool) -> Rows:
     return np.concatenate(columns, axis=1, out=out)
 
 
+@lru_cache(maxsize=256)
 def _page_header(rows: int, width: int) -> bytes:
     size = I32(rows * width)
     return struct({1: _DATA_PAGE, 2: size, 3: size, 5: {1: I32(rows), 2: _PLAIN, 3: _RLE, 4: _RLE}})
