@@ -56,6 +56,7 @@ class StepLoop:
         self._epochs.append(epoch, 0, start_ns)
         for batch in batches:
             wait_start_ns = self._step(epoch, batch, wait_start_ns, now_ns())
+            del batch  # its shared memory must be free before the next one is waited for
             for hook in self._hooks:
                 wait_start_ns = hook.after_step(self.step - 1) or wait_start_ns
         self._epochs.append(epoch, 1, now_ns())
