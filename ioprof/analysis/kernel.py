@@ -149,7 +149,10 @@ def _mapped_coverage(workers: list[KernelIo], tapped: int) -> tuple[Coverage, st
         )
         return unknown, reason
     if fetched > pages * MOST_MAPPED_SURPLUS:
-        reason = f"readahead for mapped files fetched {fetched / pages:.1f} times the pages that were touched"
+        reason = (
+            f"the kernel fetched {fetched / pages:.1f} times the pages that were copied from (readahead, and windows "
+            "that end inside pages): reads that nobody saw would not show"
+        )
         return unknown, reason
     return Coverage(tapped_bytes=tapped, kernel_bytes=fetched, ratio=min(1.0, pages / fetched)), None
 

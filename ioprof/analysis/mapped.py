@@ -35,5 +35,5 @@ def mapped_reads(run: RunRecord, totals: list[KindTotals], phase: str) -> Mapped
 
 def _fetched_ratio(run: RunRecord) -> float | None:
     workers = run.kernel_io or []
-    pages = sum(worker.tapped_page_bytes or 0 for worker in workers)
-    return sum(worker.read_bytes for worker in workers) / pages if pages else None
+    tapped = sum(worker.tapped_bytes for worker in workers)
+    return sum(worker.read_bytes for worker in workers) / tapped if tapped else None

@@ -117,7 +117,8 @@ class MappedReads:
     waiting_touches: int
     """Copies with at least one major fault."""
     fetched_ratio: float | None
-    """Bytes fetched from the device or server over those of the pages touched, whole run: above 1.0 is readahead."""
+    """Bytes fetched from the device or server for each byte that was read, whole run: above 1.0 by readahead, and by
+    pages of which only a part was wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

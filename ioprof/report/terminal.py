@@ -271,7 +271,7 @@ def _mapped(summary: Summary, width: int) -> list[Text]:
         f"{mapped.major_faults / mapped.touches:.2f} major, {mapped.minor_faults / mapped.touches:.2f} minor"
     )
     if mapped.fetched_ratio is not None:
-        told += f"; fetched {mapped.fetched_ratio:.2f} times the pages touched"
+        told += f"; {mapped.fetched_ratio:.2f} bytes fetched for each byte copied"
     return fact("mapped", told, width)
 
 

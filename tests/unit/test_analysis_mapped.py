@@ -41,7 +41,8 @@ def test_cold_mapped_reads_are_held_against_what_was_fetched(fetched: float, rat
 
 
 @pytest.mark.parametrize(
-    ("fetched", "told"), [(0.0, "the page cache served 100.0 % of the pages"), (3.4, "fetched 3.4 times the pages")]
+    ("fetched", "told"),
+    [(0.0, "the page cache served 100.0 % of the pages"), (3.4, "fetched 3.4 times the pages that were copied from")],
 )
 def test_warm_or_readahead_coverage_is_unknown_and_hides_no_latency(fetched: float, told: str) -> None:
     """The kernel's rchar says nothing of mapped files, so it is not held against them; latencies stay."""
@@ -68,7 +69,7 @@ def test_page_faults_of_the_measured_phase_are_told() -> None:
     assert mapped.fetched_ratio == 1.5
     shown = " ".join(" ".join(line.plain for line in render(summary, run)).split())
     assert "500 copies of 8 KiB out of mapped files; 90.0 % waited for the device" in shown
-    assert "page faults each: 3.00 major, 0.60 minor; fetched 1.50 times the pages touched" in shown
+    assert "page faults each: 3.00 major, 0.60 minor; 1.50 bytes fetched for each byte copied" in shown
 
 
 def test_a_run_without_mappings_says_so() -> None:
