@@ -16,9 +16,10 @@ from ioprof.store.base import Entry, Store
 from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
 from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
-from ioprof.store.tap_map import Advice, LocalTapMap, Touch
+from ioprof.store.tap_map import Advice, LocalTapMap
 from ioprof.store.tap_writer import LocalTapWriter, RemoteTapWriter, TapWriter, sync_directory
 from ioprof.store.whole_read import PAGE_MASK, PartialReadError, pages_of_range, read_on, whole_pages
+from ioprof.trace.chains import Objects
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
@@ -187,7 +188,7 @@ class Tap:
         self._timed(Kind.RMDIR, -1, lambda: self.store.remove_dir(path))
 
     def on_each(
-        self, kind: Kind, call: Callable[[_Target], object], targets: Sequence[_Target], objects: Sequence[int]
+        self, kind: Kind, call: Callable[[_Target], object], targets: Sequence[_Target], objects: Objects | None
     ) -> Sequence[int]:
         """Do one operation after the other, each on its own target, and return the places of those that failed.
 
@@ -197,7 +198,7 @@ class Tap:
             kind: what ``call`` does.
             call: the operation; an `OSError` is its failure.
             targets: what it is called with.
-            objects: index of each target's object; -1 where it has none.
+            objects: index of each target's object; None where they have none.
         """
         now, failed, place = _now_s, list[int](), 0
         left = iter(targets)
@@ -212,19 +213,19 @@ class Tap:
                     note(now())
             except OSError as error:
                 done = self._chained((kind,), stamps, objects, place)
-                self._failed(kind, _as_ns(stamps[-1]), objects[done], error_code(error))
+                self._failed(kind, _as_ns(stamps[-1]), _object_at(objects, done), error_code(error))
                 failed.append(done)
                 place = done + 1
             else:
                 place = self._chained((kind,), stamps, objects, place)
         return failed
 
-    def _chained(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Sequence[int], first: int) -> int:
+    def _chained(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Objects | None, first: int) -> int:
         """Record the operations of whole objects from ``first`` on; return the place after the last of them."""
         stop = first + (len(stamps_s) - 1) // len(kinds)
         if stop > first:
-            stamps_s = stamps_s[: (stop - first) * len(kinds) + 1]
-            self.recorder.record_chain(kinds, stamps_s, objects[first:stop])
+            whole = list(stamps_s[: (stop - first) * len(kinds) + 1])
+            self.recorder.record_chain(kinds, whole, None if objects is None else objects[first:stop])
         return stop
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
@@ -270,10 +271,11 @@ class Tap:
         else:
             self.tapped_page_bytes += pages_of_range(offset, size_bytes)
 
-    def _touched(self, touch: Touch) -> None:
-        self._tapped(touch.size_bytes, touch.offset)
-        self.mapped_bytes += touch.size_bytes
-        self.recorder.note_faults(touch.major_faults, touch.minor_faults)
+    def _touched(self, size_bytes: int, offset: int, major_faults: int, minor_faults: int) -> None:
+        self._tapped(size_bytes, offset)
+        self.mapped_bytes += size_bytes
+        if major_faults or minor_faults:
+            self.recorder.note_faults(major_faults, minor_faults)
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
         self.failed_samples += 1
@@ -332,14 +334,14 @@ class LocalTap(Tap):
             self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
         return contents
 
-    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Sequence[int]) -> Sequence[int]:
+    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Objects | None) -> Sequence[int]:
         """Open and close one file after the other; return the places of those that could not be opened.
 
         Args:
             kind: what opening is: `Kind.OPEN`, or `Kind.CREATE` with the flags for it.
             flags: of open(2), beside ``O_CLOEXEC``.
             paths: whole paths.
-            objects: index of each object; -1 where it has none.
+            objects: index of each object; None where they have none.
         """
         now, open_, close_, flags = _now_s, os.open, os.close, flags | os.O_CLOEXEC
         failed, place, left, kinds = list[int](), 0, iter(paths), (kind, Kind.CLOSE)
@@ -357,9 +359,9 @@ class LocalTap(Tap):
                 opened = len(stamps) % 2 == 0
                 done = self._chained(kinds, stamps, objects, place)
                 if opened:
-                    self.recorder.record_chain((kind,), stamps[-2:], objects[done : done + 1])
+                    self.recorder.record_chain((kind,), stamps[-2:], [_object_at(objects, done)])
                 failing = Kind.CLOSE if opened else kind
-                self._failed(failing, _as_ns(stamps[-1]), objects[done], error_code(error))
+                self._failed(failing, _as_ns(stamps[-1]), _object_at(objects, done), error_code(error))
                 failed.append(done)
                 place = done + 1
             else:
@@ -436,6 +438,10 @@ class LocalTap(Tap):
 def tap_store(store: Store, recorder: Recorder) -> Tap:
     """Return the traced side of a store: os calls where they reach it, its own client elsewhere."""
     return LocalTap(store, recorder) if store.local_root is not None else Tap(store, recorder)
+
+
+def _object_at(objects: Objects | None, place: int) -> int:
+    return -1 if objects is None else int(objects[place])
 
 
 def _as_ns(stamp_s: float) -> int:
