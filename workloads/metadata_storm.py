@@ -127,7 +127,7 @@ class NameReader:
         if name in ("stat", "open"):
             objects = self._files(samples, self._epochs[tap])
             kind = Kind.STAT if name == "stat" else Kind.OPEN
-            calls.each(kind, self._layout.paths(objects, calls.root), objects)
+            calls.each(kind, self._layout.paths(objects.tolist(), calls.root), objects)
         elif name in ("list", "scan"):
             self._look(calls, name, samples, self._epochs[tap])
         elif name in _ATTRIBUTES:
@@ -142,16 +142,15 @@ class NameReader:
             }[name]
             change(len(samples))
 
-    def _files(self, samples: Indices, epoch: int) -> list[int]:
+    def _files(self, samples: Indices, epoch: int) -> Indices:
         """Return which prepared file each sample is about: scattered, each about equally often, others each epoch."""
         turn = samples.astype(np.uint64) + np.uint64(epoch * self._params.operations)
         scattered = (turn * _GOLDEN) >> np.uint64(32)
-        found: list[int] = (scattered % np.uint64(self._layout.count)).tolist()
-        return found
+        return (scattered % np.uint64(self._layout.count)).astype(np.int64)
 
     def _look(self, calls: NameCalls, name: str, samples: Indices, epoch: int) -> None:
         naming = self._layout.naming
-        leaves = [file // naming.files_per_dir for file in self._files(samples, epoch)]
+        leaves = (self._files(samples, epoch) // naming.files_per_dir).tolist()
         if name == "list":
             calls.each(Kind.LIST, [calls.root + naming.directory(leaf) for leaf in leaves])
             return

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from ioprof.store.tap import LocalTap, Tap
+from ioprof.trace.chains import Objects
 from ioprof.trace.kinds import Kind
 
 ATTRIBUTE = "user.ioprof"
@@ -26,10 +27,9 @@ class NameCalls:
     root: str
     """In front of paths."""
 
-    def each(self, kind: Kind, paths: Sequence[str], objects: Sequence[int] | None = None) -> Sequence[int]:
+    def each(self, kind: Kind, paths: Sequence[str], objects: Objects | None = None) -> Sequence[int]:
         """Do an operation that takes one path, on every path."""
         store, local = self.tap.store, isinstance(self.tap, LocalTap)
-        objects = [-1] * len(paths) if objects is None else objects
         if isinstance(self.tap, LocalTap) and kind in (Kind.OPEN, Kind.CREATE):
             return self.tap.open_each(kind, _NEW if kind is Kind.CREATE else os.O_RDONLY, paths, objects)
         calls: dict[Kind, Callable[[str], object]] = {
@@ -48,9 +48,9 @@ class NameCalls:
     def rename(self, pairs: Sequence[tuple[str, str]]) -> Sequence[int]:
         """Move every first path to its second."""
         if isinstance(self.tap, LocalTap):
-            return self.tap.on_each(Kind.RENAME, _rename, pairs, [-1] * len(pairs))
+            return self.tap.on_each(Kind.RENAME, _rename, pairs, None)
         store = self.tap.store
-        return self.tap.on_each(Kind.RENAME, lambda pair: store.rename(*pair), pairs, [-1] * len(pairs))
+        return self.tap.on_each(Kind.RENAME, lambda pair: store.rename(*pair), pairs, None)
 
     def walk(self, top: str) -> int:
         """List a directory and all below it, hidden ones apart; return the names found that are no directories."""
@@ -69,7 +69,7 @@ class NameCalls:
 
         while below:
             deeper: list[str] = []
-            self.tap.on_each(Kind.LIST, look, below, [-1] * len(below))
+            self.tap.on_each(Kind.LIST, look, below, None)
             below = deeper
         return found
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
+from ioprof.trace.chains import Chains, Objects
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, Header
 
@@ -50,6 +51,7 @@ class Recorder:
         self.stamps: list[float] = []
         self.singles = array("q")
         self.storage_ns = self.prep_ns = 0
+        self._chains = Chains()
         self._objects: list[int] = []
         self._sizes: list[int] = []
         self._budget = span_budget
@@ -87,24 +89,16 @@ class Recorder:
         if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS:
             self.end()
 
-    def record_chain(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Sequence[int]) -> None:
+    def record_chain(self, kinds: Sequence[Kind], stamps_s: list[float], objects: Objects | None) -> None:
         """Record operations of which each began when the one before ended, all successful and without bytes.
-
-        One conversion for all of them: recorded one by one, operations of a microsecond would cost as much again.
 
         Args:
             kinds: what is done with each object, in turn: open, close.
             stamps_s: when the first began and when each ended, in float seconds of the clock: one more than operations.
-            objects: whose operations they are, in order.
+            objects: whose operations they are, in order; None where they are of none.
         """
-        stamps_ns = np.rint(np.array(stamps_s) * 1e9).astype(np.int64)
-        rows = np.zeros((len(objects), len(kinds), SINGLE_WORDS), dtype=np.int64)
-        rows[:, :, 0] = kinds
-        rows[:, :, 1] = stamps_ns[:-1].reshape(rows.shape[:2])
-        rows[:, :, 2] = stamps_ns[1:].reshape(rows.shape[:2])
-        rows[:, :, 4] = np.array(objects, dtype=np.int64)[:, None]
-        self.singles.frombytes(rows.tobytes())
-        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS:
+        self._chains.add(kinds, stamps_s, objects)
+        if self._chains.operations >= SINGLES // 2:
             self.end()
 
     def name_reads(self, objects: Sequence[int], sizes_bytes: Sequence[int]) -> None:
@@ -114,6 +108,8 @@ class Recorder:
 
     def end(self) -> None:
         """Move what was recorded since `begin` into the shared mapping; survives SIGKILL from here on."""
+        if self._chains.operations:
+            self.singles.frombytes(self._chains.take_rows().tobytes())
         self._add_up()
         reads, singles = len(self._objects), len(self.singles) // SINGLE_WORDS
         if reads <= READS and singles <= SINGLES:

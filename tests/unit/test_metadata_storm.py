@@ -145,7 +145,7 @@ def test_a_scan_lists_one_subtree(tmp_path: Path) -> None:
 def test_epochs_look_at_all_files_about_equally(tmp_path: Path) -> None:
     """Every file is asked for, none more than a few times its share."""
     storm = Storm(str(tmp_path / "store"), tmp_path, mix="stat:1")
-    seen = Counter(storm.reader._files(storm.workload.order(0), 0))
+    seen = Counter(storm.reader._files(storm.workload.order(0), 0).tolist())
     assert set(seen) == set(range(60))
     assert max(seen.values()) <= 2 * 1000 / 60
 
