@@ -169,6 +169,7 @@ def _cache_caveats(runs: Iterable[tuple[PhaseRecord, PipelineRun]], specs: Mappi
         f"{run.pipeline}'s bytes, although it was to be cold."
         for phase, run in runs
         if run.figures is not None
+        and run.pipeline in specs
         and specs[run.pipeline].run.cache == "cold"
         and run.figures.client_hit_ratio is not None
         and run.figures.client_hit_ratio > _WARM

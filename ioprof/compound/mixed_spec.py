@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ioprof.errors import IoprofError, SpecError, UsageError, nearest
-from ioprof.plugins import MIXED, list_workloads
+from ioprof.plugins import MIXED
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import SECTIONS, RawSpec, Value, put_assignment, raw_of, toml_content, use_plugins_of
@@ -104,16 +104,10 @@ def _no_flag(flag: str, raw: RawMixed) -> UsageError:
 
 
 def default_mixed() -> RawMixed:
-    """Return training on small files beside what else is installed: a metadata storm, a stream, or tiny files."""
-    installed = {one.name for one in list_workloads() if one.missing is None}
+    """Return training on small files beside a metadata storm."""
     raw = RawMixed()
     _pipeline(raw, "train", {"name": "small-files", "files": 6000})
-    if "metadata-storm" in installed:
-        _pipeline(raw, "storm", {"name": "metadata-storm"})
-    elif "streaming-shards" in installed:
-        _pipeline(raw, "stream", {"name": "streaming-shards"})
-    else:
-        _pipeline(raw, "tiny", {"name": "small-files", "files": 20_000, "file_size": "4KiB"})
+    _pipeline(raw, "storm", {"name": "metadata-storm"})
     return raw
 
 
@@ -157,7 +151,7 @@ def _content(path: Path) -> dict[str, object]:
     try:
         return toml_content(path)
     except SpecError as error:
-        twice = re.search(r"Cannot declare \('pipeline', '([^']*)'\)", str(error))
+        twice = re.search(r"Cannot declare \('pipeline', '([^']*)'", str(error))
         if twice is None:
             raise
         raise SpecError(f"{path}: there are two pipelines called '{twice[1]}'; give one another name") from error

@@ -22,25 +22,33 @@ class ListedSuite:
     entries: tuple[ListedEntry, ...]
 
 
-_SHORT = ("run.duration=10s",)
 QUICK = ListedSuite(
     summary="every kind of load once, small datasets: about five minutes",
     entries=(
-        ListedEntry(workload="small-files", settings=(*_SHORT, "workload.files=4k")),
-        ListedEntry(workload="streaming-shards", settings=_SHORT),
-        ListedEntry(workload="metadata-storm", settings=_SHORT),
-        ListedEntry(workload="record-reads", settings=_SHORT),
-        ListedEntry(workload="token-stream", settings=_SHORT),
-        ListedEntry(workload="checkpoint"),
-        ListedEntry(workload="etl", settings=_SHORT),
-        ListedEntry(workload="mixed", settings=("run.duration=5s", "pipeline.train.workload.files=4k")),
-        ListedEntry(workload="mlperf-unet3d", settings=_SHORT),
+        ListedEntry(workload="small-files", settings=("run.duration=10s", "workload.files=5k")),
+        ListedEntry(workload="streaming-shards", settings=("run.duration=10s", "workload.shards=6")),
+        ListedEntry(workload="metadata-storm", settings=("run.duration=10s", "workload.files=10k")),
+        ListedEntry(workload="record-reads", settings=("run.duration=10s", "workload.files=4")),
+        ListedEntry(workload="token-stream", settings=("run.duration=10s", "workload.files=4")),
+        ListedEntry(workload="checkpoint", settings=("run.duration=15s",)),
+        ListedEntry(workload="etl", settings=("run.duration=10s", "workload.files=4k")),
+        ListedEntry(
+            workload="mixed",
+            settings=(
+                "run.duration=6s",
+                "pipeline.train.workload.files=5k",
+                "pipeline.storm.workload.files=10k",
+            ),
+        ),
+        ListedEntry(workload="mlperf-unet3d", settings=("run.duration=20s", "workload.files=14")),
     ),
 )
 FULL = ListedSuite(
-    summary="every kind of load with its default dataset, a minute each after preparation",
+    summary="every kind of load with its default dataset, a minute each after preparation; 16 GiB of disk",
     entries=tuple(
-        ListedEntry(workload=entry.workload, settings=() if entry.workload == "checkpoint" else ("run.duration=60s",))
+        ListedEntry(
+            workload=entry.workload, settings=("run.duration=20s" if entry.workload == "mixed" else "run.duration=60s",)
+        )
         for entry in QUICK.entries
     ),
 )
