@@ -23,6 +23,10 @@ from ioprof.errors import SpecError
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
+from ioprof.units import format_bytes
+
+MAX_SHUFFLE_BYTES = 4 << 30
+"""What a shuffle buffer may hold in each worker: more is taken for an oversight, and ends in a killed worker."""
 
 FormatName = Literal["tar", "parquet", "arrow", "raw", "tfrecord"]
 
@@ -81,7 +85,7 @@ class StreamingShards:
         """Describe the shards.
 
         Raises:
-            SpecError: the format cannot hold such samples.
+            SpecError: the format cannot hold such samples, or the shuffle buffer would hold too much.
         """
         self._params = params
         self._seed = seed
@@ -93,6 +97,8 @@ class StreamingShards:
             compress_ratio=params.compress_ratio,
         )
         self._format = shard_format(params, shape)
+        self._typical_bytes = shape.typical_bytes()
+        _check_shuffle_buffer(params.shuffle_buffer, self._typical_bytes)
 
     def layout(self) -> ShardLayout:
         """Return the shards to store."""
@@ -111,7 +117,6 @@ class StreamingShards:
     def stream(self, sizes: ObjectSizes) -> SampleStream:
         """Return what workers read; the decode cost is calibrated here, before they start."""
         params = self._params
-        typical_bytes = round(float(self._format.shape.sizes_of(0)[:1000].mean()))
         return ShardStream(
             format=self._format,
             sizes=sizes,
@@ -119,7 +124,7 @@ class StreamingShards:
             read_bytes=params.read_size,
             shuffle_shards=params.shuffle_shards,
             shuffle_buffer=params.shuffle_buffer,
-            transform=calibrated_transform(params.decode, typical_bytes) if params.decode else None,
+            transform=calibrated_transform(params.decode, self._typical_bytes) if params.decode else None,
         )
 
 
@@ -141,3 +146,17 @@ def shard_format(params: StreamingShardsParams, shape: ShardShape) -> ShardForma
             return RawFormat(shape)
         case "tfrecord":
             return TfrecordFormat(shape, params.check_crc)
+
+
+def _check_shuffle_buffer(samples: int, typical_bytes: int) -> None:
+    """Refuse a buffer that no worker has the memory for.
+
+    Raises:
+        SpecError: it would hold more than `MAX_SHUFFLE_BYTES`.
+    """
+    if samples * typical_bytes > MAX_SHUFFLE_BYTES:
+        raise SpecError(
+            f"workload.shuffle_buffer = {samples}: so many samples of {format_bytes(typical_bytes)} are "
+            f"{format_bytes(samples * typical_bytes)} in each worker; "
+            f"use --shuffle-buffer {MAX_SHUFFLE_BYTES // 4 // typical_bytes} or less"
+        )

@@ -15,7 +15,9 @@ from ioprof.units import format_bytes
 MAX_SAMPLE_BYTES = 1 << 30
 """A sample is held in memory whole; more is taken for a slip of the keyboard."""
 MAX_SHARDS = 10**7
-MAX_SHARD_SAMPLES = 10**9
+MAX_SHARD_SAMPLES = 10**8
+_BLOCK_SAMPLES = 65_536
+_TYPICAL_OF = 1000
 
 Piece = bytes | bytearray | memoryview
 
@@ -61,6 +63,19 @@ class ShardShape:
         """Return the sizes in bytes of a shard's samples."""
         samples = self.sample_range(shard)
         return range_sizes(self.sample_sizes, self.seed, samples.start, samples.stop)
+
+    def samples_of(self, shard: int) -> Iterator[tuple[int, int]]:
+        """Yield number and size in bytes of a shard's samples; few of them are held at a time."""
+        samples = self.sample_range(shard)
+        for start in range(samples.start, samples.stop, _BLOCK_SAMPLES):
+            stop = min(start + _BLOCK_SAMPLES, samples.stop)
+            yield from zip(
+                range(start, stop), range_sizes(self.sample_sizes, self.seed, start, stop).tolist(), strict=True
+            )
+
+    def typical_bytes(self) -> int:
+        """Return the mean size of the first samples."""
+        return round(float(range_sizes(self.sample_sizes, self.seed, 0, min(self.samples, _TYPICAL_OF)).mean()))
 
     def content(self) -> Content:
         """Return a maker of content; each has buffers of its own."""

@@ -71,7 +71,7 @@ class TarFormat:
     def pieces(self, shard: int) -> Iterator[Piece]:
         """Yield headers, samples and labels."""
         content = self.shape.content()
-        for sample, size_bytes in zip(self.shape.sample_range(shard), self.shape.sizes_of(shard).tolist(), strict=True):
+        for sample, size_bytes in self.shape.samples_of(shard):
             yield header(f"{sample:06d}.bin", size_bytes)
             yield from content.pieces(sample, size_bytes)
             yield bytes(-size_bytes & _MASK)

@@ -66,7 +66,7 @@ class TfrecordFormat:
     def pieces(self, shard: int) -> Iterator[Piece]:
         """Yield frames and records."""
         content = self.shape.content()
-        for sample, size_bytes in zip(self.shape.sample_range(shard), self.shape.sizes_of(shard).tolist(), strict=True):
+        for sample, size_bytes in self.shape.samples_of(shard):
             yield _HEAD.pack(size_bytes, length_crc(size_bytes))
             crc = 0
             for piece in content.pieces(sample, size_bytes):
