@@ -109,13 +109,12 @@ class NameReader:
 
     def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
         """Do each sample's operation, those of one name together; return one byte for each that did not fail."""
-        numbers = np.array(samples, dtype=np.int64)
-        which = np.searchsorted(self._stops, numbers, side="right")
+        numbers = np.sort(np.array(samples, dtype=np.int64))
+        stops = np.searchsorted(numbers, self._stops).tolist()
         failed_before = tap.failed_samples
-        for place, name in enumerate(self._mix.names):
-            mine = numbers[which == place]
-            if len(mine):
-                self._do(tap, name, mine)
+        for name, start, stop in zip(self._mix.names, [0, *stops], stops, strict=False):
+            if stop > start:
+                self._do(tap, name, numbers[start:stop])
         # A scan is several operations: where more than one of them failed, it is still one sample.
         failed = min(tap.failed_samples - failed_before, len(samples))
         tap.failed_samples = failed_before + failed

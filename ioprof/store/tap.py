@@ -224,8 +224,12 @@ class Tap:
         """Record the operations of whole objects from ``first`` on; return the place after the last of them."""
         stop = first + (len(stamps_s) - 1) // len(kinds)
         if stop > first:
-            whole = list(stamps_s[: (stop - first) * len(kinds) + 1])
-            self.recorder.record_chain(kinds, whole, None if objects is None else objects[first:stop])
+            whole = (stop - first) * len(kinds) + 1
+            self.recorder.record_chain(
+                kinds,
+                stamps_s if len(stamps_s) == whole else stamps_s[:whole],
+                None if objects is None else objects[first:stop],
+            )
         return stop
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:

@@ -26,7 +26,7 @@ class Chains:
         self._stamps_s: list[float] = []
         self._links: list[tuple[Sequence[Kind], int, Objects | None]] = []
 
-    def add(self, kinds: Sequence[Kind], stamps_s: list[float], objects: Objects | None) -> None:
+    def add(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Objects | None) -> None:
         """Add a chain; see `Recorder.record_chain`."""
         operations = len(stamps_s) - 1
         self._stamps_s += stamps_s

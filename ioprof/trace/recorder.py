@@ -89,7 +89,7 @@ class Recorder:
         if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS:
             self.end()
 
-    def record_chain(self, kinds: Sequence[Kind], stamps_s: list[float], objects: Objects | None) -> None:
+    def record_chain(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Objects | None) -> None:
         """Record operations of which each began when the one before ended, all successful and without bytes.
 
         Args:
