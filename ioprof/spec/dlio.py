@@ -38,7 +38,10 @@ def read_dlio(target: str, scale: str | None) -> RawSpec:
     Raises:
         SpecError: the file is missing, not YAML, has values of wrong types, or describes what ioprof has not.
     """
-    path = Path(target.removeprefix(PREFIX))
+    name = target.removeprefix(PREFIX)
+    if not name:
+        raise SpecError(f"{target}: which configuration? write dlio:FILE.yaml")
+    path = Path(name)
     file, share = read_dlio_file(path), _share(scale)
     raw = RawSpec(file=path)
     mapper = _Mapper(file, raw)
