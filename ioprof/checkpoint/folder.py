@@ -59,10 +59,16 @@ def checkpoint_folder(root: Store, plan: FolderPlan, *, keep_files: bool) -> Ite
             ) from error
         try:
             yield folder
-        finally:
+        except BaseException:
             held.close()
             if not keep_files:
-                _remove(folder, plan)
+                # What ended the run is what must be heard of; ioprof clean removes what stays.
+                with contextlib.suppress(StoreError):
+                    _remove(folder, plan)
+            raise
+        held.close()
+        if not keep_files:
+            _remove(folder, plan)
 
 
 def _check_room(root: Store, plan: FolderPlan) -> None:

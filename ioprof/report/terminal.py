@@ -68,7 +68,7 @@ def _counted(count: int, noun: str, plural: str = "") -> str:
 
 def _cache_words(summary: Summary, run: RunRecord) -> str:
     if not run.workload.reads_storage:
-        return "no storage"
+        return "no storage" if summary.checkpoints is None else "no data read"
     if (not_applied := cold_not_applied(run)) is not None:
         return f"cold asked, not applied ({not_applied})"
     asked, ratio = run.cache.requested, summary.cache.client_hit_ratio

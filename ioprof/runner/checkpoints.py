@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from ioprof.checkpoint.folder import FolderPlan, checkpoint_folder
 from ioprof.checkpoint.saver import Restored, Saved, Saver
 from ioprof.clock import now_ns
 from ioprof.dataset.place import place
-from ioprof.errors import RunError, SpecError, StoreError, StoreFullError
+from ioprof.errors import CaveatWarning, RunError, SpecError, StoreError, StoreFullError
 from ioprof.host.cgroup import memory_limit_bytes
 from ioprof.runner.hooks import StepHook
 from ioprof.runner.interrupt import shielded
@@ -239,3 +240,5 @@ def checkpoints_of(
             yield [hook]
         finally:
             hook.close()
+            if section.keep_files:
+                warnings.warn(f"Checkpoints are kept in {place(folder)}.", CaveatWarning, stacklevel=2)

@@ -78,6 +78,7 @@ def test_checkpoints_beside_real_loading(tmp_path: Path) -> None:
     assert summary["operations"].keys() == {"open", "read", "close"}
     assert sum(summary["idle_by_cause"].values()) == pytest.approx(summary["idle_s"], rel=1e-3)
     assert summary["coverage"]["ratio"] == pytest.approx(1.0, abs=0.05)
+    assert any("Checkpoints are kept in " in caveat for caveat in summary["caveats"])
     kept = saved(tmp_path)
     assert [path.name for path in kept] == ["step-000000079-00000-of-00001.pt", "step-000000099-00000-of-00001.pt"]
     assert ioprof("clean", "ioprof-data", "--yes", cwd=tmp_path).returncode == 0
