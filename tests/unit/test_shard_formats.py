@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ioprof.workloads.shards.tfrecord import length_crc, masked
 
+from ioprof.clock import now_ns
 from ioprof.dataset.content import PIECE_BYTES
 from ioprof.plugins import find_workload
 from ioprof.trace.kinds import Kind
+from ioprof.trace.raw import raw_operations, raw_processes
 from tests.shard_dataset import FORMATS, SEED, SMALL, ShardDataset, local_shards
 
 VARYING = ("tar", "tfrecord")
@@ -300,3 +302,18 @@ def test_an_archive_that_ends_early_is_a_bad_format(tmp_path: Path) -> None:
     dataset = _resized(local_shards(tmp_path, format="tar"), 0, archive_of([("s1.bin", b"x"), ("s2.bin", b"y")]))
     assert dataset.samples()[:2] == [b"x", b"y"]
     assert (dataset.errors(), dataset.tap.failed_samples) == ([("decode", 0, "bad-format")], 9)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_cpu_work_of_the_format_itself_is_decoding(name: str, tmp_path: Path) -> None:
+    """Checksums of TFRecord and pyarrow's own work; it overlaps no read, so both fit into the time there was."""
+    dataset = local_shards(tmp_path, format=name, sample_size="200000B", read_size="1MiB")
+    start_ns = now_ns()
+    dataset.samples()
+    took_ns = now_ns() - start_ns
+    dataset.recorder.close()
+    totals = {Kind(row["kind"]): row for row in raw_operations(raw_processes(tmp_path / "trace")[0]).to_pylist()}
+    assert (Kind.DECODE in totals) == (name in ("tfrecord", "parquet", "arrow"))
+    if Kind.DECODE in totals:
+        assert totals[Kind.DECODE]["bytes"] > 0.8 * totals[Kind.READ]["bytes"]
+        assert sum(row["total_ns"] for row in totals.values()) < took_ns

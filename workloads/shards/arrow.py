@@ -75,7 +75,7 @@ class ArrowFormat:
         import pyarrow as pa
 
         source = ArrowSource(opened)
-        with source.errors():
+        with source.working():
             reader = pa.ipc.open_file(source.file())
             found, names = reader.num_record_batches, reader.schema.names
         batches = range(first // self.row_group, -(-stop // self.row_group))
@@ -84,7 +84,7 @@ class ArrowFormat:
         if found < batches.stop:
             raise ShardError(BAD_FORMAT, f"{found} record batches, where {batches.stop} are needed")
         for number in batches:
-            with source.errors():
+            with source.working():
                 rows = fixed_rows(reader.get_batch(number).column(_COLUMN))
             if len(rows) != self.batches[number]:
                 raise ShardError(BAD_FORMAT, f"record batch {number}: {len(rows)} rows, not {self.batches[number]}")

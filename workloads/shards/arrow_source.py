@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ioprof.trace.kinds import BAD_FORMAT
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_now = time.perf_counter_ns
 Rows = NDArray[np.uint8]
 """Values of one size, shape (rows, bytes)."""
 
@@ -30,6 +32,7 @@ class ArrowSource:
         self._opened = opened
         self._at = 0
         self._failed = False
+        self._read_ns = self._read_bytes = 0
 
     def file(self) -> pa.PythonFile:
         """Return the object to hand to pyarrow."""
@@ -38,8 +41,10 @@ class ArrowSource:
         return pa.PythonFile(self, mode="r")
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Tell a read that failed, which the tap has counted, from bytes that pyarrow does not understand.
+    def working(self) -> Iterator[None]:
+        """Let pyarrow work: what it takes beside reading is noted as decoding.
+
+        A read that failed, which the tap has counted, is told from bytes that pyarrow does not understand.
 
         Raises:
             OSError: the former.
@@ -47,8 +52,10 @@ class ArrowSource:
         """
         import pyarrow as pa
 
+        start_ns, self._read_ns, start_bytes = _now(), 0, self._read_bytes
         try:
             yield
+            self._opened.decoded(_now() - start_ns - self._read_ns, self._read_bytes - start_bytes)
         except OSError as error:
             # pyarrow also raises it for a footer that it cannot read.
             if self._failed:
@@ -64,6 +71,7 @@ class ArrowSource:
         size_bytes = left if size_bytes < 0 else min(size_bytes, left)
         if not size_bytes:
             return memoryview(b"")
+        start_ns = _now()
         view = opened.pool.take(size_bytes)
         try:
             for start in range(0, size_bytes, opened.read_bytes):
@@ -72,6 +80,8 @@ class ArrowSource:
             self._failed = True
             raise
         self._at += size_bytes
+        self._read_bytes += size_bytes
+        self._read_ns += _now() - start_ns
         return view
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,9 +13,10 @@ from ioprof.workloads.shards.shape import Piece, ShardShape
 from ioprof.dataset.sizes import Sizes
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import TapFile
-from ioprof.trace.kinds import EMPTY_SAMPLE
+from ioprof.trace.kinds import EMPTY_SAMPLE, Kind
 
 Sample = bytes | memoryview
+_DECODED_BYTES = 1 << 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +34,25 @@ class OpenShard:
     """Set once it is open."""
     rejected: int = 0
     """Samples that were found and are no good."""
+    _decoded_ns: int = 0
+    _decoded_bytes: int = 0
+
+    def decoded(self, duration_ns: int, size_bytes: int) -> None:
+        """Note CPU work of the format itself, such as checksums: recorded as decode, a mebibyte at a time.
+
+        An operation is recorded as long as the work took, and ends now: when inside the batch it was done is not kept.
+        """
+        self._decoded_ns += duration_ns
+        self._decoded_bytes += size_bytes
+        if self._decoded_bytes >= _DECODED_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Record what `decoded` still keeps."""
+        if self._decoded_ns:
+            now = time.perf_counter_ns()
+            self.tap.recorder.record(Kind.DECODE, now - self._decoded_ns, now, self._decoded_bytes, self.shard, 0)
+            self._decoded_ns = self._decoded_bytes = 0
 
     def reject(self, code: int, samples: int = 1) -> None:
         """Count an error, by its code of `ioprof.trace.kinds`, and the samples that it costs; their bytes were read."""

@@ -111,7 +111,7 @@ class ParquetFormat:
         import pyarrow.parquet as pq
 
         source = ArrowSource(opened)
-        with source.errors():
+        with source.working():
             file = pq.ParquetFile(source.file(), pre_buffer=False)
             names = [_column(number) for number in range(self.project)]
             missing = [name for name in names if name not in file.schema_arrow.names]
@@ -122,10 +122,10 @@ class ParquetFormat:
         if found < groups.stop:
             raise ShardError(BAD_FORMAT, f"{found} row groups, where {groups.stop} are needed")
         for group in groups:
-            with source.errors():
+            with source.working():
                 table = file.read_row_group(group, columns=names, use_threads=False)
                 columns = [fixed_rows(table.column(name).combine_chunks()) for name in names]
-            rows = columns[0] if len(columns) == 1 else _joined(columns, opened.pool)
+                rows = columns[0] if len(columns) == 1 else _joined(columns, opened.pool)
             if len(rows) != self.groups[group]:
                 raise ShardError(BAD_FORMAT, f"row group {group} has {len(rows)} rows, not {self.groups[group]}")
             yield from row_views(rows)

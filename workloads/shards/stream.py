@@ -111,6 +111,7 @@ class ShardStream:
                 for sample in self.format.read(opened, share.first, share.stop):
                     left -= 1
                     yield sample if self.transform is None else tap.decode(self.transform, sample, share.shard)
+                opened.finish()
         except OSError:
             tap.lose(max(0, left - opened.rejected))
         except ShardError as error:
