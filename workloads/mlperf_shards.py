@@ -90,9 +90,7 @@ class Cosmoflow(_ShardsPreset):
     reference_model: ClassVar[str | None] = "cosmoflow"
     published = COSMOFLOW
     format = "tfrecord"
-    defaults: ClassVar[Mapping[str, Setting]] = preset_defaults(
-        COSMOFLOW, "h100", loader__name=_STREAM, run__epochs=COSMOFLOW.epochs or 1
-    )
+    defaults: ClassVar[Mapping[str, Setting]] = preset_defaults(COSMOFLOW, "h100", loader__name=_STREAM, run__epochs=2)
 
 
 class FluxParams(ShardsPresetParams):
