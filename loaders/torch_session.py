@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.queues
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
@@ -45,11 +47,6 @@ class TracedSource:
         """Start recording in this process."""
         self._trace = BatchTrace(self.job, worker)
 
-    def end_epoch(self) -> None:
-        """Give back what would keep the page cache from evicting, where this process reads itself."""
-        if self._trace is not None:
-            self._trace.end_epoch()
-
     def close_trace(self) -> None:
         """Stop recording, if it ever began here."""
         if self._trace is not None:
@@ -84,8 +81,19 @@ def start_worker(worker: int) -> None:
     if not isinstance(dataset, TracedSource):
         raise TypeError(f"worker {worker} was started for {type(dataset).__name__}, not for ioprof's dataset")
     dataset.open_trace(worker)
+    sys.excepthook = _show_unless_consumer_left
     # This process's class only. Python's own hook prints the error and drops the batch: the consumer waits for ever.
     multiprocessing.queues.Queue._on_queue_feeder_error = _send_instead  # type: ignore[attr-defined]
+
+
+def _show_unless_consumer_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that no one else does, unless it is that the consumer hung up.
+
+    A thread of Python's passes the descriptors of shared memory on. A consumer that is interrupted while it fetches
+    one leaves it a broken connection, and it would print a traceback over the end of the run.
+    """
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _send_instead(queue: multiprocessing.queues.Queue[object], error: Exception, unsent: tuple[int, object]) -> None:
