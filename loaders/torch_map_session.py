@@ -19,8 +19,8 @@ from ioprof.trace.batch_trace import BatchTrace
 if TYPE_CHECKING:
     from ioprof.loaders.torch_params import TorchParams
 
-Request = tuple[int, int, list[int]]
-"""Epoch, batch number, sample numbers: what the sampler hands to a worker."""
+Request = tuple[int, int, list[int], bool]
+"""Epoch, batch number, sample numbers, and whether it is its last one of the epoch: what a worker is handed."""
 Fetched = tuple[BatchTrace, Sequence[bytes | memoryview]]
 """What the dataset hands to `collate`, in one worker: its trace and the samples."""
 
@@ -39,18 +39,21 @@ class TracedDataset(TracedSource, Dataset[Fetched]):
     def __getitems__(self, request: Request) -> Fetched:
         """Read one batch of samples; hand them to `collate` with this process's trace."""
         trace = self.trace
-        epoch, number, samples = request
+        epoch, number, samples, is_last = request
         trace.begin(epoch, number)
         content = self._reader.read(trace.tap, samples)
         trace.fetched()
+        if is_last:
+            trace.end_epoch()
         return trace, content
 
 
 class StampedBatches(Sampler[Request]):
     """The batch sampler: says which samples make a batch and when it was handed out."""
 
-    def __init__(self, job: LoadJob) -> None:
+    def __init__(self, job: LoadJob, workers: int) -> None:
         self._job = job
+        self._workers = max(1, workers)
         self._order = _order_of(job)
         self._next_number = 0
         self._epoch = 0
@@ -65,13 +68,16 @@ class StampedBatches(Sampler[Request]):
         order = self._order(self._epoch)
         size = self._job.batch_size
         stop = len(order) - len(order) % size if self._job.drop_last else len(order)
+        # torch asks its workers in turn. Where they deliver out of order it does not, and one may keep what it mapped:
+        # what the eviction then leaves behind is seen and told.
+        first_last = stop - self._workers * size
         for start in range(0, stop, size):
             if self._job.stop_requested():
                 return
             number = self._next_number
             self._next_number += 1
             self.dispatched_ns[number] = now_ns()
-            yield self._epoch, number, order[start : start + size].tolist()
+            yield self._epoch, number, order[start : start + size].tolist(), start >= first_last
 
 
 def _order_of(job: LoadJob) -> Callable[[int], Indices]:
@@ -91,7 +97,7 @@ class TorchMapSession(TorchSession):
     """An open torch DataLoader over a map-style dataset."""
 
     def __init__(self, job: LoadJob, params: TorchParams) -> None:
-        self._sampler = StampedBatches(job)
+        self._sampler = StampedBatches(job, params.workers)
         dataset = TracedDataset(job.worker)
         # torch types a sampler's items as lists; what it hands through is whatever the sampler yields: a request.
         sampler = cast("Sampler[list[int]]", self._sampler)
@@ -106,7 +112,6 @@ class TorchMapSession(TorchSession):
             del envelope
             yield batch
             del batch
-        self._source.end_epoch()
 
     def _dispatched_ns(self, envelope: Envelope) -> int:
         number = envelope[1][1]

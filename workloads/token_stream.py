@@ -152,9 +152,8 @@ class TokenStream:
     Params: ClassVar[type[PluginParams]] = TokenStreamParams
     reference_model: ClassVar[str | None] = None
     access: ClassVar[Access] = "map"
-    # No step time of a language model is published for the known accelerators, and none is guessed. Workers end with
-    # their epoch: mapped pages cannot be evicted, and the next epoch is to begin as cold as the first.
-    defaults: ClassVar[Mapping[str, Setting]] = {"accelerator.name": "none", "loader.persistent": False}
+    # No step time of a language model is published for the known accelerators, and none is guessed.
+    defaults: ClassVar[Mapping[str, Setting]] = {"accelerator.name": "none"}
 
     def __init__(self, params: TokenStreamParams, seed: int) -> None:
         self._params = params

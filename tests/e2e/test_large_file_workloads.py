@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from pathlib import Path
 from typing import cast
 
@@ -48,10 +49,10 @@ def test_direct_records_never_enter_the_page_cache(tmp_path: Path) -> None:
     assert found["operations"]["read"]["bytes"] == 2 * 3 * 8 * 1024**2
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_token_windows_are_touched_and_each_epoch_begins_cold(tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "persistent"), [("0", "true"), ("2", "true"), ("2", "false")])
+def test_token_windows_are_touched_and_each_epoch_begins_cold(tmp_path: Path, workers: str, persistent: str) -> None:
     """No read(2) sees them, so touches and page faults do; no page of a mapping survives between epochs."""
-    found = _summary(tmp_path, *TOKENS, "--workers", workers, "--madvise", "random")
+    found = _summary(tmp_path, *TOKENS, "--workers", workers, "--persistent", persistent, "--madvise", "random")
     assert found["samples"] == 2 * WINDOWS
     assert found["operations"]["touch"]["count"] == 2 * WINDOWS
     assert found["operations"]["touch"]["bytes"] == 2 * WINDOWS * 2049 * 2
@@ -77,9 +78,13 @@ def test_a_warm_mapping_is_not_taken_for_reads_that_nobody_saw(tmp_path: Path) -
     assert found["mapped"]["minor_faults"] > 0
 
 
-def test_workers_that_keep_their_mappings_are_told_on(tmp_path: Path) -> None:
-    """With persistent workers the second eviction leaves mapped pages: cold was not achieved, with the evidence."""
-    found = _summary(tmp_path, *TOKENS, "--persistent", "true")
+def test_pages_that_another_process_has_mapped_are_no_cold_cache(tmp_path: Path) -> None:
+    """Evictions leave them: cold was not achieved, with the evidence."""
+    assert ioprof("prepare", *TOKENS[:7], cwd=tmp_path).returncode == 0
+    (tokens,) = (tmp_path / "ioprof-data").glob("*/0/1.bin")
+    with tokens.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        assert len(bytes(mapped)) == 4 * 1024**2
+        found = _summary(tmp_path, *TOKENS)
     if _run_json(tmp_path)["cache"]["checked_pages"] is None:
         pytest.skip("this kernel has no cachestat(2)")
     assert found["cache"]["cold_achieved"] is False
