@@ -18,6 +18,7 @@ from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
 from ioprof.runner.run_scratch import run_scratch
+from ioprof.spec.dlio import PREFIX, read_dlio
 from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import SECTIONS, RawSpec, Value, read_toml
@@ -36,7 +37,7 @@ class Run:
 
 
 def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) -> RunSpec:
-    """Return the validated spec of a mapping of sections, a TOML file, or a spec itself.
+    """Return the validated spec of a mapping of sections, a TOML file, ``dlio:FILE.yaml``, or a spec itself.
 
     Raises:
         SpecError, PluginError: as `ioprof.spec.resolve.resolve`.
@@ -44,7 +45,8 @@ def spec_of(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str) ->
     if isinstance(source, RunSpec):
         return source
     if isinstance(source, str | Path):
-        return resolve(read_toml(Path(source)))
+        is_dlio = isinstance(source, str) and source.startswith(PREFIX)
+        return resolve(read_dlio(str(source), None) if is_dlio else read_toml(Path(source)))
     if not isinstance(source, Mapping):
         raise SpecError(f"{source!r:.80} is no spec: give a spec file's path, a mapping of sections, or a RunSpec")
     raw = RawSpec()

@@ -41,6 +41,13 @@ def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str],
     return resolve(raw_spec(target, flags, assignments, extra))
 
 
+def _tell_caveats(spec: RunSpec, *, quiet: bool) -> None:
+    """Say what of another program's configuration becomes nothing here, before anything is done."""
+    if not quiet:
+        for caveat in spec.caveats:
+            talk().print(caveat, soft_wrap=True, markup=False)
+
+
 def run_command(
     target: str,
     flags: list[tuple[str, str]],
@@ -60,9 +67,7 @@ def run_command(
     requirements = [parse_requirement(text) for text in require]
     spec = _resolved(target, flags, assignments, extra)
     plan = plan_run(spec)
-    if not quiet:
-        for caveat in spec.caveats:
-            talk().print(caveat, soft_wrap=True, markup=False)
+    _tell_caveats(spec, quiet=quiet)
     if dry_run:
         print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else plugin_lines() + to_toml(spec))
         return 0
@@ -137,6 +142,7 @@ def prepare_command(
     raw = raw_spec(target, flags, assignments, extra)
     refuse_flags_of_other_sections(raw)
     spec = resolve(raw)
+    _tell_caveats(spec, quiet=quiet)
     layout = find_workload(spec.workload)(spec.workload_params, spec.run.seed).layout()
     store = open_store(spec.store.url)
     with interruptible():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ioprof.api import spec_of
 from ioprof.errors import SpecError, UsageError
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.flags import raw_spec
@@ -254,3 +255,8 @@ def test_what_hydra_writes_out_is_understood(tmp_path: Path) -> None:
     """Its output stands below a key of its own."""
     spec = _of(tmp_path, "workload:\n  dataset: {format: npz, num_files_train: 12}\n")
     assert _params(spec)["files"] == 12
+
+
+def test_python_takes_a_configuration_by_the_same_name() -> None:
+    """As `ioprof run` does."""
+    assert spec_of(f"dlio:{CONFIGS / 'default.yaml'}") == _spec("default.yaml")
