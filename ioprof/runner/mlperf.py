@@ -63,7 +63,7 @@ def _size(rules: MlperfRules, files: int, batch_size: int, ranks: int, memory_by
     needed = files_needed(rules, batch_size, ranks, memory_bytes)
     if files < needed:
         yield (
-            f"{files:,} files where {needed:,} are asked for ({MEMORY_FACTOR} x {format_bytes(memory_bytes)} of "
+            f"{files:,} file{'s' * (files != 1)} where {needed:,} are asked for ({MEMORY_FACTOR} x {format_bytes(memory_bytes)} of "
             f"memory, and {MIN_STEPS_PER_RANK} steps)"
         )
 
@@ -78,8 +78,8 @@ def _steps(spec: RunSpec, accelerator: AcceleratorRecord, model: str | None) -> 
 
 
 def _epochs(rules: MlperfRules, spec: RunSpec) -> Iterator[str]:
-    if spec.run.duration is not None:
-        yield "ended by its duration"
+    if spec.run.duration is not None or spec.run.steps is not None:
+        yield "ended by its duration or steps"
     elif rules.epochs is not None and spec.run.epochs is not None and spec.run.epochs < rules.epochs:
         yield f"{spec.run.epochs} epochs of {rules.epochs}"
 

@@ -163,8 +163,10 @@ def _end_of(record: RunRecord | None) -> _End:
         return _End(steps=None, duration_ns=None)
     run, per_epoch = record.spec.get("run", {}), record.workload.steps_per_epoch
     epochs, duration_ns = run.get("epochs"), run.get("duration")
+    steps = [epochs * per_epoch] if isinstance(epochs, int) and per_epoch is not None else []
+    limit = run.get("steps")
     return _End(
-        steps=epochs * per_epoch if isinstance(epochs, int) and per_epoch is not None else None,
+        steps=min([*steps, *([limit] if isinstance(limit, int) else [])], default=None),
         duration_ns=duration_ns if isinstance(duration_ns, int) else None,
     )
 

@@ -108,6 +108,7 @@ def test_a_run_of_the_published_size_breaks_no_rule_but_the_place_of_its_results
         (["--files", "3499"], "3,499 files where 3,500 are asked for"),
         (["--epochs", "4"], "4 epochs of 5"),
         (["--duration", "10s"], "ended by its duration"),
+        (["--steps", "100"], "ended by its duration or steps"),
         (["--compute", "20ms"], "a busy time of its own"),
         (["--accelerator", "l40s"], "no step time was published"),
         (["--batch-size", "8"], "no step time was published"),
