@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self, cast
 
-from ioprof.compound.messages import Ended, FromRun, Go, Order
+from ioprof.compound.messages import Ended, FromRun, Go, Held, Measuring, Order, StepsEnded
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
@@ -22,6 +22,10 @@ _BOOT = (
 )
 CLOSING_S = 30.0
 """How long a run that was told to end may take to write its tables."""
+_STARTING_S = 15.0
+"""How long to wait with that while its workers start: a signal that strikes inside a fork is lost to Python."""
+_AGAIN_S = 5.0
+"""After this time without an answer the signal is sent again, unless the run is closing already."""
 
 
 class RunProcess:
@@ -43,6 +47,8 @@ class RunProcess:
         self.connection = Connection(ours.detach())
         """To wait on; `receive` reads it."""
         self.ended: Ended | None = None
+        self._starting = self._closing = False
+        self._signum: int = signal.SIGTERM
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(order)
 
@@ -60,8 +66,15 @@ class RunProcess:
             message = cast("FromRun", self.connection.recv())
         except (EOFError, ConnectionResetError):
             message = self._death()
-        if isinstance(message, Ended):
-            self.ended = message
+        match message:
+            case Measuring():
+                self._starting = True
+            case Held():
+                self._starting = False
+            case StepsEnded():
+                self._starting, self._closing = False, True
+            case Ended():
+                self._starting, self.ended = False, message
         return message
 
     def let_go(self) -> None:
@@ -71,18 +84,28 @@ class RunProcess:
 
     def ask_to_end(self, signum: int = signal.SIGTERM) -> None:
         """Signal it; it closes its run directory and then ends."""
-        if self._process.poll() is None:
-            self._process.send_signal(signum)
+        deadline_s = time.monotonic() + _STARTING_S
+        while self._starting and self.connection.poll(max(0.0, deadline_s - time.monotonic())):
+            self.receive()
+        self._signum = signum
+        self._signal()
 
     def wait_for_end(self, timeout_s: float = CLOSING_S) -> Ended:
         """Read messages until it has ended; one that takes longer is killed, and its run reads all the same."""
         deadline_s = time.monotonic() + timeout_s
         while self.ended is None:
-            if not self.connection.poll(max(0.0, deadline_s - time.monotonic())):
+            if self.connection.poll(min(_AGAIN_S, max(0.0, deadline_s - time.monotonic()))):
+                self.receive()
+            elif time.monotonic() >= deadline_s:
                 self._process.kill()
-                deadline_s += timeout_s
-            self.receive()
+                self.receive()
+            elif not self._closing:
+                self._signal()
         return self.ended
+
+    def _signal(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(self._signum)
 
     def close(self) -> None:
         """End the process and wait until it is gone; safe to call twice."""

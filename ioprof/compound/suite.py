@@ -10,7 +10,7 @@ from pathlib import Path
 from ioprof import __version__
 from ioprof.compound.figures import key_figures
 from ioprof.compound.json_file import make_directory, write_record
-from ioprof.compound.messages import Advanced, Ended, FromRun, Measuring, Order, PhaseBegan, StepsEnded
+from ioprof.compound.messages import Advanced, Ended, FromRun, Held, Measuring, Order, PhaseBegan, StepsEnded
 from ioprof.compound.mixed import TOGETHER, MixedObserver, MixedRun
 from ioprof.compound.mixed_spec import MixedSpec
 from ioprof.compound.run_process import RunProcess
@@ -128,10 +128,13 @@ class SuiteRun:
         }
 
     def _single(self, spec: RunSpec) -> dict[str, object]:
-        with RunProcess(Order(spec, self._command, gated=False)) as run:
+        with RunProcess(Order(spec, self._command, gated=True)) as run:
             try:
                 while run.ended is None:
-                    _pass_on(run.receive(), self._observer)
+                    message = run.receive()
+                    _pass_on(message, self._observer)
+                    if isinstance(message, Held):
+                        run.let_go()
             except Interrupted as caught:
                 self._signal = caught
                 with shielded():
