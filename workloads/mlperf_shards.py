@@ -58,9 +58,9 @@ class _ShardsPreset(SampleShards):
 
 
 class Resnet50Params(ShardsPresetParams):
-    """22 files of 1,024: 2.9 GiB."""
+    """21 files of 1,024: 2.8 GiB."""
 
-    scale: float = Field(1 / 48, gt=0, le=SCALE_LIMIT, description=SCALE)
+    scale: float = Field(0.02, gt=0, le=SCALE_LIMIT, description=SCALE)
 
 
 class Resnet50(_ShardsPreset):
@@ -76,9 +76,9 @@ class Resnet50(_ShardsPreset):
 
 
 class CosmoflowParams(ShardsPresetParams):
-    """1,024 files of 524,288: 2.7 GiB."""
+    """1,049 files of 524,288: 2.8 GiB."""
 
-    scale: float = Field(1 / 512, gt=0, le=SCALE_LIMIT, description=SCALE)
+    scale: float = Field(0.002, gt=0, le=SCALE_LIMIT, description=SCALE)
 
 
 class Cosmoflow(_ShardsPreset):
@@ -96,7 +96,7 @@ class Cosmoflow(_ShardsPreset):
 class FluxParams(ShardsPresetParams):
     """5 files of 4,296: 2.9 GiB."""
 
-    scale: float = Field(5 / 4296, gt=0, le=SCALE_LIMIT, description=SCALE)
+    scale: float = Field(0.0011, gt=0, le=SCALE_LIMIT, description=SCALE)
 
 
 class Flux(_ShardsPreset):
@@ -116,7 +116,7 @@ class Flux(_ShardsPreset):
 class DlrmParams(ShardsPresetParams):
     """1 file of 1,024: 3.3 GiB."""
 
-    scale: float = Field(1 / 1024, gt=0, le=SCALE_LIMIT, description=SCALE)
+    scale: float = Field(0.0009, gt=0, le=SCALE_LIMIT, description=SCALE)
 
 
 class Dlrm(_ShardsPreset):
@@ -136,7 +136,7 @@ class Dlrm(_ShardsPreset):
 class BertParams(ShardsPresetParams):
     """4 files of 500: 2.9 GiB."""
 
-    scale: float = Field(1 / 125, gt=0, le=SCALE_LIMIT, description=SCALE)
+    scale: float = Field(0.008, gt=0, le=SCALE_LIMIT, description=SCALE)
 
 
 class Bert(_ShardsPreset):

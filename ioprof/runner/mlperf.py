@@ -63,8 +63,8 @@ def _size(rules: MlperfRules, files: int, batch_size: int, ranks: int, memory_by
     needed = files_needed(rules, batch_size, ranks, memory_bytes)
     if files < needed:
         yield (
-            f"{files:,} file{'s' * (files != 1)} where {needed:,} are asked for ({MEMORY_FACTOR} x {format_bytes(memory_bytes)} of "
-            f"memory, and {MIN_STEPS_PER_RANK} steps)"
+            f"{files:,} file{'s' * (files != 1)} where {needed:,} are asked for ({MEMORY_FACTOR} x "
+            f"{format_bytes(memory_bytes)} of memory, and {MIN_STEPS_PER_RANK} steps)"
         )
 
 
