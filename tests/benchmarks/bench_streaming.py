@@ -5,9 +5,9 @@
 Sides take turns. Bare is what `dd` does: processes that each read every Nth shard front to back, by preadv into one
 buffer that is used again. It has no samples and delivers nothing, so with a warm cache, where reading is copying
 memory, its rate is out of reach for anything that hands samples on: "rotating" is the same with another place for every
-read, which is the least that delivering costs. Cold is after fadvise(DONTNEED) on every shard before each run. The
-rate of a run is bytes read over the time from the start of the first batch to the end of the last step; starting
-processes is outside on both sides. The goal is 0.90 of bare.
+read, which is the least that delivering costs. Cold is after fadvise(DONTNEED) on every shard before each run. A
+side's rate is the sum over its processes of bytes over time: for ioprof's workers from the end of the first batch to
+the end of the last one, so that what starting up costs is outside on both sides. The goal is 0.90 of bare.
 """
 
 from __future__ import annotations
@@ -59,18 +59,20 @@ class Bench:
         evict(self.root, self.plan.layout.path, self.plan.layout.count, lambda _: None)
 
     def under_ioprof(self) -> float:
-        """Return bytes per second of one recorded epoch, from its start to its last step."""
+        """Return bytes per second of one recorded epoch, summed over its workers."""
         recording = Recording(self.plan, self.prepared, ["bench"], Silent())
         recording.run()
-        trace = load_trace(recording.directory)
-        read = sum(row["bytes"] for row in trace.operations.to_pylist() if row["bytes"] and row["kind"] in (4, 12))
-        steps, starts = trace.steps, trace.batches["fetch_start_ns"].to_pylist()
-        # What a worker reads before it can make its first batch belongs to the time as well as to the bytes.
-        first_ns = min(start for start in starts if start >= 0)
-        return read / ((steps["busy_end_ns"].to_pylist()[-1] - first_ns) / 1e9)
+        made: dict[int, list[tuple[int, int]]] = {}
+        for row in load_trace(recording.directory).batches.to_pylist():
+            made.setdefault(row["worker"], []).append((row["collate_end_ns"], row["bytes"]))
+        total = 0.0
+        for batches in made.values():
+            batches.sort()
+            total += sum(size for _, size in batches[1:]) / ((batches[-1][0] - batches[0][0]) / 1e9)
+        return total
 
     def bare(self, buffers: int) -> float:
-        """Return bytes per second of plain processes, from a barrier to the end of the last one."""
+        """Return bytes per second of plain processes, summed over them."""
         context = multiprocessing.get_context("fork")
         barrier, ends = context.Barrier(self.workers + 1), context.Queue()
         paths = self.paths()
@@ -83,11 +85,10 @@ class Bench:
         for child in children:
             child.start()
         barrier.wait()
-        start = time.perf_counter()
         done = [ends.get() for _ in children]
         for child in children:
             child.join()
-        return sum(size for size, _ in done) / (max(end for _, end in done) - start)
+        return sum(size / seconds for size, seconds in done)
 
 
 def _read_all(
@@ -96,6 +97,7 @@ def _read_all(
     places = [memoryview(bytearray(read_bytes)) for _ in range(buffers)]
     total = turn = 0
     barrier.wait()
+    start = time.perf_counter()
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         offset = 0
@@ -104,7 +106,7 @@ def _read_all(
             turn = (turn + 1) % buffers
         os.close(descriptor)
         total += offset
-    ends.put((total, time.perf_counter()))
+    ends.put((total, time.perf_counter() - start))
 
 
 def bench_of(name: str, loader: str, scratch: Path, options: argparse.Namespace) -> Bench:

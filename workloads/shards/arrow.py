@@ -6,6 +6,7 @@ pyarrow's frames may change with its version, so a digest of one is part of the 
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,10 @@ class ArrowFormat:
         """Rows of each record batch of a shard."""
         rows = self.shape.samples_per_shard
         return [min(self.row_group, rows - first) for first in range(0, rows, self.row_group)]
+
+    def load(self) -> None:
+        """Import pyarrow."""
+        importlib.import_module("pyarrow")
 
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return what the shape does not say, and what pyarrow's frames look like."""

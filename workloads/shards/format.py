@@ -87,6 +87,10 @@ class ShardFormat(Protocol):
         """
         ...
 
+    def load(self) -> None:
+        """Import what reading needs: before workers start, so that it is not taken for a slow first batch."""
+        ...
+
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return all that decides stored bytes, the shape apart."""
         ...

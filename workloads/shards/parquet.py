@@ -8,6 +8,7 @@ Source: apache/parquet-format, README.md and src/main/thrift/parquet.thrift.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -77,6 +78,10 @@ class ParquetFormat:
         """Rows of each row group of a shard."""
         rows = self.shape.samples_per_shard
         return [min(self.row_group, rows - first) for first in range(0, rows, self.row_group)]
+
+    def load(self) -> None:
+        """Import pyarrow."""
+        importlib.import_module("pyarrow.parquet")
 
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return what the shape does not say; which columns are read decides no bytes."""

@@ -25,6 +25,9 @@ class RawFormat:
     def __post_init__(self) -> None:
         fixed_sample_bytes(self.shape, "raw")
 
+    def load(self) -> None:
+        """Nothing is missing."""
+
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return the format's name and version."""
         return {"shard_format": "raw", "shard_format_version": 1}

@@ -76,6 +76,9 @@ class ShardStream:
     """Samples among which the next one is drawn; 0 or 1: none are."""
     transform: CpuTransform | None
 
+    def __post_init__(self) -> None:
+        self.format.load()
+
     def __getstate__(self) -> dict[str, object]:
         # Buffers stay in the process that fills them.
         return {key: value for key, value in self.__dict__.items() if key != "pool"}

@@ -53,6 +53,9 @@ class TarFormat:
     suffix: ClassVar[str] = ".tar"
     unit_samples: ClassVar[int | None] = None
 
+    def load(self) -> None:
+        """Nothing is missing."""
+
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return the format's name and version."""
         return {"shard_format": "tar", "shard_format_version": 1}

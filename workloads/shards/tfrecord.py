@@ -51,6 +51,9 @@ class TfrecordFormat:
     suffix: ClassVar[str] = ".tfrecord"
     unit_samples: ClassVar[int | None] = None
 
+    def load(self) -> None:
+        """Nothing is missing."""
+
     def identity(self) -> dict[str, str | int | float | bool]:
         """Return the format's name and version."""
         return {"shard_format": "tfrecord", "shard_format_version": 1}
