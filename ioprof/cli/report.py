@@ -11,7 +11,11 @@ from rich.table import Table
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.analysis.wording import percent
+from ioprof.compound.json_file import read_record
+from ioprof.compound.mixed_record import MIXED_FORMAT, MIXED_JSON, MixedRecord
+from ioprof.compound.suite_record import SUITE_FORMAT, SUITE_JSON, SuiteRecord
 from ioprof.errors import RunDirectoryError
+from ioprof.plugins import MIXED
 from ioprof.report.jsonfile import SUMMARY_JSON, read_summary
 from ioprof.report.terminal import render
 from ioprof.trace.liveness import as_it_stands
@@ -76,10 +80,13 @@ def past_runs(results: Path) -> list[PastRun]:
 
 
 def _looks_like_run(directory: Path) -> bool:
-    return any((directory / name).exists() for name in (RUN_JSON, SUMMARY_JSON, "steps.parquet", "trace"))
+    names = (RUN_JSON, SUMMARY_JSON, "steps.parquet", "trace", MIXED_JSON, SUITE_JSON)
+    return any((directory / name).exists() for name in names)
 
 
 def _past_run(directory: Path) -> PastRun:
+    if (directory / MIXED_JSON).exists() or (directory / SUITE_JSON).exists():
+        return _past_compound(directory)
     try:
         record = as_it_stands(directory, read_run_json(directory))
     except RunDirectoryError as error:
@@ -100,6 +107,29 @@ def _past_run(directory: Path) -> PastRun:
         accelerator_utilization=summary.accelerator_utilization if summary else None,
         samples_per_s=summary.samples_per_s if summary else None,
         problem=problem,
+    )
+
+
+def _past_compound(directory: Path) -> PastRun:
+    """Return a mixed run or a suite: what it is made of is in its own report."""
+    try:
+        record: MixedRecord | SuiteRecord
+        if (directory / MIXED_JSON).exists():
+            record = read_record(directory / MIXED_JSON, MixedRecord, MIXED_FORMAT)
+        else:
+            record = read_record(directory / SUITE_JSON, SuiteRecord, SUITE_FORMAT)
+    except RunDirectoryError as error:
+        return _unreadable(directory, str(error))
+    return PastRun(
+        name=directory.name,
+        started_utc=record.started_utc,
+        workload=MIXED if isinstance(record, MixedRecord) else f"suite {record.suite}",
+        loader=None,
+        accelerator=None,
+        outcome=record.outcome,
+        accelerator_utilization=None,
+        samples_per_s=None,
+        problem=None,
     )
 
 

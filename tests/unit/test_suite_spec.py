@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ioprof.cli.report import past_runs
 from ioprof.compound import suite_spec as suite_module
 from ioprof.compound.json_file import read_record, write_record
 from ioprof.compound.mixed_spec import MixedSpec
@@ -188,3 +189,15 @@ def test_suite_json_reads_back_and_refuses_what_it_cannot_read(tmp_path: Path) -
     path.write_text('{"format": 1}')
     with pytest.raises(RunDirectoryError, match="corrupt: ioprof_version"):
         read_record(path, SuiteRecord, SUITE_FORMAT)
+
+
+def test_past_suites_are_listed_with_their_outcome(tmp_path: Path) -> None:
+    """A damaged one is listed as unreadable and hurts no other."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_record(tmp_path / name / SUITE_JSON, record())
+    (tmp_path / "b" / SUITE_JSON).write_text("{}")
+    assert {(run.name, run.workload, run.outcome) for run in past_runs(tmp_path)} == {
+        ("a", "suite quick", "interrupted"),
+        ("b", None, "unreadable"),
+    }
