@@ -121,6 +121,21 @@ def test_torch_delivers_the_bytes_of_a_stream_and_its_workers_know_the_epoch(
     assert session.process_ids() == []
 
 
+def test_out_of_order_delivery_still_delivers_everything_once(tmp_path: Path, trace_dir: Path) -> None:
+    """Numbers may come in any order, none twice; the next epoch's lie above them."""
+    session = _open("torch-iterable", local_stream(tmp_path).job(trace_dir, drop_last=False), in_order=False)
+    highest = -1
+    for epoch in (0, 1):
+        batches = _epoch(session, epoch)
+        numbers = {batch.number for batch in batches}
+        assert sum(batch.samples for batch in batches) == 50
+        assert len(numbers) == len(batches) == 8
+        assert min(numbers) > highest
+        assert all(0 < batch.dispatch_ns <= batch.fetch_start_ns for batch in batches)
+        highest = max(numbers)
+    session.close()
+
+
 @pytest.mark.parametrize("loader", LOADERS)
 def test_drop_last_leaves_out_the_incomplete_batch_of_every_worker(
     loader: str, tmp_path: Path, trace_dir: Path
