@@ -12,6 +12,8 @@ from ioprof.spec.model import RunSpec
 
 _UNDISTURBED = 0.95
 """From this share of its rate alone on, a pipeline counts as not disturbed."""
+_FASTER = 1.1
+"""From this share of its rate alone on, a pipeline that is faster beside others was disturbed when it was alone."""
 _FULL_CPU = 0.9
 _MET = 0.9
 """Below this share of its window beside the others, a pipeline's ratio is doubtful."""
@@ -82,6 +84,8 @@ def sentence_of(found: Sequence[Interference], pipelines: int) -> str | None:
     known = [one for one in found if one.samples_per_s_ratio is not None and len(one.beside) == pipelines - 1]
     if not known:
         return None
+    if (doubtful := faster_caveats(found)) and len(doubtful) == len(known):
+        return "Nothing can be said of who slows whom: each pipeline was faster beside others than alone."
     disturbed = [one for one in known if (one.samples_per_s_ratio or 0.0) < _UNDISTURBED]
     if not disturbed:
         least = min(known, key=lambda one: one.samples_per_s_ratio or 0.0)
@@ -127,6 +131,21 @@ def caveats_of(phases: Sequence[PhaseRecord], specs: Mapping[str, RunSpec]) -> l
         *_pause_caveats(runs),
         *_cache_caveats(runs, specs),
         *_shared_dataset(specs),
+    ]
+
+
+def faster_caveats(found: Sequence[Interference]) -> list[str]:
+    """Return which pipelines were faster beside others than alone, which no neighbour can cause."""
+    names = dict.fromkeys(
+        one.pipeline
+        for one in found
+        if (one.samples_per_s_ratio_ci95 or (one.samples_per_s_ratio or 0.0,))[0] > 1.0
+        and (one.samples_per_s_ratio or 0.0) > _FASTER
+    )
+    return [
+        f"{name} was faster beside others than alone: something disturbed it while it ran alone (other programs, a "
+        "cache that was filled since), so its ratios say nothing. Repeat on a quiet machine, with a longer --duration."
+        for name in names
     ]
 
 

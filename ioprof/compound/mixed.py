@@ -9,7 +9,7 @@ from typing import Protocol
 from ioprof import __version__
 from ioprof.analysis.interference import MeasuredSteps, measured_steps, overlap_ratio
 from ioprof.compound.figures import key_figures
-from ioprof.compound.interference import caveats_of, interference_of, sentence_of
+from ioprof.compound.interference import caveats_of, faster_caveats, interference_of, sentence_of
 from ioprof.compound.json_file import make_directory, write_record
 from ioprof.compound.messages import Ended
 from ioprof.compound.mixed_record import MIXED_JSON, MixedRecord, PhaseRecord, PipelineRecord, PipelineRun
@@ -133,7 +133,7 @@ class MixedRun:
                 "phases": phases,
                 "interference": found,
                 "sentence": sentence_of(found, len(self._spec.pipelines)),
-                "caveats": caveats_of(phases, self._spec.pipelines),
+                "caveats": [*faster_caveats(found), *caveats_of(phases, self._spec.pipelines)],
             }
         )
         self._save()

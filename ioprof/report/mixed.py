@@ -39,8 +39,8 @@ def _phases(phases: list[PhaseRecord], width: int) -> list[Text]:
     rows = [["phase", *FIGURE_HEADS, "beside"]]
     for phase in phases:
         if not phase.runs:
-            rows.append([f"{_title(phase)}: {phase.outcome}", *[NONE] * len(FIGURE_HEADS), NONE])
-        rows += [[f"{_title(phase)}: {run.pipeline}", *figure_cells(run.figures), _met(run)] for run in phase.runs]
+            rows.append([f"{phase.name}: {phase.outcome}", *[NONE] * len(FIGURE_HEADS), NONE])
+        rows += [[f"{_title(phase, run)}: {run.pipeline}", *figure_cells(run.figures), _met(run)] for run in phase.runs]
     return [
         *columns(rows, indent=2),
         *paragraph(
@@ -52,8 +52,11 @@ def _phases(phases: list[PhaseRecord], width: int) -> list[Text]:
     ]
 
 
-def _title(phase: PhaseRecord) -> str:
-    return phase.name.partition("-")[0] if phase.runs else phase.name
+def _title(phase: PhaseRecord, run: PipelineRun) -> str:
+    """Return ``alone``, ``together``, or of a pair ``with`` the other one."""
+    if not phase.name.startswith("pair-"):
+        return phase.name.partition("-")[0]
+    return "with " + " + ".join(other.pipeline for other in phase.runs if other.pipeline != run.pipeline)
 
 
 def _met(run: PipelineRun) -> str:
@@ -65,33 +68,44 @@ def _matrix(record: MixedRecord, width: int) -> list[Text]:
     found = {(one.pipeline, tuple(one.beside)): one for one in record.interference}
     if not found:
         return []
-    heads = [*((name,) for name in names), *([()] if len(names) > 2 else [])]
-    rows = [["keeps of its samples/s alone", *(f"beside {head[0]}" if head else "beside all" for head in heads)]]
-    for name in names:
-        others = tuple(other for other in names if other != name)
-        cells = [_cell(found.get((name, head or others))) if head != (name,) else "" for head in heads]
-        rows.append([name, *cells])
-    return [*columns(rows, indent=2), *_latencies(record, width)]
+    heads: list[tuple[str, ...]] = [*((name,) for name in names), *([()] if len(names) > 2 else [])]
+    for intervals in (True, False):
+        rows = [["keeps of its samples/s alone", *(f"beside {head[0]}" if head else "beside all" for head in heads)]]
+        for name in names:
+            others = tuple(other for other in names if other != name)
+            cells = [
+                _cell(found.get((name, head or others)), intervals=intervals) if head != (name,) else ""
+                for head in heads
+            ]
+            rows.append([name, *cells])
+        table = columns(rows, indent=2)
+        if max(line.cell_len for line in table) <= width:
+            break
+    return [*table, *_latencies(record, width, intervals=intervals)]
 
 
-def _cell(one: Interference | None) -> str:
+def _cell(one: Interference | None, *, intervals: bool) -> str:
     if one is None or one.samples_per_s_ratio is None:
         return NONE
     told = percent(one.samples_per_s_ratio)
-    if one.samples_per_s_ratio_ci95 is None:
+    if one.samples_per_s_ratio_ci95 is None or not intervals:
         return told
     low, high = one.samples_per_s_ratio_ci95
     return f"{told} ({low * 100:.0f} - {high * 100:.0f})"
 
 
-def _latencies(record: MixedRecord, width: int) -> list[Text]:
+def _latencies(record: MixedRecord, width: int, *, intervals: bool) -> list[Text]:
     told = [
         f"{one.pipeline} x {format_count(round(one.p99_ratio, 2))}"
         for one in record.interference
         if one.phase == "together" and one.p99_ratio is not None
     ]
     lines = [f"p99 together over p99 alone: {', '.join(told)}"] if told else []
-    lines.append("in brackets: 95 % interval from step to step; what differs between whole runs is not in it")
+    lines.append(
+        "in brackets: 95 % interval from step to step; what differs between whole runs is not in it"
+        if intervals
+        else "intervals: on a wider terminal, or with --json"
+    )
     return [text for line in lines for text in paragraph(line, width, style="dim")]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ioprof.analysis.bootstrap import MIN_STEPS, StepTimes, rate_ratio_ci95
 from ioprof.analysis.interference import MeasuredSteps, overlap_ratio, rate_ratio
 from ioprof.compound.figures import KeyFigures
-from ioprof.compound.interference import caveats_of, interference_of, sentence_of
+from ioprof.compound.interference import caveats_of, faster_caveats, interference_of, sentence_of
 from ioprof.compound.mixed_record import MixedRecord, PhaseRecord, PipelineRecord, PipelineRun
 from ioprof.report.mixed import render_mixed
 
@@ -183,3 +183,14 @@ def test_a_report_fits_its_width_and_shows_the_matrix() -> None:
     row = next(line.split("  ") for line in lines if line.startswith("  a  "))
     assert row[-1].strip() == "50.0 % (50 - 50)"
     assert any(line.split()[:3] == ["together:", "a", "50"] for line in lines)
+
+
+def test_a_pipeline_that_is_faster_beside_others_is_not_believed() -> None:
+    """No neighbour makes it faster: its run alone was disturbed; one within the noise is left alone."""
+    phases, steps = two_pipelines(2.0)
+    found = interference_of(phases, steps)
+    assert [told.split(":")[0] for told in faster_caveats(found)] == ["a was faster beside others than alone"]
+    steps["alone-b", "b"] = measured(3 * SECOND)
+    assert "Nothing can be said of who slows whom" in str(sentence_of(interference_of(phases, steps), 2))
+    phases, steps = two_pipelines(1.05)
+    assert faster_caveats(interference_of(phases, steps)) == []
