@@ -178,7 +178,7 @@ def _pause_caveats(runs: Iterable[tuple[PhaseRecord, PipelineRun]]) -> list[str]
         "dataset was evicted from the page cache between two epochs: the others ran without it then. A larger dataset "
         "has fewer epochs."
         for phase, run in runs
-        if run.paused_s and run.window_s and run.paused_s / run.window_s > _PAUSED
+        if len(phase.runs) > 1 and run.paused_s and run.window_s and run.paused_s / run.window_s > _PAUSED
     ]
 
 
