@@ -32,3 +32,8 @@ class SystemClock:
         """Block the calling thread for at least ``duration_ns``."""
         if duration_ns > 0:
             time.sleep(duration_ns / 1e9)
+
+
+def as_ns(stamp_s: float) -> int:
+    """Return a float stamp of `time.perf_counter` on the scale of `now_ns`."""
+    return round(stamp_s * 1e9)

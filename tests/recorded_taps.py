@@ -11,7 +11,8 @@ from pathlib import Path
 from ioprof.contract import Workload
 from ioprof.store.base import Store
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import Tap, tap_store
+from ioprof.store.local_tap import tap_store
+from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder

@@ -9,7 +9,7 @@ from ioprof.contract import Part
 from ioprof.plugins import find_workload
 from ioprof.store.base import Store
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import tap_store
+from ioprof.store.local_tap import tap_store
 from ioprof.trace.kinds import Kind, Phase, error_name
 from ioprof.trace.raw import raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ioprof.store.tap import LocalTap, Tap
+from ioprof.store.local_tap import LocalTap
+from ioprof.store.tap import Tap
 from ioprof.trace.chains import Objects
 from ioprof.trace.kinds import Kind
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 from ioprof.checkpoint.names import PARTIAL, shard_name
 from ioprof.clock import now_ns
 from ioprof.store.base import Store
-from ioprof.store.tap import Tap, tap_store
+from ioprof.store.local_tap import tap_store
+from ioprof.store.tap import Tap
 from ioprof.store.tap_file import TapFile
 from ioprof.trace.kinds import CHECKPOINT_BATCH, Phase
 from ioprof.trace.recorder import Recorder

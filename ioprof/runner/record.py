@@ -36,8 +36,8 @@ from ioprof.runner.steps import StepLoop
 from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.base import Store
 from ioprof.store.fsspec_store import without_credentials
+from ioprof.store.local_tap import tap_store
 from ioprof.store.page_cache import CacheChange, evict, warm
-from ioprof.store.tap import tap_store
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Phase
 from ioprof.trace.liveness import held

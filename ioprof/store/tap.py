@@ -1,8 +1,4 @@
-"""Traced storage operations: every call leaves its kind, stamps, bytes and outcome in the process's recorder.
-
-Start stamps are shared with the end of the operation before, so an object read by os calls costs three clock reads:
-after open, after read, and after close, which is where the next object begins.
-"""
+"""Traced storage operations: every call leaves its kind, stamps, bytes and outcome in the process's recorder."""
 
 from __future__ import annotations
 
@@ -11,17 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ioprof.clock import as_ns
 from ioprof.errors import StoreError
 from ioprof.store.base import Entry, Store
-from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
+from ioprof.store.direct_file import AlignedBuffer
 from ioprof.store.open_files import OpenFiles
-from ioprof.store.tap_file import LocalTapFile, RemoteTapFile, TapFile
-from ioprof.store.tap_map import Advice, LocalTapMap
-from ioprof.store.tap_writer import LocalTapWriter, RemoteTapWriter, TapWriter, sync_directory
-from ioprof.store.whole_read import PAGE_MASK, PartialReadError, pages_of_range, read_on, whole_pages
-from ioprof.trace.chains import Objects
+from ioprof.store.tap_file import RemoteTapFile, TapFile
+from ioprof.store.tap_map import Advice
+from ioprof.store.tap_writer import RemoteTapWriter, TapWriter
+from ioprof.store.whole_read import PAGE_MASK, pages_of_range
+from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
-from ioprof.trace.opsfile import STAMPS
 from ioprof.trace.recorder import Recorder
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
@@ -213,7 +209,7 @@ class Tap:
                     note(now())
             except OSError as error:
                 done = self._chained((kind,), stamps, objects, place)
-                self._failed(kind, _as_ns(stamps[-1]), _object_at(objects, done), error_code(error))
+                self._failed(kind, as_ns(stamps[-1]), object_at(objects, done), error_code(error))
                 failed.append(done)
                 place = done + 1
             else:
@@ -294,159 +290,3 @@ class Tap:
             raise
         self.recorder.record(kind, start, _now(), size_bytes, obj, 0)
         return result
-
-
-class LocalTap(Tap):
-    """Traced plain os calls below a directory."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        super().__init__(store, recorder)
-        self.root = f"{(store.local_root or '').rstrip('/')}/"
-        self._summed: Sequence[int] = ()
-        self._sums = (0, 0)
-        """Bytes, and bytes of whole pages, of the sizes summed last: batches of equal files share one list."""
-
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
-        """Open, read and close files; see `Tap.read_objects`."""
-        # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
-        now, open_, read_, close_ = _now_s, os.open, os.read, os.close
-        contents, left_out = list[bytes](), list[int]()
-        stamps, keep, opened = self.recorder.stamps, contents.append, 0.0
-        before = len(stamps)
-        start = now()
-        try:
-            for path, size_bytes in zip(paths, sizes_bytes, strict=True):
-                descriptor = -1
-                try:
-                    descriptor = open_(path, _READ_FLAGS)
-                    opened = now()
-                    content = read_(descriptor, size_bytes)
-                    if len(content) != size_bytes:
-                        content = read_on(descriptor, content, size_bytes)
-                except OSError as error:
-                    left_out.append(len(contents) + len(left_out))
-                    self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
-                    start = now()
-                    continue
-                read = now()
-                close_(descriptor)
-                end = now()
-                stamps += (start, opened, read, end)
-                keep(content)
-                start = end
-        finally:
-            self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
-        return contents
-
-    def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Objects | None) -> Sequence[int]:
-        """Open and close one file after the other; return the places of those that could not be opened.
-
-        Args:
-            kind: what opening is: `Kind.OPEN`, or `Kind.CREATE` with the flags for it.
-            flags: of open(2), beside ``O_CLOEXEC``.
-            paths: whole paths.
-            objects: index of each object; None where they have none.
-        """
-        now, open_, close_, flags = _now_s, os.open, os.close, flags | os.O_CLOEXEC
-        failed, place, left, kinds = list[int](), 0, iter(paths), (kind, Kind.CLOSE)
-        while place < len(paths):
-            stamps = [now()]
-            note = stamps.append
-            try:
-                for path in left:
-                    descriptor = open_(path, flags, 0o666)
-                    note(now())
-                    close_(descriptor)
-                    note(now())
-            except OSError as error:
-                # On an even number of stamps it was close that failed: Linux has released the descriptor all the same.
-                opened = len(stamps) % 2 == 0
-                done = self._chained(kinds, stamps, objects, place)
-                if opened:
-                    self.recorder.record_chain((kind,), stamps[-2:], [_object_at(objects, done)])
-                failing = Kind.CLOSE if opened else kind
-                self._failed(failing, _as_ns(stamps[-1]), _object_at(objects, done), error_code(error))
-                failed.append(done)
-                place = done + 1
-            else:
-                place = self._chained(kinds, stamps, objects, place)
-        return failed
-
-    def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
-        """Open a file; see `Tap.open_file`."""
-        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped)
-
-    def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
-        """Open a file with O_DIRECT; see `Tap.open_direct`."""
-        full = self.root + path
-        return DirectTapFile(full, obj, self.recorder, self._tapped, buffer=buffer, block_bytes=block_bytes)
-
-    def map_file(self, path: str, obj: int, size_bytes: int, advice: Advice) -> LocalTapMap:
-        """Return a file to be mapped; see `Tap.map_file`."""
-        return LocalTapMap(self.root + path, obj, size_bytes, advice, self.recorder, self._touched)
-
-    def create_file(self, path: str, obj: int = -1) -> LocalTapWriter:
-        """Create a file; see `Tap.create_file`."""
-        return LocalTapWriter(self.root + path, obj, self.recorder)
-
-    def sync_dir(self, path: str) -> None:
-        """Fsync a directory; see `Tap.sync_dir`."""
-        self._timed(Kind.FSYNC, -1, lambda: sync_directory(self.root + path))
-
-    def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
-        """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""
-        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
-        full = self.root + path
-        descriptor = self._timed(Kind.OPEN, obj, lambda: os.open(full, flags, 0o666))
-        try:
-            left = memoryview(content).cast("B")
-            while left:
-                left = left[self._write_some(descriptor, left, obj) :]
-            if sync:
-                self._timed(Kind.FSYNC, obj, lambda: os.fsync(descriptor))
-        finally:
-            self._timed(Kind.CLOSE, obj, lambda: os.close(descriptor))
-
-    def _write_some(self, descriptor: int, content: memoryview, obj: int) -> int:
-        part = content[:_MOST_PER_WRITE]
-        return self._timed(Kind.WRITE, obj, lambda: os.write(descriptor, part), len(part))
-
-    def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
-        """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""
-        if left_out or done < len(objects):
-            kept = sorted(set(range(done + len(left_out))).difference(left_out))
-            objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
-        self.recorder.name_reads(objects, sizes_bytes)
-        if sizes_bytes is not self._summed:
-            self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
-        self.tapped_bytes += self._sums[0]
-        self.tapped_page_bytes += self._sums[1]
-
-    def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
-        """Record what was done of an object read up to the operation that failed, and close the file."""
-        if descriptor < 0:
-            self._failed(Kind.OPEN, _as_ns(start_s), obj, error_code(error))
-            return
-        failed = _now()
-        os.close(descriptor)
-        got_bytes, code = (
-            (error.got_bytes, error.code) if isinstance(error, PartialReadError) else (0, error_code(error))
-        )
-        self.recorder.record(Kind.OPEN, _as_ns(start_s), _as_ns(opened_s), 0, obj, 0)
-        self.recorder.record(Kind.READ, _as_ns(opened_s), failed, got_bytes, obj, code)
-        self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
-        self._tapped(got_bytes)
-        self.failed_samples += 1
-
-
-def tap_store(store: Store, recorder: Recorder) -> Tap:
-    """Return the traced side of a store: os calls where they reach it, its own client elsewhere."""
-    return LocalTap(store, recorder) if store.local_root is not None else Tap(store, recorder)
-
-
-def _object_at(objects: Objects | None, place: int) -> int:
-    return -1 if objects is None else int(objects[place])
-
-
-def _as_ns(stamp_s: float) -> int:
-    return round(stamp_s * 1e9)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ioprof.clock import now_ns
 from ioprof.contract import EpochReader, EpochStart, WorkerJob
 from ioprof.host.thread_accounting import ProcessIo, SchedStat
-from ioprof.store.tap import Tap, tap_store
+from ioprof.store.local_tap import tap_store
+from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 

@@ -49,3 +49,8 @@ class Chains:
         self.operations = 0
         del self._stamps_s[:], self._links[:]
         return rows
+
+
+def object_at(objects: Objects | None, place: int) -> int:
+    """Return the object at a place; -1 where there are none."""
+    return -1 if objects is None else int(objects[place])

@@ -19,7 +19,7 @@ from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.prepare import prepare
 from ioprof.dataset.size_text import parse_sizes
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import tap_store
+from ioprof.store.local_tap import tap_store
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 from ioprof.units import parse_count

@@ -11,7 +11,7 @@ import pytest
 from ioprof.contract import Access, Loader, Part, PluginParams, Workload
 from ioprof.plugins import find_loader, find_workload, list_loaders, list_workloads
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import tap_store
+from ioprof.store.local_tap import tap_store
 from ioprof.trace.recorder import Recorder
 from tests.small_dataset import KnownSizes, local_dataset
 from tests.small_stream import local_stream

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from ioprof.contract import EpochStart
 from ioprof.errors import SpecError, StoreError
 from ioprof.store.local import LocalStore
+from ioprof.store.local_tap import tap_store
 from ioprof.store.open_store import open_store
-from ioprof.store.tap import tap_store
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes
 from ioprof.trace.recorder import Recorder

@@ -17,7 +17,8 @@ from ioprof.workloads.sample_files import FileSet, SampleFiles
 from ioprof.dataset.sizes import Normal
 from ioprof.errors import SpecError
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import Tap, tap_store
+from ioprof.store.local_tap import tap_store
+from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind
 from ioprof.trace.recorder import Recorder
 from tests.small_dataset import KnownSizes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ioprof.plugins import find_workload
-from ioprof.store.tap import tap_store
+from ioprof.store.local_tap import tap_store
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes
 from ioprof.trace.recorder import Recorder

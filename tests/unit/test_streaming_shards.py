@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from ioprof.contract import Part
 from ioprof.plugins import find_workload
-from ioprof.store.tap import tap_store
+from ioprof.store.local_tap import tap_store
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import Kind
 from tests.shard_dataset import FORMATS, local_shards

@@ -13,8 +13,9 @@ import fsspec
 import pytest
 
 from ioprof.store.local import LocalStore
+from ioprof.store.local_tap import LocalTap, tap_store
 from ioprof.store.open_store import open_store
-from ioprof.store.tap import LocalTap, Tap, tap_store
+from ioprof.store.tap import Tap
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind, Phase, error_name
 from ioprof.trace.raw import raw_processes, raw_spans
@@ -194,7 +195,7 @@ def test_a_read_that_is_broken_off_leaves_what_it_read(local: Bench, monkeypatch
         if len(closed) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("ioprof.store.tap.os", SimpleNamespace(open=os.open, read=os.read, close=close))
+    monkeypatch.setattr("ioprof.store.local_tap.os", SimpleNamespace(open=os.open, read=os.read, close=close))
     with pytest.raises(KeyboardInterrupt):
         local.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
     assert local.recorded() == [row for obj in (0, 1) for row in _whole(obj)]

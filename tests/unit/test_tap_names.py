@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioprof.store.local import LocalStore
-from ioprof.store.tap import LocalTap
+from ioprof.store.local_tap import LocalTap
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import SINGLES
 from ioprof.trace.raw import raw_processes, raw_spans

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ioprof.store.local import LocalStore
+from ioprof.store.local_tap import tap_store
 from ioprof.store.open_store import open_store
-from ioprof.store.tap import Tap, tap_store
+from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind
 from ioprof.trace.raw import raw_operations, raw_processes
 from ioprof.trace.recorder import Recorder
