@@ -36,6 +36,7 @@ def resolve(
     spread: StepTimes | None = None,
     seed: int = 0,
     copies: bool = True,
+    given_by: str = "--compute",
 ) -> ResolvedAccelerator:
     """Return the accelerator ``name`` for a workload.
 
@@ -49,6 +50,7 @@ def resolve(
         spread: busy times that differ from batch to batch, in place of one for all; None: all are equal.
         seed: decides what is drawn of them.
         copies: whether the copy from host to device takes time as well.
+        given_by: where ``compute_ns`` or ``spread`` came from.
 
     Raises:
         PluginError: there is no such accelerator.
@@ -60,9 +62,13 @@ def resolve(
         return _nothing(compute_ns if spread is None else round(spread.mean_ns), count)
     spec = find(name)
     if spread is not None:
-        busy_ns, source, is_estimate = round(spread.mean_ns), f"drawn for each batch: {spread.kind}", False
+        busy_ns, source, is_estimate = (
+            round(spread.mean_ns),
+            f"drawn for each batch ({spread.kind}), given by {given_by}",
+            False,
+        )
     elif compute_ns is not None:
-        busy_ns, source, is_estimate = compute_ns, "given by --compute", False
+        busy_ns, source, is_estimate = compute_ns, f"given by {given_by}", False
     else:
         step = _step_time(spec, reference_model)
         busy_ns = round(step.ns_per_sample * batch_size)

@@ -71,6 +71,7 @@ def _accelerator(spec: RunSpec, workload: Workload) -> ResolvedAccelerator:
         spread=None if section.compute_spread is None else parse_step_times(section.compute_spread),
         seed=spec.run.seed,
         copies=section.copy_to_device,
+        given_by=spec.compute_origin,
     )
     given = section.compute is not None or section.compute_spread is not None or section.name.lower() == "none"
     if given or not isinstance(workload, MlperfWorkload) or workload.reference_model is None:

@@ -119,6 +119,8 @@ class RunSpec:
     accelerator: AcceleratorSection
     checkpoint: CheckpointSection
     run: RunSection
+    compute_origin: str = "--compute"
+    """Where the busy time came from, if one was given."""
     caveats: tuple[str, ...] = ()
     """What of another program's configuration became nothing here."""
     departures: tuple[str, ...] = ()

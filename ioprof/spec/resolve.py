@@ -59,9 +59,18 @@ def resolve(raw: RawSpec) -> RunSpec:
         checkpoint=_checkpoint(raw, workload),
         run=run,
         duration_is_default=duration_is_default,
+        compute_origin=_compute_origin(raw),
         caveats=tuple(raw.caveats),
         departures=tuple(raw.departures),
     )
+
+
+def _compute_origin(raw: RawSpec) -> str:
+    """Return where the busy time came from: the command line, a file's key, or the workload's own wish."""
+    for key in ("compute_spread", "compute"):
+        if key in raw.values["accelerator"]:
+            return raw.origin("accelerator", key)
+    return "the workload"
 
 
 def _checkpoint(raw: RawSpec, workload: type[Workload]) -> CheckpointSection:

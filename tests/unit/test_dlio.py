@@ -66,6 +66,7 @@ def test_the_numbers_of_unet3d_arrive() -> None:
     assert (spec.accelerator.compute, spec.accelerator.copy_to_device, spec.run.epochs) == (323_000_000, False, 5)
     assert (spec.checkpoint.every, spec.checkpoint.size) == (2 * (168 // 7), 499_153_191)
     assert params["au_threshold"] == 0.90
+    assert plan_run(spec).accelerator.record.source.endswith("unet3d_h100.yaml: train.computation_time")
 
 
 def test_the_numbers_of_resnet50_arrive() -> None:
