@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -119,7 +119,7 @@ class RunSpec:
     accelerator: AcceleratorSection
     checkpoint: CheckpointSection
     run: RunSection
-    compute_origin: str = "--compute"
+    compute_origin: str = field(default="--compute", compare=False)
     """Where the busy time came from, if one was given."""
     caveats: tuple[str, ...] = ()
     """What of another program's configuration became nothing here."""
