@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TypeVar
 
 from ioprof.clock import as_ns
 from ioprof.store.base import Store
@@ -29,9 +28,6 @@ _MOST_PER_WRITE = 1 << 30
 """The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
-_Result = TypeVar("_Result")
-_Content = TypeVar("_Content", bound=bytes | memoryview)
-_Target = TypeVar("_Target")
 
 
 class LocalTap(Tap):
@@ -146,8 +142,14 @@ class LocalTap(Tap):
             self._timed(Kind.CLOSE, obj, lambda: os.close(descriptor))
 
     def _write_some(self, descriptor: int, content: memoryview, obj: int) -> int:
-        part = content[:_MOST_PER_WRITE]
-        return self._timed(Kind.WRITE, obj, lambda: os.write(descriptor, part), len(part))
+        start = _now()
+        try:
+            written = os.write(descriptor, content[:_MOST_PER_WRITE])
+        except OSError as error:
+            self.recorder.record(Kind.WRITE, start, _now(), 0, obj, error_code(error))
+            raise
+        self.recorder.record(Kind.WRITE, start, _now(), written, obj, 0)
+        return written
 
     def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
         """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""

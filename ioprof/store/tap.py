@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -20,9 +19,6 @@ from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
 
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
-_MOST_PER_WRITE = 1 << 30
-"""The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
 _Result = TypeVar("_Result")

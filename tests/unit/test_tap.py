@@ -211,6 +211,18 @@ def test_a_local_write_is_its_calls_and_the_file_is_there(local: Bench) -> None:
     assert local.recorded() == [*durable, (Kind.OPEN, 9, 0, 0), (Kind.CLOSE, 9, 0, 0)]
 
 
+def test_a_write_that_comes_in_parts_is_recorded_with_what_each_part_took(
+    local: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may take less than it was given: the bytes of all parts are those of the content."""
+    real = os.write
+    monkeypatch.setattr("ioprof.store.local_tap.os.write", lambda descriptor, part: real(descriptor, part[:100]))
+    local.tap.write("new", b"n" * 250, 9)
+    monkeypatch.undo()
+    assert local.store.read("new") == b"n" * 250
+    assert [row[2] for row in local.recorded() if row[0] == Kind.WRITE] == [100, 100, 50]
+
+
 def test_a_remote_write_is_a_put(remote: Bench) -> None:
     """One request, durable when it returns."""
     remote.tap.write("new", b"abc", 9, sync=True)
