@@ -18,6 +18,7 @@ from ioprof.store.open_store import open_store
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind, Phase, error_name
+from ioprof.trace.opsfile import SINGLES
 from ioprof.trace.raw import raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder
 
@@ -95,6 +96,18 @@ def test_a_missing_file_is_an_error_of_open_and_its_sample_is_left_out(local: Be
     assert local.read() == {obj: content for obj, content in CONTENT.items() if obj != 2}
     assert local.recorded() == [*_whole(0), *_whole(1), (Kind.OPEN, 2, 0, errno.ENOENT), *_whole(3)]
     assert local.tap.failed_samples == 1
+
+
+def test_a_batch_with_thousands_of_missing_files_keeps_the_reads_among_them(local: Bench) -> None:
+    """Failures alone would fill a half: what was read before and after them is recorded all the same."""
+    missing = [f"{local.tap.root}absent"] * SINGLES
+    there = f"{local.tap.root}0"
+    objects = [0, *range(1, SINGLES + 1), SINGLES + 1]
+    contents = local.tap.read_objects([there, *missing, there], [4096] * len(objects), objects)
+    assert len(contents) == 2
+    rows = local.recorded()
+    assert [row for row in rows if row[0] == Kind.READ] == [(Kind.READ, 0, 4096, 0), (Kind.READ, SINGLES + 1, 4096, 0)]
+    assert sum(row[3] == errno.ENOENT for row in rows) == SINGLES
 
 
 def test_a_missing_object_is_an_error_of_get(remote: Bench) -> None:
