@@ -14,6 +14,7 @@ from ioprof.dataset.lock import locked
 from ioprof.dataset.marker import BOOKKEEPING, Marker, write_marker
 from ioprof.dataset.place import place
 from ioprof.errors import StoreError, StoreFullError
+from ioprof.runner.interrupt import shielded
 from ioprof.store.base import Store
 from ioprof.store.tap_writer import sync_directory
 from ioprof.units import format_bytes
@@ -101,14 +102,15 @@ def _sync_parent(folder: Store) -> None:
 
 def _remove(folder: Store, plan: FolderPlan) -> None:
     marker = _marker(plan)
-    remove(
-        FoundDataset(
-            store=folder,
-            path=plan.name,
-            state="complete",
-            identity=marker.identity,
-            objects=marker.objects,
-            size_bytes=marker.total_bytes,
-            recorded_objects=marker.objects,
-        )
+    found = FoundDataset(
+        store=folder,
+        path=plan.name,
+        state="complete",
+        identity=marker.identity,
+        objects=marker.objects,
+        size_bytes=marker.total_bytes,
+        recorded_objects=marker.objects,
     )
+    # Broken off half-way it would leave checkpoints behind that nobody asked to keep.
+    with shielded():
+        remove(found)

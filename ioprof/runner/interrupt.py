@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 
@@ -30,17 +31,34 @@ class Interrupted(KeyboardInterrupt):
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
+@dataclass(slots=True)
+class _Shield:
+    """What the main thread's handler asks before it raises; no other thread touches it."""
+
+    depth: int = 0
+    """`shielded` blocks that are open, one inside the other."""
+    held: int | None = None
+    """The first signal that came meanwhile."""
+
+
+_shield = _Shield()
+
+
+def _handle(signum: int, frame: FrameType | None) -> None:
+    if _shield.depth:
+        _shield.held = signum if _shield.held is None else _shield.held
+        return
+    _shield.held = None
+    raise Interrupted(signum)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Interrupted` inside the block; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    before = [signal.signal(signum, handle) for signum in _HANDLED]
+    before = [signal.signal(signum, _handle) for signum in _HANDLED]
     try:
         yield
     finally:
@@ -50,9 +68,20 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back inside the block and deliver them at its end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    """Hold what `interruptible` hears back inside the block and raise it at the end of the outermost one.
+
+    The handler itself waits: a thread's signal mask would not do, as the kernel then gives the signal to another
+    thread, and Python runs the handler in the main thread all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
+        return
+    _shield.depth += 1
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _shield.depth -= 1
+        held = _shield.held
+        if held is not None and not _shield.depth:
+            _shield.held = None
+            raise Interrupted(held)
