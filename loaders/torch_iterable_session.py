@@ -150,12 +150,15 @@ class TorchIterableSession(TorchSession):
         delivered = self._begin(epoch)
         envelopes = self._started()
         delivered.start_ns = now_ns()
-        while (envelope := self._next(envelopes)) is not None:
-            batch = unwrapped(envelope, delivered.dispatch_ns(BatchStamps(*envelope[1])))
-            # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
-            del envelope
-            yield batch
-            del batch
+        try:
+            while (envelope := self._next(envelopes)) is not None:
+                batch = unwrapped(envelope, delivered.dispatch_ns(BatchStamps(*envelope[1])))
+                # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
+                del envelope
+                yield batch
+                del batch
+        finally:
+            self._source.note_last_io()
         delivered.through()
 
     def _begin(self, epoch: int) -> Delivered:

@@ -106,12 +106,15 @@ class TorchMapSession(TorchSession):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, unwrapping each envelope."""
         self._sampler.start(epoch)
-        for envelope in self._started():
-            batch = unwrapped(envelope, self._dispatched_ns(envelope))
-            # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
-            del envelope
-            yield batch
-            del batch
+        try:
+            for envelope in self._started():
+                batch = unwrapped(envelope, self._dispatched_ns(envelope))
+                # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
+                del envelope
+                yield batch
+                del batch
+        finally:
+            self._source.note_last_io()
 
     def _dispatched_ns(self, envelope: Envelope) -> int:
         number = envelope[1][1]

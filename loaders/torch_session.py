@@ -53,6 +53,11 @@ class TracedSource:
             self._trace.close()
             self._trace = None
 
+    def note_last_io(self) -> None:
+        """No more batches are asked for: end the kernel's count, if batches are made in this process."""
+        if self._trace is not None:
+            self._trace.note_last_io()
+
     @property
     def trace(self) -> BatchTrace:
         """This process's trace.

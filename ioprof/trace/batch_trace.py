@@ -66,6 +66,8 @@ class BatchTrace:
         self._start_sched: tuple[int, int] | None = None
         self._made_ns = SHORT_BATCH_NS
         self._batches = 0
+        self._noted_batches = -1
+        """Batches begun when `note_last_io` took its reading."""
         self._start_bytes = self._start_failed = 0
         self._start_sums = (0, 0)
 
@@ -149,11 +151,18 @@ class BatchTrace:
     def end_epoch(self) -> None:
         """No batch of this epoch is left: what keeps the page cache from evicting is given back."""
         self.tap.unmap()
+        self.note_last_io()
+
+    def note_last_io(self) -> None:
+        """Read /proc/PID/io, once after each batch at most: what this process reads later is not the loader's."""
+        if self._noted_batches != self._batches:
+            self._note_io(now_ns())
+            self._noted_batches = self._batches
 
     def close(self) -> None:
         """Take the last counters and release the files."""
         self.tap.close()
-        self._note_io(now_ns())
+        self.note_last_io()
         self._schedstat.close()
         self._process_io.close()
         self.recorder.close()

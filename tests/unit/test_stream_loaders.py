@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import tempfile
@@ -26,7 +27,7 @@ from ioprof.store.local import LocalStore
 from ioprof.store.tap import Tap
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 from ioprof.trace.kinds import Kind
-from ioprof.trace.raw import raw_processes, raw_spans
+from ioprof.trace.raw import kernel_io, raw_processes, raw_spans
 from tests.small_stream import local_stream
 from tests.stream_plugin import BrokenStreamError
 
@@ -241,6 +242,23 @@ def test_an_epoch_that_was_left_half_way_does_not_show_in_the_next(
     next(half_way)
     session.close()
     assert session.process_ids() == []
+
+
+@pytest.mark.parametrize("batches", [2, None])
+def test_what_the_process_reads_after_the_last_batch_is_not_the_streams(
+    batches: int | None, tmp_path: Path, trace_dir: Path
+) -> None:
+    """A checkpoint that is restored, after a whole epoch or part of one, stays out of the kernel's count."""
+    restored = tmp_path / "restored"
+    restored.write_bytes(bytes(8 << 20))
+    session = _open("torch-iterable", local_stream(tmp_path).job(trace_dir), workers=0)
+    delivered = sum(batch.size_bytes for batch in itertools.islice(session.batches(0), batches))
+    restored.read_bytes()
+    session.close()
+    found = kernel_io(raw_processes(trace_dir)[0])
+    assert found is not None
+    assert found[0].tapped_bytes >= delivered > 0
+    assert found[0].rchar_bytes < 1 << 20
 
 
 @pytest.mark.parametrize("loader", LOADERS)

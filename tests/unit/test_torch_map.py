@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 from collections import Counter
@@ -14,7 +15,7 @@ from ioprof.contract import Batch, LoaderSession
 from ioprof.errors import CaveatWarning, SpecError
 from ioprof.plugins import find_loader
 from ioprof.trace.kinds import Kind
-from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
+from ioprof.trace.raw import kernel_io, raw_operations, raw_processes, raw_spans
 from tests.small_dataset import SmallDataset, local_dataset
 
 TORCH_MAP = find_loader("torch-map")
@@ -160,6 +161,23 @@ def test_it_stops_dispatching_when_asked_and_can_be_closed_half_way(
     assert next(iter(again.batches(0))).number == 0
     again.close()
     assert again.process_ids() == []
+
+
+@pytest.mark.parametrize("batches", [2, None])
+def test_what_the_process_reads_after_the_last_batch_is_not_the_loaders(
+    batches: int | None, tmp_path: Path, trace_dir: Path
+) -> None:
+    """A checkpoint that is restored, after a whole epoch or part of one, stays out of the kernel's count."""
+    restored = tmp_path / "restored"
+    restored.write_bytes(bytes(8 << 20))
+    session = _open(local_dataset(tmp_path, files=40, file_size="1KiB"), trace_dir, workers=0)
+    delivered = sum(batch.samples for batch in itertools.islice(session.batches(0), batches))
+    restored.read_bytes()
+    session.close()
+    found = kernel_io(raw_processes(trace_dir)[0])
+    assert found is not None
+    assert [one.tapped_bytes for one in found] == [delivered << 10]
+    assert found[0].rchar_bytes < 1 << 20
 
 
 def test_out_of_order_delivery_still_delivers_everything_once(tmp_path: Path, trace_dir: Path) -> None:
