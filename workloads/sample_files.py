@@ -8,9 +8,9 @@ at its offset, through descriptors that a worker keeps.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.sizes import Fixed, Normal
 from ioprof.errors import SpecError
 from ioprof.store.base import Store
+from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import TapFile
 
@@ -158,35 +159,27 @@ class RecordsReader:
         self._layout = layout
         self._files = files
         self._finish = Finish(files.preprocess_ns, files.delivered_bytes)
-        self._open: OrderedDict[int, TapFile] = OrderedDict()
-
-    def __getstate__(self) -> tuple[OpaqueLayout, FileSet]:
-        return self._layout, self._files
-
-    def __setstate__(self, state: tuple[OpaqueLayout, FileSet]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
 
     def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[Content]:
         """Return what each sample delivers; those that could not be read are left out."""
-        delivered, record_bytes = [], self._files.record_bytes
+        files, record_bytes = tap.kept or self._kept(tap), self._files.record_bytes
+        delivered = []
         for sample in samples:
             obj, place = divmod(sample, self._files.samples_per_file)
             try:
-                content = self._file(tap, obj).read_at(place * record_bytes, record_bytes)
+                content = files.file(obj).read_at(place * record_bytes, record_bytes)
             except OSError:
                 tap.lose(1)  # the tap has recorded the operation and its error
                 continue
             delivered.append(self._finish(tap, content, obj))
         return delivered
 
-    def _file(self, tap: Tap, obj: int) -> TapFile:
-        found = self._open.pop(obj, None)
-        if found is None:
-            while len(self._open) >= _MOST_OPEN:
-                self._open.popitem(last=False)[1].close()
-            found = tap.open_file(self._layout.path(obj), obj)
-        self._open[obj] = found
-        return found
+    def _kept(self, tap: Tap) -> OpenFiles:
+        tap.kept = OpenFiles(_MOST_OPEN, partial(self._opened, tap))
+        return tap.kept
+
+    def _opened(self, tap: Tap, obj: int) -> TapFile:
+        return tap.open_file(self._layout.path(obj), obj)
 
 
 class SampleFiles:

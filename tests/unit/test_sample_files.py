@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -144,6 +145,23 @@ def test_samples_that_share_a_file_are_read_at_their_offsets(tmp_path: Path, tra
     assert opens == 2
     pickle.loads(pickle.dumps(reader))  # noqa: S301 - open files stay behind
     tap.recorder.close()
+
+
+def test_shared_files_are_closed_with_the_tap_that_opened_them(tmp_path: Path, trace_dir: Path) -> None:
+    """Each is recorded as a close; another worker's tap over the same reader opens its own."""
+    files = _files(format="indexed_binary", files=2, samples_per_file=4, record_bytes=1000)
+    made, store, sizes = _written(files, tmp_path)
+    (trace_dir / "other").mkdir()
+    taps, reader = [_tap(store, trace_dir), _tap(store, trace_dir / "other")], made.reader(sizes)
+    before = len(os.listdir("/proc/self/fd"))
+    for tap in taps:
+        reader.read(tap, [0, 5])
+        tap.close()
+        kinds = [tap.recorder.singles[at] for at in range(0, len(tap.recorder.singles), 6)]
+        assert (kinds.count(Kind.OPEN), kinds.count(Kind.CLOSE)) == (2, 2)
+    assert len(os.listdir("/proc/self/fd")) == before
+    for tap in taps:
+        tap.recorder.close()
 
 
 def test_a_truncated_shared_file_loses_its_samples_and_no_others(tmp_path: Path, trace_dir: Path) -> None:
