@@ -60,6 +60,9 @@ class Saved:
     size_bytes: int
     """Bytes of the files, all shards."""
     error: OSError | None
+    """Why it does not stand."""
+    removal_error: OSError | None = None
+    """Why older saves stand beside it, more than were asked for; the next save tries to remove them again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +100,14 @@ class Saver:
         self._keep = keep
         self._cancelled = threading.Event()
         self._recorders: list[Recorder] = []
-        for shard in range(shards):
-            recorder = Recorder(trace_dir, rank=rank, worker=FIRST_WORKER - shard, span_budget=_SPAN_BUDGET)
-            recorder.begin(Phase.CHECKPOINT, batch=CHECKPOINT_BATCH)
-            self._recorders.append(recorder)
-        self._taps = [tap_store(folder, recorder) for recorder in self._recorders]
+        with contextlib.ExitStack() as opened:
+            for shard in range(shards):
+                recorder = Recorder(trace_dir, rank=rank, worker=FIRST_WORKER - shard, span_budget=_SPAN_BUDGET)
+                opened.callback(recorder.close)
+                recorder.begin(Phase.CHECKPOINT, batch=CHECKPOINT_BATCH)
+                self._recorders.append(recorder)
+            self._taps = [tap_store(folder, recorder) for recorder in self._recorders]
+            opened.pop_all()
         self._writers = ThreadPoolExecutor(shards, thread_name_prefix="checkpoint-shard")
         self._leader = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._standing: list[tuple[int, list[int]]] = []
@@ -123,18 +129,17 @@ class Saver:
             recorder.close()
 
     def _save(self, step: int, states: Sequence[ShardState]) -> Saved:
-        begun_ns, durable_ns, error, sizes = now_ns(), -1, None, list[int]()
+        begun_ns, durable_ns, error, removal_error, sizes = now_ns(), -1, None, None, list[int]()
         try:
             sizes = self._each(lambda shard: self._write(step, shard, states[shard]))
             if self._fsync:
                 self._taps[0].sync_dir("")
             durable_ns = now_ns()
             self._standing.append((step, sizes))
-            self._remove_old()
+            removal_error = self._remove_old()
         except OSError as failure:
             error = failure
-            if durable_ns < 0:
-                self._remove_save(step)
+            self._remove_save(step)
         for recorder in self._recorders:
             recorder.end()
         return Saved(
@@ -144,6 +149,7 @@ class Saver:
             ended_ns=now_ns(),
             size_bytes=sum(sizes),
             error=error,
+            removal_error=removal_error,
         )
 
     def _write(self, step: int, shard: int, state: ShardState) -> int:
@@ -190,11 +196,19 @@ class Saver:
             with contextlib.suppress(OSError):
                 self._folder.unlink(shard_name(step, shard, self._shards))
 
-    def _remove_old(self) -> None:
-        while len(self._standing) > self._keep:
-            step, sizes = self._standing.pop(0)
-            for shard in range(len(sizes)):
-                self._taps[0].unlink(shard_name(step, shard, self._shards), shard)
+    def _remove_old(self) -> OSError | None:
+        """Remove what is older than the saves that stay; return why one could not be removed."""
+        try:
+            while len(self._standing) > self._keep:
+                step, sizes = self._standing[0]
+                for shard in range(len(sizes)):
+                    # Gone already where another shard of it failed before: the whole save is tried again.
+                    with contextlib.suppress(FileNotFoundError):
+                        self._taps[0].unlink(shard_name(step, shard, self._shards), shard)
+                del self._standing[0]
+        except OSError as failure:
+            return failure
+        return None
 
     def _restore(self, step: int, sizes: list[int]) -> Restored:
         self._evict(step)
@@ -220,14 +234,17 @@ class Saver:
             contents = tap.read_objects([name], [size_bytes], [shard])
             if not contents:
                 raise OSError(errno.EIO, f"{name} could not be read whole")
-            return load(io.BytesIO(contents[0]))
+            try:
+                return load(io.BytesIO(contents[0]))
+            except _UNREADABLE as error:
+                raise _damaged(name) from error
         with tap.open_file(name, shard) as file:
             readable = _Readable(file, size_bytes)
             try:
                 return load(io.BufferedReader(readable, _READ_BYTES))
             except _UNREADABLE as error:
                 # torch hides what a read failed of.
-                raise readable.failure or OSError(errno.EIO, f"{name} is damaged: torch cannot load it") from error
+                raise readable.failure or _damaged(name) from error
 
     def _evict(self, step: int) -> None:
         """Drop the files from this host's page cache; unsynced ones are written back before, outside of the trace."""
@@ -247,6 +264,10 @@ class Saver:
         running = [self._writers.submit(work, shard) for shard in range(self._shards)]
         wait(running)
         return [one.result() for one in running]
+
+
+def _damaged(name: str) -> OSError:
+    return OSError(errno.EIO, f"{name} is damaged: torch cannot load it")
 
 
 class _Readable(io.RawIOBase):

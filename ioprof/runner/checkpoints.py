@@ -98,6 +98,7 @@ class Checkpoints:
         self._rank = rank
         self._where = where
         self._running: _Due | None = None
+        self._removal_is_told = False
 
     def after_step(self, step: int) -> int | None:
         """Save if a save is due; see `StepHook.after_step`."""
@@ -130,11 +131,13 @@ class Checkpoints:
         """Drop what is being saved and release everything; safe to call twice."""
         # Not to be broken off half-way: a writer that goes on would write into a folder that is being removed.
         with shielded():
-            self._saver.close()
-            if self._running is not None:
-                with contextlib.suppress(StoreError, RunError):  # what ended the run is told already
-                    self._end_save(self._running)
-            self._log.close()
+            try:
+                self._saver.close()
+                if self._running is not None:
+                    with contextlib.suppress(StoreError, RunError):  # what ended the run is told already
+                        self._end_save(self._running)
+            finally:
+                self._log.close()
 
     def _end_save(self, due: _Due) -> None:
         """Wait until a save has ended and write it down.
@@ -148,6 +151,10 @@ class Checkpoints:
         except (RuntimeError, MemoryError) as refusal:
             self._running = None
             raise RunError(f"the checkpoint after step {due.step:,} could not be serialised: {refusal}") from refusal
+        except Exception:
+            # Nothing will become of it, and closing must not meet the same again; a signal leaves it to closing.
+            self._running = None
+            raise
         self._running = None
         if due.blocked_end_ns < 0:
             due.blocked_end_ns = now_ns()
@@ -158,6 +165,19 @@ class Checkpoints:
         )  # fmt: skip
         if saved.error is not None:
             raise self._failed(f"the checkpoint after step {due.step:,} could not be saved", saved.error)
+        if saved.removal_error is not None:
+            self._tell_removal(due.step, saved.removal_error)
+
+    def _tell_removal(self, step: int, error: OSError) -> None:
+        """Say once that older saves stay: the next ones try again, and mostly fail of the same."""
+        if not self._removal_is_told:
+            self._removal_is_told = True
+            warnings.warn(
+                f"{self._where}: after step {step:,} an older checkpoint could not be removed "
+                f"({error.strerror or error}): more of them stood there than checkpoint.keep asks for.",
+                CaveatWarning,
+                stacklevel=2,
+            )
 
     def _end_restore(self, restoring: Future[Restored]) -> None:
         """Wait until the state is read, write it down, and hold it against what was saved.
@@ -231,14 +251,14 @@ def checkpoints_of(
         state = State(section.size, section.shards, seed)
         if section.mode == "background":
             state.reserve_snapshot()
-        saver = Saver(
-            folder, str(raw_dir), rank=rank, shards=section.shards, fsync=section.fsync, keep=section.keep
-        )  # fmt: skip
-        log = RecordLog(raw_dir / f"checkpoints-{rank}.log", CHECKPOINTS)
-        hook = Checkpoints(section, state, saver, log, rank=rank, where=place(folder))
-        try:
-            yield [hook]
-        finally:
-            hook.close()
-            if section.keep_files:
-                warnings.warn(f"Checkpoints are kept in {place(folder)}.", CaveatWarning, stacklevel=2)
+        with contextlib.closing(
+            Saver(folder, str(raw_dir), rank=rank, shards=section.shards, fsync=section.fsync, keep=section.keep)
+        ) as saver:
+            log = RecordLog(raw_dir / f"checkpoints-{rank}.log", CHECKPOINTS)
+            hook = Checkpoints(section, state, saver, log, rank=rank, where=place(folder))
+            try:
+                yield [hook]
+            finally:
+                hook.close()
+                if section.keep_files:
+                    warnings.warn(f"Checkpoints are kept in {place(folder)}.", CaveatWarning, stacklevel=2)

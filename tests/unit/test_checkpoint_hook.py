@@ -15,13 +15,14 @@ from ioprof.checkpoint.saver import Restored, Saved, Saver
 from ioprof.checkpoint.state import State
 from ioprof.clock import now_ns
 from ioprof.contract import Batch
-from ioprof.errors import SpecError, StoreError, StoreFullError
+from ioprof.errors import CaveatWarning, SpecError, StoreError, StoreFullError
 from ioprof.runner.checkpoints import Checkpoints, check_memory, checkpoints_of
 from ioprof.runner.steps import StepLoop
 from ioprof.spec.model import CheckpointSection
 from ioprof.store.local import LocalStore
 from ioprof.trace.recordlog import RecordLog, read_log
 from ioprof.trace.schema import CHECKPOINTS, STEPS
+from tests.open_descriptors import open_below
 
 
 class FakeState:
@@ -48,6 +49,7 @@ class FakeSaver:
     def __init__(self, *, at_once: bool, error: OSError | None = None) -> None:
         self.at_once = at_once
         self.error = error
+        self.removal_error: OSError | None = None
         self.begun: list[tuple[int, object]] = []
         self.futures: list[Future[Saved]] = []
         self.restored: object = "live"
@@ -66,7 +68,7 @@ class FakeSaver:
         self.futures[-1].set_result(
             Saved(
                 step=self.begun[-1][0], begun_ns=now, durable_ns=-1 if error else now, ended_ns=now,
-                size_bytes=0 if error else 1000, error=error,
+                size_bytes=0 if error else 1000, error=error, removal_error=self.removal_error,
             )
         )  # fmt: skip
 
@@ -175,6 +177,42 @@ def test_a_save_that_failed_ends_the_run_in_one_line(mode: str, tmp_path: Path) 
     assert "\n" not in str(caught.value)
     (row,) = rows(tmp_path / "log")
     assert (row["durable_ns"], row["error"], row["bytes"]) == (None, errno.ENOSPC, 0)
+
+
+def test_an_old_save_that_stays_is_a_caveat_told_once(tmp_path: Path) -> None:
+    """The save itself is written down as one that stands."""
+    saver = FakeSaver(at_once=True)
+    saver.removal_error = OSError(errno.EPERM, "Operation not permitted")
+    hook, _ = hook_of(saver, tmp_path / "log")
+    told = r"^/store/x: after step 4 an older checkpoint could not be removed \(Operation not permitted\): more of them"
+    with pytest.warns(CaveatWarning, match=told) as heard:
+        hook.after_step(4)
+        hook.after_step(9)
+    assert len(heard) == 1
+    assert [row["error"] for row in rows(tmp_path / "log")] == [0, 0]
+
+
+def test_a_save_that_fails_of_anything_is_not_waited_for_again(tmp_path: Path) -> None:
+    """Closing releases the log, and does not raise the same once more."""
+    saver = FakeSaver(at_once=False)
+    hook, _ = hook_of(saver, tmp_path / "log", mode="background")
+    hook.after_step(4)
+    saver.futures[-1].set_exception(TypeError("no such thing"))
+    with pytest.raises(TypeError):
+        hook.after_step(5)
+    hook.close()
+    assert rows(tmp_path / "log") == []
+
+
+def test_a_log_that_cannot_be_made_releases_the_saver(tmp_path: Path) -> None:
+    """No thread and no descriptor of it stays."""
+    raw = tmp_path / "run" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "checkpoints-0.log").mkdir()
+    section = CheckpointSection.model_validate({"every": 1, "size": "1MiB"})
+    with pytest.raises(FileExistsError), checkpoints_of(section, LocalStore(str(tmp_path)), raw, rank=0, seed=1):
+        pass
+    assert open_below(raw) == []
 
 
 def test_closing_drops_the_save_under_way_and_writes_that_down(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -12,15 +13,16 @@ import torch
 
 from ioprof.checkpoint.folder import FolderPlan, checkpoint_folder
 from ioprof.checkpoint.names import is_ours, shard_name
-from ioprof.checkpoint.saver import Saver
+from ioprof.checkpoint.saver import FIRST_WORKER, Saver
 from ioprof.checkpoint.state import State
 from ioprof.dataset.clean import find_datasets, remove
-from ioprof.errors import DatasetError, StoreError, StoreFullError
+from ioprof.errors import DatasetError, RunDirectoryError, StoreError, StoreFullError
 from ioprof.store.base import Capacity, Store
 from ioprof.store.local import LocalStore
 from ioprof.store.open_store import open_store
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
+from tests.open_descriptors import open_below
 
 SIZE = 512 << 10
 PLAN = FolderPlan(name="checkpoints-test", save_bytes=SIZE, shards=2, keep=2, seed=1)
@@ -191,6 +193,50 @@ def test_objects_of_a_remote_store_are_put_and_got_whole(trace_dir: Path, state:
     saver.close()
     kinds = {row["kind"]: row["count"] for row in raw_operations(raw_processes(trace_dir)[0]).to_pylist()}
     assert set(kinds) == {Kind.PUT, Kind.GET, Kind.UNLINK}
+
+
+def test_an_old_save_that_cannot_be_removed_does_not_undo_the_new_one(
+    folder: Store, saver: Saver, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one stands, why the old one stays is told apart, and the next save removes what is left of both."""
+    for step in (0, 1):
+        assert saver.save(step, state.shards).result().removal_error is None
+    unlink = saver._taps[0].unlink
+
+    def refuse(path: str, obj: int) -> None:
+        if path == save_names(0)[1]:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        unlink(path, obj)
+
+    monkeypatch.setattr(saver._taps[0], "unlink", refuse)
+    saved = saver.save(2, state.shards).result()
+    assert saved.error is None
+    assert isinstance(saved.removal_error, PermissionError)
+    assert names(folder) == sorted([save_names(0)[1], *save_names(1, 2)])
+    monkeypatch.undo()
+    assert saver.save(3, state.shards).result().removal_error is None
+    assert names(folder) == save_names(2, 3)
+
+
+def test_an_object_that_torch_cannot_load_is_an_error_of_the_store(trace_dir: Path, state: State) -> None:
+    """On a remote store as on a local one."""
+    store = open_store("memory://ioprof-test-damaged")
+    with contextlib.closing(Saver(store, str(trace_dir), rank=0, shards=2, fsync=True, keep=1)) as saver:
+        assert saver.save(0, state.shards).result().error is None
+        size_bytes = len(store.read(save_names(0)[1]))
+        store.write(save_names(0)[1], bytes(size_bytes))
+        restoring = saver.restore()
+        assert restoring is not None
+        with pytest.raises(OSError, match="is damaged: torch cannot load it"):
+            restoring.result()
+
+
+def test_a_recorder_that_cannot_be_made_releases_those_before_it(folder: Store, trace_dir: Path) -> None:
+    """No descriptor stays open of a saver that never was."""
+    (trace_dir / f"ops-0-{FIRST_WORKER - 1}-{os.getpid()}.ops").mkdir()
+    with pytest.raises(RunDirectoryError):
+        Saver(folder, str(trace_dir), rank=0, shards=2, fsync=True, keep=2)
+    assert open_below(trace_dir) == []
 
 
 def test_the_folder_goes_with_the_run_and_nothing_else_does(tmp_path: Path) -> None:

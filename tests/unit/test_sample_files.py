@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind
 from ioprof.trace.recorder import Recorder
+from tests.open_descriptors import open_below
 from tests.small_dataset import KnownSizes
 
 
@@ -153,13 +153,12 @@ def test_shared_files_are_closed_with_the_tap_that_opened_them(tmp_path: Path, t
     made, store, sizes = _written(files, tmp_path)
     (trace_dir / "other").mkdir()
     taps, reader = [_tap(store, trace_dir), _tap(store, trace_dir / "other")], made.reader(sizes)
-    before = len(os.listdir("/proc/self/fd"))
     for tap in taps:
         reader.read(tap, [0, 5])
         tap.close()
         kinds = [tap.recorder.singles[at] for at in range(0, len(tap.recorder.singles), 6)]
         assert (kinds.count(Kind.OPEN), kinds.count(Kind.CLOSE)) == (2, 2)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path / "store") == []
     for tap in taps:
         tap.recorder.close()
 
