@@ -161,35 +161,42 @@ class Recording:
                 self._close(outcome, reason)
 
     def _drive(self) -> None:
-        spec = self._plan.spec
         job = self._load_job()
         self._note(overhead=_overhead(job.worker))
         self._plan.accelerator.accelerator.calibrate()
         with contextlib.ExitStack() as stack:
-            stack.callback(self._observer.finished)
-            stack.enter_context(_heard(self._now.caveats.append))
-            self._plan.loader.load()
-            wanted = checkpoints_of(spec.checkpoint, self._plan.store, self._raw, rank=RANK, seed=spec.run.seed)
-            hooks = stack.enter_context(wanted)
-            sampler = HostSampler()
-            stack.callback(self._stop_sampler, sampler)
-            sampler.start(self._raw, os.getpid())
-            self._cache_before_first_epoch()
-            self._note(run_start_ns=now_ns())
-            self._discover()
-            loop = StepLoop(
-                self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors, hooks=hooks
-            )
-            stack.callback(loop.close)
-            stack.callback(self._finish_scratch)
-            self._note(loader_open_ns=now_ns())
-            session = self._plan.loader.open(job)
-            stack.callback(session.close)
-            self._save()
-            self._observer.measuring(self.directory)
-            with worker_deaths_told(session):
-                self._epochs(loop, session)
-                loop.finish()
+            try:
+                self._steps(job, stack)
+            finally:
+                # Before anything is torn down: that may take long, and whoever told the run to end waits for an answer.
+                self._observer.finished()
+
+    def _steps(self, job: LoadJob, stack: contextlib.ExitStack) -> None:
+        """Do all steps; what must be closed afterwards is left to the stack."""
+        spec = self._plan.spec
+        stack.enter_context(_heard(self._now.caveats.append))
+        self._plan.loader.load()
+        wanted = checkpoints_of(spec.checkpoint, self._plan.store, self._raw, rank=RANK, seed=spec.run.seed)
+        hooks = stack.enter_context(wanted)
+        sampler = HostSampler()
+        stack.callback(self._stop_sampler, sampler)
+        sampler.start(self._raw, os.getpid())
+        self._cache_before_first_epoch()
+        self._note(run_start_ns=now_ns())
+        self._discover()
+        loop = StepLoop(
+            self._raw, self._plan.accelerator.accelerator, rank=RANK, max_errors=spec.run.max_errors, hooks=hooks
+        )
+        stack.callback(loop.close)
+        stack.callback(self._finish_scratch)
+        self._note(loader_open_ns=now_ns())
+        session = self._plan.loader.open(job)
+        stack.callback(session.close)
+        self._save()
+        self._observer.measuring(self.directory)
+        with worker_deaths_told(session):
+            self._epochs(loop, session)
+            loop.finish()
 
     def _finish_scratch(self) -> None:
         kept = self._scratch.finish() if self._scratch is not None else None
