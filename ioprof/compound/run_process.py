@@ -64,8 +64,12 @@ class RunProcess:
         """Return the next message, waiting for it; the last one is `Ended`, also where the process died."""
         try:
             message = cast("FromRun", self.connection.recv())
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
+            # Between two messages, or within one: then it is a plain OSError.
             message = self._death()
+        return self._noted(message)
+
+    def _noted(self, message: FromRun) -> FromRun:
         match message:
             case Measuring():
                 self._starting = True
@@ -97,11 +101,19 @@ class RunProcess:
             if self.connection.poll(min(_AGAIN_S, max(0.0, deadline_s - time.monotonic()))):
                 self.receive()
             elif time.monotonic() >= deadline_s:
-                self._process.kill()
-                self.receive()
+                self._end_by_force()
             elif not self._closing:
                 self._signal()
         return self.ended
+
+    def _end_by_force(self) -> None:
+        """Kill it and read what it had told; its workers may hold the connection open, so no end is waited for."""
+        self._process.kill()
+        self._process.wait()
+        while self.ended is None and self.connection.poll():
+            self.receive()
+        if self.ended is None:
+            self._noted(self._death())
 
     def _signal(self) -> None:
         if self._process.poll() is None:
