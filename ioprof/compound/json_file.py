@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -66,7 +67,8 @@ def make_directory(results: Path, name: str) -> Path:
         results.mkdir(parents=True, exist_ok=True)
         for suffix in ["", *(f"-{number}" for number in range(2, 1000))]:
             directory = results / f"{name}{suffix}"
-            if not directory.exists():
+            # Asking first would leave a moment for another ioprof to take the name.
+            with contextlib.suppress(FileExistsError):
                 directory.mkdir()
                 return directory
     except OSError as error:
