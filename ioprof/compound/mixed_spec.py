@@ -251,7 +251,21 @@ def _resolved(raw: RawMixed, name: str) -> RunSpec:
                 if (section, key) != ("workload", "name") or source is own:
                     merged.put(section, key, value, source.origins.get((section, key), f"{section}.{key}"))
     try:
-        return resolve(merged)
+        return _with_warmup(resolve(merged), merged)
     except IoprofError as error:
         told = str(error)
         raise type(error)(told if f"pipeline.{name}" in told else f"pipeline.{name}: {told}") from error
+
+
+def _with_warmup(spec: RunSpec, raw: RawSpec) -> RunSpec:
+    """Return the spec of a pipeline whose first step is warm-up: at it, pipelines are held until all can begin.
+
+    Raises:
+        SpecError: its figures would have that step.
+    """
+    if spec.run.warmup == 0:
+        raise SpecError(
+            f"{raw.origin('run', 'warmup')} = 0: the first step of a pipeline waits for those beside it too, which "
+            "belongs to no figure; use run.warmup = 1 or more"
+        )
+    return spec

@@ -108,6 +108,8 @@ def test_phases_are_each_alone_then_all_then_every_pair(names: list[str]) -> Non
         ("pipeline = 3\n", "m.toml: one pipeline: a mixed run needs two or more"),
         (GOOD.replace('duration = "7s"', "epochs = 3"), "run.epochs: the phases of a mixed run last equally long"),
         (GOOD.replace('duration = "7s"', "duration = '7'"), "run.duration = '7'"),
+        (GOOD.replace("warmup = 2", "warmup = 0"), "pipeline.tiny.run.warmup = 0: the first step of a pipeline waits"),
+        (GOOD.replace('duration = "7s"', "warmup = 0"), "pipeline.train: "),
     ],
 )
 def test_a_wrong_file_is_told_with_the_pipeline_and_the_key(tmp_path: Path, text: str, told: str) -> None:
@@ -132,6 +134,7 @@ def test_a_pipeline_with_an_unknown_workload_is_named(tmp_path: Path) -> None:
         ("workload.files=3", "is each pipeline's own: --set pipeline.NAME.workload.files=3"),
         ("pipeline.train.run.duration=3s", "is the same for all pipelines"),
         ("pipeline.train.wrkload.files=3", "unknown section 'wrkload'"),
+        ("pipeline.train.run.warmup=0", "pipeline.train: --set run.warmup = 0: the first step of a pipeline waits"),
         ("nonsense", "write it as section.key=value"),
         ("pipeline.train.loader.workrs=3", "pipeline.train: --set loader.workrs = '3': unknown key 'workrs'"),
     ],
