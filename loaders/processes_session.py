@@ -6,6 +6,7 @@ a closed loop, as torch's DataLoader has one. The moment of the request is the b
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -74,7 +75,7 @@ class ProcessesSession:
 
         Raises:
             RunError: a worker failed.
-            OSError: a worker ended without a word.
+            EOFError: a worker ended without a word.
         """
         self._begin(epoch)
         workers = self._params.workers
@@ -126,7 +127,9 @@ class ProcessesSession:
         is_last = stop > 0 and self._wanted - stop <= (self._params.workers - 1) * self._job.batch_size
         request = Request(self._delivery[0], self._epoch, number, start, stop, is_last)
         dispatch_ns = now_ns()
-        os.write(self._workers[worker].requests.fileno(), REQUEST.pack(*request))
+        # A worker that has ended left its last words, if any: they come after the batches it made before.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._workers[worker].requests.fileno(), REQUEST.pack(*request))
         self._asked.append(_Asked(worker, number, dispatch_ns))
 
     def _received(self, asked: _Asked) -> BatchStamps | None:
