@@ -30,9 +30,29 @@ class LateClock:
         if duration_ns > 0:
             self._now_ns += duration_ns + next(self._overshoots_ns)
 
+    def advance(self, duration_ns: int) -> None:
+        """Let time pass."""
+        self._now_ns += duration_ns
+
     def become(self, overshoots_ns: Iterable[int]) -> None:
         """Change how late sleeps are from now on."""
         self._overshoots_ns = itertools.cycle(overshoots_ns)
+
+
+class CostlyClock:
+    """Reading this clock takes 1 µs, as real ones take time: even a sleep of nothing is seen to last."""
+
+    def __init__(self, clock: LateClock) -> None:
+        self._clock = clock
+
+    def now_ns(self) -> int:
+        """Return the time, after a microsecond more."""
+        self._clock.advance(1000)
+        return self._clock.now_ns()
+
+    def sleep_ns(self, duration_ns: int) -> None:
+        """Sleep as the clock below."""
+        self._clock.sleep_ns(duration_ns)
 
 
 def busy_ns(accelerator: EmulatedAccelerator, clock: LateClock, steps: int) -> list[int]:
@@ -79,6 +99,44 @@ def test_a_copy_takes_bytes_over_bandwidth() -> None:
     clock = LateClock([0])
     EmulatedAccelerator(0, 32e9, clock).transfer(32_000_000)
     assert clock.now_ns() == 1_000_000
+
+
+def test_drawn_times_too_short_to_be_slept_leave_the_correction_alone() -> None:
+    """Waking up costs the same 60 µs throughout: zeros and 5 µs between the long steps do not make these shorter."""
+    clock = LateClock([60_000])
+    drawn = itertools.cycle([0, 0, 0, 5_000, 5_000_000])
+    accelerator = EmulatedAccelerator(1_001_000, None, CostlyClock(clock), lambda: next(drawn))
+    accelerator.calibrate()
+    times = busy_ns(accelerator, clock, 5000)
+    assert statistics.median(times[4::5]) == pytest.approx(5_000_000, rel=0.002)
+    assert accelerator.correction_ns == pytest.approx(60_000, rel=0.1)
+
+
+def test_the_correction_has_an_end() -> None:
+    """On a host that wakes sleepers 10 ms late, steps are never cut by more than 1 ms."""
+    clock = LateClock([50_000])
+    accelerator = EmulatedAccelerator(5_000_000, None, clock)
+    accelerator.calibrate()
+    clock.become([10_000_000])
+    busy_ns(accelerator, clock, 5000)
+    assert accelerator.correction_ns == 1_000_000
+
+
+def test_copies_are_corrected_by_what_copies_overshoot() -> None:
+    """Where steps wake up late and copies do not, both still take as long as they should."""
+    clock = LateClock([60_000])
+    accelerator = EmulatedAccelerator(5_000_000, 32e9, clock)
+    accelerator.calibrate()
+    clock.become([200_000, 20_000])
+    for _ in range(500):
+        accelerator.compute()
+        accelerator.transfer(32_000_000)
+    start_ns = clock.now_ns()
+    accelerator.compute()
+    between_ns = clock.now_ns()
+    accelerator.transfer(32_000_000)
+    assert between_ns - start_ns == pytest.approx(5_000_000, abs=3000)
+    assert clock.now_ns() - between_ns == pytest.approx(1_000_000, abs=3000)
 
 
 def test_no_bandwidth_means_no_copy() -> None:
