@@ -237,6 +237,10 @@ class ScratchNeed:
     size_bytes: int
     names: int
     """Files and directories."""
+    size_bytes_per_worker: int = 0
+    """What each worker of the run holds on top."""
+    names_per_worker: int = 0
+    """Likewise."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from ioprof.workloads.name_area import ATTRIBUTE, NameArea, NameCalls
+from ioprof.workloads.name_area import ATTRIBUTE, DIRECTORIES, FILES, NameArea, NameCalls
 from ioprof.workloads.operation_mix import OPERATIONS, OperationMix, parse_mix
 from pydantic import Field, field_validator
 
@@ -44,7 +44,10 @@ _NEVER_COLD = (
 _DONE = b"\x00"
 """What a sample is: that its operation was done."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SCRATCH = ScratchNeed(size_bytes=16 * 2**20, names=4000)
+_SCRATCH = ScratchNeed(
+    size_bytes=2**20, names=100, size_bytes_per_worker=2**20, names_per_worker=2 * FILES + DIRECTORIES + 200
+)
+"""What each worker begins with and its directory, with room for creating to run ahead of removing."""
 
 
 class MetadataStormParams(PluginParams):
@@ -201,7 +204,7 @@ class MetadataStorm:
         return NameReader(self._layout, self._mix, self._params)
 
     def scratch_need(self) -> ScratchNeed:
-        """Return room for some thousand empty files and directories."""
+        """Return room for some hundred empty files and directories of each worker."""
         return _SCRATCH
 
     def check_scratch(self, store: Store, scratch: str) -> Sequence[str]:
@@ -209,13 +212,20 @@ class MetadataStorm:
 
         Raises:
             SpecError: the mix asks for what such a store does not have.
-            StoreError: nothing of the mix is left.
+            StoreError: nothing of the mix is left, or trying the attributes failed for another reason.
         """
         if store.local_root is None:
             self._refuse_local_only(store)
             return []
         asked = [name for name in self._mix.names if name in _ATTRIBUTES]
-        lacking = _lacking_attributes(f"{store.local_root}/{scratch}") if asked else None
+        directory = f"{store.local_root}/{scratch}"
+        try:
+            lacking = _lacking_attributes(directory) if asked else None
+        except OSError as error:
+            raise StoreError(
+                f"{directory}: extended attributes cannot be tried there: {error.strerror or error}; "
+                f"use a --mix without {' and '.join(asked)}, or another --store"
+            ) from error
         if lacking is None:
             return [_NEVER_COLD]
         left = self._mix.without(_ATTRIBUTES)

@@ -42,14 +42,24 @@ def run_scratch(plan: RunPlan, prepared: Prepared | None) -> Iterator[RunScratch
     if prepared is None or not isinstance(plan.workload, WritingWorkload):
         yield None
         return
-    need = plan.workload.scratch_need()
-    scratch = claim_scratch(prepared.store, need.size_bytes, need.names)
+    need, workers = plan.workload.scratch_need(), _workers(plan)
+    scratch = claim_scratch(
+        prepared.store,
+        need.size_bytes + workers * need.size_bytes_per_worker,
+        need.names + workers * need.names_per_worker,
+    )
     try:
         caveats = tuple(plan.workload.check_scratch(prepared.store, scratch.path))
         yield RunScratch(workload=plan.workload, dataset=prepared.store, scratch=scratch, caveats=caveats)
     finally:
         with shielded():
             _release(prepared.store, scratch, sys.exception())
+
+
+def _workers(plan: RunPlan) -> int:
+    """Return how many workers write; a loader without any reads in the process of the run."""
+    workers = plan.spec.sections(as_text=False)["loader"].get("workers")
+    return max(1, workers) if isinstance(workers, int) else 1
 
 
 def _release(dataset: Store, scratch: Scratch, ended_by: BaseException | None) -> None:

@@ -7,15 +7,24 @@ import os
 import pickle
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from ioprof.workloads.metadata_storm import DEFAULT_MIX, MetadataStorm, MetadataStormParams, NameReader
+from ioprof.workloads.name_area import NameArea
 from ioprof.workloads.operation_mix import parse_mix
 from pydantic import ValidationError
 
 from ioprof.contract import EpochStart
-from ioprof.errors import SpecError, StoreError
+from ioprof.dataset.prepare import Prepared
+from ioprof.dataset.scratch import Scratch
+from ioprof.errors import SpecError, StoreError, StoreFullError
+from ioprof.runner import run_scratch
+from ioprof.runner.plan import plan_run
+from ioprof.spec.flags import raw_spec
+from ioprof.spec.resolve import resolve
+from ioprof.store.base import Store
 from ioprof.store.local import LocalStore
 from ioprof.store.local_tap import tap_store
 from ioprof.store.open_store import open_store
@@ -174,6 +183,46 @@ def test_a_file_system_without_attributes_loses_that_share(tmp_path: Path, monke
     assert storm.counts(Phase.STEADY) == {"stat": 1000}
     with pytest.raises(StoreError, match=r"has no extended attributes .*; use another --mix or another --store"):
         Storm(str(tmp_path / "store"), tmp_path, worker=1, mix="setxattr:2")
+
+
+def test_attributes_that_cannot_be_tried_are_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full store is no traceback: it says where, why, and which mix would do."""
+
+    def full(path: str, name: str, value: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "setxattr", full)
+    told = r"run-1-00000000: extended attributes cannot be tried there: No space left on device; use a --mix without"
+    with pytest.raises(StoreError, match=told):
+        Storm(str(tmp_path / "store"), tmp_path, mix="stat:1,getxattr:1,setxattr:2")
+
+
+def test_each_worker_finds_room_for_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: what the store must hold grows with them by more than one of them ever has."""
+    storm = Storm(str(tmp_path / "store"), tmp_path, operations=20_000)
+    most, whole = 0, NameArea.unlink
+
+    def counted(area: NameArea, count: int) -> None:
+        nonlocal most  # what a batch creates is there, and nothing is removed yet
+        most = max(most, len(storm.scratch_names()))
+        whole(area, count)
+
+    monkeypatch.setattr(NameArea, "unlink", counted)
+    storm.epoch(0, batch=1000)
+    need = storm.workload.scratch_need()
+    assert 250 < most <= need.names_per_worker
+    asked: list[int] = []
+
+    def claim(dataset: Store, size_bytes: int, names: int) -> Scratch:
+        asked.append(names)
+        raise StoreFullError("no more is asked here")
+
+    monkeypatch.setattr(run_scratch, "claim_scratch", claim)
+    plan = plan_run(resolve(raw_spec("metadata-storm", [], [], ["--workers", "40"])))
+    prepared = cast("Prepared", SimpleNamespace(store=storm.store))
+    with pytest.raises(StoreFullError), run_scratch.run_scratch(plan, prepared):
+        pass
+    assert asked == [need.names + 40 * need.names_per_worker]
 
 
 def test_remote_stores_do_what_they_have_and_refuse_the_rest(tmp_path: Path) -> None:
