@@ -176,7 +176,7 @@ def _idle_workers(run: RunRecord, delivering: int) -> Iterator[str]:
     if run.outcome == "complete" and isinstance(workers, int) and 0 < delivering < workers:
         yield (
             f"{workers - delivering} of {workers} workers delivered no batch: no part of the data was left for them, "
-            "or less than a batch. Use fewer workers, or more objects (shards)."
+            "or less than a batch. Use fewer workers, a smaller batch, or a larger dataset."
         )
 
 

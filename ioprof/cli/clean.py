@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from ioprof.checkpoint.names import LAYOUT as CHECKPOINTS
 from ioprof.cli.prepare import open_show
 from ioprof.dataset.clean import FoundDataset, Removed, find_datasets, remove
 from ioprof.dataset.place import place
-from ioprof.errors import UsageError
+from ioprof.errors import StoreError, UsageError
 from ioprof.store.base import Store
 from ioprof.units import format_bytes, format_count
 
@@ -31,8 +32,10 @@ def clean_store(store: Store, url: str, *, console: Console, assume_yes: bool) -
 
     Raises:
         UsageError: there is nobody to ask.
-        StoreError: the store refused.
+        StoreError: there is no such place, or the store refused.
     """
+    if store.local_root is not None and not os.path.isdir(store.local_root):
+        raise StoreError(f"{url}: no such directory; nothing to remove")
     found = find_datasets(store)
     if not found:
         _say(console, f"{url}: holds no dataset of ioprof; nothing to remove")

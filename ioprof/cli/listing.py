@@ -16,7 +16,7 @@ from ioprof.cli.mixed import print_mixed_help
 from ioprof.cli.report import past_runs, past_runs_table
 from ioprof.compound.mixed_spec import SUMMARY as MIXED_SUMMARY
 from ioprof.compound.suite_lists import SUITES
-from ioprof.contract import PluginParams
+from ioprof.contract import Loader, Workload
 from ioprof.errors import PluginError, nearest
 from ioprof.plugins import MIXED, Listed, find_loader, find_workload, list_loaders, list_workloads
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
@@ -34,6 +34,9 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
         return _accelerator(ACCELERATORS[name.lower()], as_json=as_json)
     if name == MIXED and not as_json:
         print_mixed_help(MIXED)
+        return 0
+    if name in SUITES and not as_json:
+        stdout().print(_suites())
         return 0
     if name is not None:
         return _parameters(name, as_json=as_json)
@@ -117,11 +120,15 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _parameters(name: str, *, as_json: bool) -> int:
-    model = _params_of(name)
+    plugin = _plugin(name)
+    rows = _rows(plugin.Params)
+    wishes = getattr(plugin, "defaults", {})
+    if "checkpoint.every" in wishes:
+        rows += _rows(CheckpointSection, "checkpoint", wishes)
     if as_json:
-        print(json.dumps({"name": name, "parameters": _rows(model)}, indent=2))
+        print(json.dumps({"name": name, "parameters": rows}, indent=2))
     else:
-        stdout().print(_parameter_table(f"{name}: parameters", _rows(model)))
+        stdout().print(_parameter_table(f"{name}: parameters", rows))
     return 0
 
 
@@ -168,14 +175,14 @@ def _parameter_table(title: str, rows: list[dict[str, str]]) -> Table:
     return table
 
 
-def _params_of(name: str) -> type[PluginParams]:
+def _plugin(name: str) -> type[Workload] | type[Loader]:
     workloads = [one.name for one in list_workloads()]
     loaders = [one.name for one in list_loaders()]
     if name in workloads:
-        return find_workload(name).Params
+        return find_workload(name)
     if name in loaders:
-        return find_loader(name).Params
-    known = [*workloads, *loaders, *ACCELERATORS]
+        return find_loader(name)
+    known = [*workloads, MIXED, *loaders, *ACCELERATORS, *SUITES]
     raise PluginError(f"nothing here is called '{name}'{nearest(name, known) or '; known: ' + ', '.join(known)}")
 
 

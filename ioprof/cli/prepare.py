@@ -62,13 +62,24 @@ def prepare_with_progress(
         DatasetError: verification found damaged objects.
     """
     with open_show(console, quiet=quiet) as show:
-        prepared = prepare(store, name, layout, on_progress=show)
+        try:
+            prepared = prepare(store, name, layout, on_progress=show)
+        except KeyboardInterrupt:
+            _say_what_stays(console, quiet=quiet)
+            raise
         found = verify_objects(prepared.store, layout, on_progress=show) if verify else None
     if not quiet:
         console.print(prepared_line(prepared), highlight=False, markup=False, soft_wrap=True)
     if found is not None:
         _report_verification(prepared, found, console, quiet=quiet)
     return prepared
+
+
+def _say_what_stays(console: Console, *, quiet: bool) -> None:
+    if not quiet:
+        console.print(
+            "what was written stays: the same command goes on from there, ioprof clean removes it", soft_wrap=True
+        )
 
 
 def prepared_line(prepared: Prepared) -> str:

@@ -154,7 +154,8 @@ def past_runs_table(runs: list[PastRun], results: Path) -> Table:
     if not runs:
         table.add_column("none yet; make one: ioprof run small-files", header_style="dim")
         return table
-    table.add_column("run", header_style="dim", overflow="fold", min_width=24)
+    # Never broken: a name is there to be copied into `ioprof report`.
+    table.add_column("run", header_style="dim", no_wrap=True, min_width=max(len(run.name) for run in runs))
     for name in ("utilisation", "samples/s", "outcome"):
         table.add_column(name, header_style="dim", justify="left" if name == "outcome" else "right")
     for run in runs:

@@ -23,7 +23,7 @@ from ioprof.compound.mixed_spec import is_mixed
 from ioprof.compound.suite_record import SUITE_JSON
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
-from ioprof.errors import UsageError
+from ioprof.errors import RunError, UsageError
 from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
@@ -81,6 +81,11 @@ def run_command(
     finally:
         # Also when nobody reads the report on: an unmet requirement must end in its exit code.
         check_all(requirements, json.loads(finished.summary.to_json()))
+    if not finished.summary.steps:
+        raise RunError(
+            f"nothing was measured: the run ended within the {spec.run.warmup} steps of its warm-up; "
+            "use a longer --duration, more epochs or a smaller --warmup"
+        )
     return 0
 
 

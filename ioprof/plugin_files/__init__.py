@@ -69,10 +69,9 @@ def add_file(path: Path) -> ModuleType:
     """
     if os.pathsep in str(path.resolve()):
         raise PluginError(f"{path}: a plug-in's path must not hold '{os.pathsep}'; move the file elsewhere")
-    if not path.is_file():
-        raise PluginError(
-            f"{path}: no such plug-in file; --plugin takes a Python file that defines workloads or loaders"
-        )
+    if not path.is_file() or path.suffix != ".py":
+        what = "not a .py file" if path.exists() else "no such plug-in file"
+        raise PluginError(f"{path}: {what}; --plugin takes a Python file that defines workloads or loaders")
     known, resolved = files(), path.resolve()
     if resolved not in known:
         if (other := next((one for one in known if module_name(one) == module_name(resolved)), None)) is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
-from ioprof.analysis.summary import CheckpointStats, LatencyNs, MlperfResult, OperationStats, Summary
+from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
@@ -117,8 +117,8 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
     lines = fact("delivered", _rate_words(summary), width)
     if summary.accelerator.busy_ns_per_batch is not None:
         lines += fact("accelerator", _accelerator_words(summary), width)
-    if summary.mlperf_au is not None:
-        lines += fact("mlperf", _mlperf_words(summary.mlperf_au, summary.mlperf), width)
+    if summary.mlperf_au is not None or summary.mlperf is not None:
+        lines += fact("mlperf", _mlperf_words(summary), width)
     if summary.iops is None:
         return lines + fact("store", summary.reasons.get("iops", ""), width)
     told = f"{format_count(summary.iops)} operations/s"
@@ -137,13 +137,16 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
     return lines + fact("store gave", told + whole, width)
 
 
-def _mlperf_words(au: float, result: MlperfResult | None) -> str:
-    told = f"{percent(au)} utilisation by MLPerf Storage's own formula"
+def _mlperf_words(summary: Summary) -> str:
+    au, result = summary.mlperf_au, summary.mlperf
+    told = f"unknown: {summary.reasons.get('mlperf_au', '')}"
+    if au is not None:
+        told = f"{percent(au)} utilisation by MLPerf Storage's own formula"
     if result is None:
         return told
-    if result.threshold is not None:
+    if au is not None and result.threshold is not None:
         told += f" ({'passes' if result.passed else 'fails'} its {percent(result.threshold)})"
-    if result.samples_per_s is not None and result.mib_per_s is not None:
+    if au is not None and result.samples_per_s is not None and result.mib_per_s is not None:
         told += f", {format_count(result.samples_per_s)} samples/s, {result.mib_per_s:,.1f} MiB/s"
     if result.comparable:
         return f"{told}; keeps the rules of one run"

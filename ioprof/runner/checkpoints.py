@@ -59,8 +59,8 @@ def check_memory(section: CheckpointSection, *, is_local: bool) -> None:
     if needed_bytes > room_bytes:
         held = " and ".join(what for what, is_held in copies.items() if is_held)
         raise SpecError(
-            f"checkpoint.size = {format_bytes(section.size)}: {held} take {format_bytes(needed_bytes)} of memory, "
-            f"and {format_bytes(room_bytes)} are available; use a smaller --checkpoint-size"
+            f"checkpoint.size = {format_bytes(section.size)}: for {held}, {format_bytes(needed_bytes)} of memory "
+            f"is needed, and {format_bytes(room_bytes)} are available; use a smaller --checkpoint-size"
         )
 
 

@@ -10,7 +10,7 @@ from ioprof.plugins import MIXED, find_loader, list_loaders
 from ioprof.spec.dlio import PREFIX, read_dlio
 from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSection, RunSection
 from ioprof.spec.resolve import named_loader, named_workload
-from ioprof.spec.sources import COMMAND_LINE, RawSpec, put_assignment, read_toml
+from ioprof.spec.sources import COMMAND_LINE, YAML, RawSpec, put_assignment, read_toml
 
 ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
 
@@ -97,6 +97,8 @@ def _taken(words: list[str], name: str) -> str | None:
 def _target(target: str) -> RawSpec:
     if target == MIXED:
         raise UsageError("mixed: is several workloads at once, known to run, prepare and suite; name one of them here")
+    if target.endswith(YAML) and "/" not in target:
+        raise UsageError(f"{target}: for a DLIO configuration write dlio:{target}")
     if target.endswith(".toml") or "/" in target:
         return read_toml(Path(target))
     raw = RawSpec()

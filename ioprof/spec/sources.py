@@ -11,6 +11,8 @@ from ioprof.errors import PluginError, SpecError, nearest
 from ioprof.plugins import use_plugin_file
 
 Value = str | int | float | bool
+YAML = (".yaml", ".yml")
+"""How names of DLIO's configurations end."""
 COMMAND_LINE = "the command line"
 """Origin of a name that was typed as the target."""
 SECTIONS = ("workload", "store", "loader", "accelerator", "checkpoint", "run")
@@ -30,6 +32,10 @@ class RawSpec:
     """What of another program's configuration became nothing here; told before the run and kept with it."""
     departures: list[str] = field(default_factory=list)
     """What of it would have changed the load."""
+    stand_ins: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What it leaves open and the result depends on, by section and key: told unless it is given on top."""
+    epochs_between_saves: int | None = None
+    """It counts ``checkpoint.every`` in epochs: how many steps these are depends on what is given on top."""
 
     def put(self, section: str, key: str, value: Value, origin: str) -> None:
         """Set one value; a later one replaces an earlier one."""
@@ -62,7 +68,8 @@ def toml_content(path: Path) -> dict[str, object]:
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a TOML file: {error}") from error
+        dlio = f"; for a DLIO configuration write dlio:{path}" if path.suffix in YAML else ""
+        raise SpecError(f"{path}: not a TOML file: {error}{dlio}") from error
 
 
 def use_plugins_of(path: Path, content: dict[str, object]) -> None:
@@ -99,6 +106,8 @@ def raw_of(path: Path, content: dict[str, object], where: str = "") -> RawSpec:
     for section, entries in content.items():
         if section == "pipeline":
             raise SpecError(f"{path}: has pipelines: it is a mixed run, known to run, prepare and suite only")
+        if section == "entry" and not where:
+            raise SpecError(f"{path}: has entries: it is a suite; run it with ioprof suite {path}")
         if section not in SECTIONS:
             raise SpecError(f"{path}: unknown section [{where}{section}]{nearest(section, SECTIONS)}")
         if not isinstance(entries, dict):
