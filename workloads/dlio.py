@@ -16,13 +16,15 @@ from ioprof.workloads.shards.shape import MAX_SHARD_SAMPLES
 from pydantic import Field
 
 from ioprof.contract import Access, PluginParams, Setting
+from ioprof.spec.dlio_keys import STAND_INS
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 
 _DEFAULTS: Mapping[str, Setting] = {
     "accelerator.copy_to_device": False,
-    "accelerator.compute": "20ms",
-    "loader.batch_size": 4,
+    "accelerator.compute": STAND_INS["accelerator", "compute"].value,
+    "loader.batch_size": STAND_INS["loader", "batch_size"].value,
 }
+_RECORD_BYTES = int(STAND_INS["workload", "record_size"].value)
 
 
 class DlioParams(PluginParams):
@@ -32,7 +34,9 @@ class DlioParams(PluginParams):
     samples_per_file: Count = Field(
         1, ge=1, le=MAX_SHARD_SAMPLES, description="samples in each file (num_samples_per_file)"
     )
-    record_size: Bytes = Field(4096, ge=1, le=1 << 32, description="mean size of a sample (record_length_bytes)")
+    record_size: Bytes = Field(
+        _RECORD_BYTES, ge=1, le=1 << 32, description="mean size of a sample (record_length_bytes)"
+    )
     record_stdev: Bytes = Field(0, ge=0, le=1 << 32, description="its standard deviation (record_length_bytes_stdev)")
     deliver: Bytes | None = Field(
         None, ge=1, le=1 << 30, description="bytes of each sample that go into the batch (record_length_bytes_resize)"

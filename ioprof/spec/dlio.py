@@ -13,7 +13,7 @@ from pathlib import Path
 from ioprof.errors import SpecError, nearest
 from ioprof.spec.dlio_checkpoint import put_checkpoint_run, put_checkpoints
 from ioprof.spec.dlio_file import DlioFile, read_dlio_file
-from ioprof.spec.dlio_keys import NO_EFFECT, NOT_HONOURED
+from ioprof.spec.dlio_keys import NO_EFFECT, NOT_HONOURED, STAND_INS
 from ioprof.spec.dlio_times import sleep_ns, step_times
 from ioprof.spec.sources import RawSpec, Value
 
@@ -55,8 +55,19 @@ def read_dlio(target: str, scale: str | None) -> RawSpec:
         mapper.train()
         if file.flag("workflow.checkpoint"):
             put_checkpoints(file, raw)
+        raw.stand_ins = _stand_ins(raw)
     _tell_the_rest(file, raw)
     return raw
+
+
+def _stand_ins(raw: RawSpec) -> dict[tuple[str, str], str]:
+    """Return the sentence of each key that the file leaves out and the result depends on."""
+    drawn = "compute_spread" in raw.values["accelerator"]
+    return {
+        (section, key): f"{raw.file}: has no {one.theirs}; what stands in for it: {one.value}{one.unit}."
+        for (section, key), one in STAND_INS.items()
+        if key not in raw.values[section] and not (section == "accelerator" and drawn)
+    }
 
 
 def _share(scale: str | None) -> float:

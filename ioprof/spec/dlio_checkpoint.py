@@ -18,14 +18,13 @@ def put_checkpoints(file: DlioFile, raw: RawSpec) -> None:
     """Map the checkpoints of a training configuration; where the dataset is scaled, the model's size stays."""
     every = file.whole("checkpoint.steps_between_checkpoints", least=1)
     epochs = None if every else file.whole("checkpoint.epochs_between_checkpoints", least=1)
-    key = "checkpoint.steps_between_checkpoints"
-    if epochs:
-        samples = int(raw.values["workload"]["files"]) * int(raw.values["workload"]["samples_per_file"])
-        batch = int(raw.values["loader"].get("batch_size", 1))
-        every, key = max(1, epochs * (samples // batch)), "checkpoint.epochs_between_checkpoints"
-    if not every:
+    if every:
+        raw.put("checkpoint", "every", every, f"{file.path}: checkpoint.steps_between_checkpoints")
+    elif epochs:
+        raw.epochs_between_saves = epochs
+        raw.origins["checkpoint", "every"] = f"{file.path}: checkpoint.epochs_between_checkpoints"
+    else:
         return
-    raw.put("checkpoint", "every", every, f"{file.path}: {key}")
     for key in ("model.model_size", "model.model_size_bytes"):
         size_bytes = file.whole(key)
         if size_bytes is not None and size_bytes < _LEAST_MODEL_BYTES:

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """What is taken where a configuration does not say a thing that decides the result."""
+
+    theirs: str
+    """The key that would say it."""
+    value: str | int
+    unit: str = ""
+
+
+STAND_INS: Mapping[tuple[str, str], StandIn] = {
+    ("loader", "batch_size"): StandIn(theirs="reader.batch_size", value=4, unit=" samples"),
+    ("accelerator", "compute"): StandIn(theirs="train.computation_time", value="20ms"),
+    ("workload", "record_size"): StandIn(theirs="dataset.record_length_bytes", value=4096, unit=" B"),
+}
+"""By our section and key; the defaults of `dlio-files` and `dlio-shards` are these."""
 NO_EFFECT: dict[str, str] = {
     "framework": "torch loads the data",
     "model.name": "a name",

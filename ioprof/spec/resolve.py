@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from ioprof.accelerator.table import ACCELERATORS
 from ioprof.accelerator.table import find as find_accelerator
-from ioprof.contract import PUBLISHED, Loader, Workload
+from ioprof.contract import PUBLISHED, Loader, PluginParams, Workload
 from ioprof.errors import PluginError, SpecError, nearest
 from ioprof.plugins import find_loader, find_workload
 from ioprof.spec.model import (
@@ -48,19 +48,21 @@ def resolve(raw: RawSpec) -> RunSpec:
     if duration_is_default:
         run = run.model_copy(update={"duration": DEFAULT_DURATION_NS})
     known_to_loader = [*LoaderSection.model_fields, *loader.Params.model_fields]
+    params = _validated(workload.Params, _without_name(raw.values["workload"]), "workload", raw)
+    loader_section = _validated(LoaderSection, common, "loader", raw)
     return RunSpec(
         workload=workload_name,
-        workload_params=_validated(workload.Params, _without_name(raw.values["workload"]), "workload", raw),
+        workload_params=params,
         store=_validated(StoreSection, raw.values["store"], "store", raw),
         loader=loader_name,
-        loader_section=_validated(LoaderSection, common, "loader", raw),
+        loader_section=loader_section,
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
         accelerator=accelerator,
-        checkpoint=_checkpoint(raw, workload),
+        checkpoint=_checkpoint(raw, workload, _steps_between_saves(raw, params, loader_section)),
         run=run,
         duration_is_default=duration_is_default,
         compute_origin=_compute_origin(raw),
-        caveats=tuple(raw.caveats),
+        caveats=(*raw.caveats, *_stand_ins_told(raw)),
         departures=tuple(raw.departures),
     )
 
@@ -73,15 +75,35 @@ def _compute_origin(raw: RawSpec) -> str:
     return "the workload"
 
 
-def _checkpoint(raw: RawSpec, workload: type[Workload]) -> CheckpointSection:
-    """Return the checkpoints that are asked for.
+def _stand_ins_told(raw: RawSpec) -> list[str]:
+    """Return what decides the result though nobody gave it; naming an accelerator, or a spread, gives a busy time."""
+    timed = not {"name", "compute_spread"}.isdisjoint(raw.values["accelerator"])
+    return [
+        told
+        for (section, key), told in raw.stand_ins.items()
+        if key not in raw.values[section] and not (timed and section == "accelerator")
+    ]
+
+
+def _steps_between_saves(raw: RawSpec, params: PluginParams, loader: LoaderSection) -> dict[str, Value]:
+    """Return ``every`` where a configuration counts it in epochs: in steps of the run as it is."""
+    if raw.epochs_between_saves is None:
+        return {}
+    held = params.model_dump()
+    samples = held.get("files", 1) * held.get("samples_per_file", 1)
+    steps = samples // loader.batch_size if loader.drop_last else -(-samples // loader.batch_size)
+    return {"every": max(1, raw.epochs_between_saves * steps)}
+
+
+def _checkpoint(raw: RawSpec, workload: type[Workload], counted: dict[str, Value]) -> CheckpointSection:
+    """Return the checkpoints that are asked for; ``counted`` is what follows from other sections.
 
     Raises:
         SpecError: a value is wrong, or was typed where none are made.
     """
     given = raw.values["checkpoint"]
     section = _validated(
-        CheckpointSection, _wished(workload, "checkpoint", CheckpointSection) | given, "checkpoint", raw
+        CheckpointSection, _wished(workload, "checkpoint", CheckpointSection) | counted | given, "checkpoint", raw
     )
     typed = [key for key in given if raw.origin("checkpoint", key).startswith("--") and key != "every"]
     if section.every == 0 and typed:

@@ -124,6 +124,45 @@ def test_flags_and_set_win_over_the_file() -> None:
     assert (_params(spec)["files"], spec.loader_section.batch_size, spec.run.epochs) == (9, 3, 2)
 
 
+SAVES = (
+    "dataset: {format: npz, num_files_train: 100, record_length_bytes: 10}\ntrain: {computation_time: 0.1}\n"
+    "workflow: {checkpoint: True}\ncheckpoint: {epochs_between_checkpoints: 2}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "every"),
+    [
+        ((), 50),
+        (("--batch-size", "10"), 20),
+        (("--files", "40"), 20),
+        (("--batch-size", "30", "--drop-last", "false"), 8),
+        (("--checkpoint-every", "7"), 7),
+    ],
+)
+def test_epochs_between_saves_are_counted_in_steps_of_the_run(
+    tmp_path: Path, words: tuple[str, ...], every: int
+) -> None:
+    """With the batch that stands in where the file has none, and with what is given on top of the file."""
+    spec = _of(tmp_path, SAVES, *words)
+    assert spec.checkpoint.every == every
+
+
+def test_what_stands_in_for_an_absent_key_is_told(tmp_path: Path) -> None:
+    """Each value that the run takes, unless a flag gives another; a file that says it all is told nothing."""
+    bare = "dataset: {format: tfrecord}\n"
+    spec = _of(tmp_path, bare)
+    told = [caveat.partition("job.yaml: ")[2] for caveat in spec.caveats if "stands in" in caveat]
+    assert told == [
+        f"has no reader.batch_size; what stands in for it: {spec.loader_section.batch_size} samples.",
+        f"has no train.computation_time; what stands in for it: {(spec.accelerator.compute or 0) // 10**6}ms.",
+        f"has no dataset.record_length_bytes; what stands in for it: {_params(spec)['record_size']} B.",
+    ]
+    given = _of(tmp_path, bare, "--batch-size", "2", "--compute-spread", "normal:20ms:2ms", "--record-size", "5")
+    for all_said in (given, _spec("unet3d_h100.yaml")):
+        assert not any("stands in" in caveat for caveat in all_said.caveats)
+
+
 TRAIN = "dataset: {format: npz, num_files_train: 100}\nreader: {batch_size: 4}\ntrain: {%s}\n"
 
 
