@@ -108,15 +108,16 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     if asked and cache.cold_achieved is None:
         why = f": {HIDDEN_HITS}" if ratio is not None else ""
         yield f"A cold cache was asked for; whether it was cold is not known{why}."
-    elif asked and ratio is not None and not cache.cold_achieved:
+    elif asked and not cache.cold_achieved:
         yield f"A cold cache was asked for, but {_not_cold(run, ratio)}."
     elif ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
 
 
-def _not_cold(run: RunRecord, ratio: float) -> str:
+def _not_cold(run: RunRecord, ratio: float | None) -> str:
     """Return what was cached, and why where that is known: left by the eviction, or read before in the same epoch."""
-    left, served = left_after_eviction(run), f"this host's page cache served {percent(ratio)} of the bytes"
+    share = f"{percent(ratio)} of the bytes" if ratio is not None else "part of what was read"
+    left, served = left_after_eviction(run), f"this host's page cache served {share}"
     if left is None:
         return served
     if left > COLD_HIT_RATIO:

@@ -14,6 +14,8 @@ COLD_HIT_RATIO = 0.01
 """At most this share from the page cache counts as cold."""
 HIDING_SURPLUS = 0.01
 """Bytes fetched beyond those read, as a share of these, from which on hits may hide among them."""
+WIDEST_RATIO = 0.05
+"""Where the least and the most that the page cache can have served lie further apart, its share is not known."""
 MOST_MAPPED_SURPLUS = 1.05
 """Pages fetched per page touched in mapped files, up to which readahead cannot be mistaken for reads never seen."""
 HIDDEN_HITS = "the kernel fetched more than was read: whole pages and readahead may hide what the page cache served"
@@ -49,6 +51,10 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     Runs from before the pages were counted compare bytes. Readahead, and pages in such old runs, make the kernel
     fetch more than was asked for, which can hide hits but never invent them: the true ratio is this or higher.
     Where an old run fetched more than it read, a low ratio therefore shows nothing about cold.
+
+    Of ranges that are small or begin inside pages, each page counts once, as if they tiled the object. Where they do
+    not, the kernel may have to fetch all pages they reach into: the ratio lies between the two counts, and where these
+    are far apart and nobody looked at what an eviction left, it is unknown.
     """
     cold = run.cache.requested == "cold"
     reason = no_cache_ratio_reason(run)
@@ -61,9 +67,11 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     fetched = sum(worker.read_bytes for worker in run.kernel_io)
     pages = _tapped_pages(run.kernel_io)
     asked = [worker.tapped_bytes for worker in run.kernel_io] if pages is None else pages
-    missed = sum(max(0, min(io.read_bytes, most)) for io, most in zip(run.kernel_io, asked, strict=True))
-    ratio = min(1.0, max(0.0, 1.0 - missed / sum(asked)))
-    left = left_after_eviction(run)
+    ratio, left = _hit_ratio(run.kernel_io, asked), left_after_eviction(run)
+    if pages is not None and left is None:
+        most = _hit_ratio(run.kernel_io, [_touched(io) for io in run.kernel_io])
+        if most - ratio > WIDEST_RATIO:
+            return _between(run, ratio, most, pages)
     # Where each eviction was looked at, there is nothing left that readahead could hide.
     may_hide = pages is None or (left is None and any(io.mapped_bytes for io in run.kernel_io))
     surplus = fetched > (tapped if pages is None else sum(pages)) * (1 + HIDING_SURPLUS)
@@ -76,6 +84,34 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
         cold_requested=cold,
         cold_achieved=None if hidden else was_cold,
     ), None
+
+
+def _hit_ratio(workers: list[KernelIo], asked: list[int]) -> float:
+    """Return the share of the asked bytes that the kernel did not fetch, 0.0 to 1.0."""
+    missed = sum(max(0, min(io.read_bytes, most)) for io, most in zip(workers, asked, strict=True))
+    return min(1.0, max(0.0, 1.0 - missed / sum(asked)))
+
+
+def _touched(io: KernelIo) -> int:
+    """Return the bytes of all pages that a worker's reads reached into; where they were not counted, as tapped."""
+    return max(io.touched_page_bytes or 0, io.tapped_page_bytes or 0)
+
+
+def _between(run: RunRecord, least: float, most: float, pages: list[int]) -> tuple[CacheEvidence, str]:
+    """Return evidence without a ratio; that it was not cold can be known all the same."""
+    workers = run.kernel_io or []
+    touched = sum(_touched(io) for io in workers)
+    reason = (
+        f"reads begin or end inside pages: the pages that are theirs make {format_bytes(sum(pages))}, those they reach "
+        f"into {format_bytes(touched)}, so the page cache served between {percent(least)} and {percent(most)}"
+    )
+    tapped, fetched = sum(io.tapped_bytes for io in workers), sum(io.read_bytes for io in workers)
+    return CacheEvidence(
+        client_hit_ratio=None,
+        evidence=f"{_compared(len(workers), tapped, sum(pages), fetched)} Unknown: {reason}.",
+        cold_requested=run.cache.requested == "cold",
+        cold_achieved=False if least > COLD_HIT_RATIO else None,
+    ), reason
 
 
 def left_after_eviction(run: RunRecord) -> float | None:

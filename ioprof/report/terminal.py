@@ -74,6 +74,8 @@ def _cache_words(summary: Summary, run: RunRecord) -> str:
     asked, ratio = run.cache.requested, summary.cache.client_hit_ratio
     if ratio is None and summary.coverage.tapped_bytes == 0:
         return f"{asked} (nothing read)"
+    if ratio is None and asked == "cold" and summary.cache.cold_achieved is False:
+        return "cold asked, not achieved (how much was cached is not known)"
     if ratio is None:
         return f"{asked} (page cache: not known)"
     if asked == "cold" and summary.cache.cold_achieved is None:

@@ -17,7 +17,7 @@ from ioprof.store.tap import Tap
 from ioprof.store.tap_file import LocalTapFile
 from ioprof.store.tap_map import Advice, LocalTapMap
 from ioprof.store.tap_writer import LocalTapWriter, sync_directory
-from ioprof.store.whole_read import PartialReadError, read_on, whole_pages
+from ioprof.store.whole_read import PartialReadError, pages_of_range, read_on, whole_pages
 from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import Kind, error_code
 from ioprof.trace.opsfile import STAMPS
@@ -113,7 +113,7 @@ class LocalTap(Tap):
     def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
         """Open a file with O_DIRECT; see `Tap.open_direct`."""
         full = self.root + path
-        return DirectTapFile(full, obj, self.recorder, self._tapped, buffer=buffer, block_bytes=block_bytes)
+        return DirectTapFile(full, obj, self.recorder, self._tapped_blocks, buffer=buffer, block_bytes=block_bytes)
 
     def map_file(self, path: str, obj: int, size_bytes: int, advice: Advice) -> LocalTapMap:
         """Return a file to be mapped; see `Tap.map_file`."""
@@ -161,6 +161,14 @@ class LocalTap(Tap):
             self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
         self.tapped_bytes += self._sums[0]
         self.tapped_page_bytes += self._sums[1]
+        self.touched_page_bytes += self._sums[1]
+
+    def _tapped_blocks(self, size_bytes: int, offset: int) -> None:
+        """Count what was read around the page cache: the kernel fetches these bytes, not the pages they lie in."""
+        pages = pages_of_range(offset, size_bytes)
+        self.tapped_bytes += size_bytes
+        self.tapped_page_bytes += pages
+        self.touched_page_bytes += pages
 
     def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
         """Record what was done of an object read up to the operation that failed, and close the file."""

@@ -14,7 +14,7 @@ from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap_file import RemoteTapFile, TapFile
 from ioprof.store.tap_map import Advice
 from ioprof.store.tap_writer import RemoteTapWriter, TapWriter
-from ioprof.store.whole_read import PAGE_MASK, pages_of_range
+from ioprof.store.whole_read import PAGE_MASK, pages_of_range, touched_pages
 from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
@@ -33,6 +33,8 @@ class Tap:
         root: what goes in front of object paths for `read_objects`.
         tapped_bytes: bytes read so far; compared with the kernel's own count.
         tapped_page_bytes: the same with every object rounded up to whole pages, as the kernel counts what it fetches.
+        touched_page_bytes: the same with every page that a range reaches into: above the former where ranges begin or
+            end inside pages, and so the most that the kernel may have had to fetch.
         failed_samples: object reads that did not deliver.
         mapped_bytes: those of the tapped bytes that were copied out of mapped files, which read(2) knows nothing of.
         kept: files that a reader keeps open from batch to batch; they end with the tap.
@@ -44,6 +46,8 @@ class Tap:
         self.recorder = recorder
         self.tapped_bytes = 0
         self.tapped_page_bytes = 0
+        self.touched_page_bytes = 0
+        self._range_end = -1
         self.failed_samples = 0
         self.mapped_bytes = 0
         self.kept: OpenFiles | None = None
@@ -263,9 +267,13 @@ class Tap:
         """Count bytes and the pages they are fetched in; ``offset`` is None for an object that is read whole."""
         self.tapped_bytes += size_bytes
         if offset is None:
-            self.tapped_page_bytes += (size_bytes + PAGE_MASK) & ~PAGE_MASK
+            pages = (size_bytes + PAGE_MASK) & ~PAGE_MASK
+            self.tapped_page_bytes += pages
+            self.touched_page_bytes += pages
         else:
             self.tapped_page_bytes += pages_of_range(offset, size_bytes)
+            self.touched_page_bytes += touched_pages(offset, size_bytes, self._range_end)
+            self._range_end = offset + size_bytes
 
     def _touched(self, size_bytes: int, offset: int, major_faults: int, minor_faults: int) -> None:
         self._tapped(size_bytes, offset)

@@ -48,6 +48,17 @@ def pages_of_range(offset: int, size_bytes: int) -> int:
     return ((offset + size_bytes + shift) & ~PAGE_MASK) - ((offset + shift) & ~PAGE_MASK)
 
 
+def touched_pages(offset: int, size_bytes: int, before_end: int) -> int:
+    """Return the bytes of the pages that a range of an object reaches into, if only with a byte.
+
+    A page that the range before also reached into counts once where one goes on at ``before_end``, the other's end.
+    """
+    if not size_bytes:
+        return 0
+    first = offset + PAGE_MASK if offset == before_end else offset
+    return ((offset + size_bytes + PAGE_MASK) & ~PAGE_MASK) - (first & ~PAGE_MASK)
+
+
 def whole_pages(sizes_bytes: Sequence[int]) -> int:
     """Return the bytes of objects, each rounded up to whole pages; quick where all are equally large."""
     if sizes_bytes and sizes_bytes.count(sizes_bytes[0]) == len(sizes_bytes):

@@ -145,6 +145,7 @@ class BatchTrace:
                 counters.rchar,
                 counters.read_bytes,
                 mapped_bytes=tap.mapped_bytes,
+                touched_page_bytes=tap.touched_page_bytes,
             )
         self._next_io_ns = at_ns + IO_INTERVAL_NS
 

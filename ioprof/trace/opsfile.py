@@ -98,6 +98,9 @@ class Header(IntEnum):
     IO_FIRST_MAPPED = 25
     IO_LAST_MAPPED = 26
     """Those of the tapped bytes that were copied out of mapped files."""
+    IO_FIRST_TOUCHED = 27
+    IO_LAST_TOUCHED = 28
+    """Bytes of the pages that reads reached into; 0 in files from before they were counted."""
     FAULTS = 32
     """Page faults of copies out of mapped files: `FAULT_WORDS` words for each phase, in the order of `Phase`."""
 

@@ -186,6 +186,7 @@ def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:
             worker=process.header(Header.WORKER),
             tapped_bytes=process.header(Header.IO_LAST_TAPPED) - process.header(Header.IO_FIRST_TAPPED),
             tapped_page_bytes=process.header(Header.IO_LAST_PAGES) - process.header(Header.IO_FIRST_PAGES),
+            touched_page_bytes=process.header(Header.IO_LAST_TOUCHED) - process.header(Header.IO_FIRST_TOUCHED) or None,
             mapped_bytes=process.header(Header.IO_LAST_MAPPED) - process.header(Header.IO_FIRST_MAPPED),
             rchar_bytes=process.header(Header.IO_LAST_RCHAR) - process.header(Header.IO_FIRST_RCHAR),
             read_bytes=process.header(Header.IO_LAST_READ) - process.header(Header.IO_FIRST_READ),

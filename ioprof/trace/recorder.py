@@ -212,15 +212,24 @@ class Recorder:
         self._ints[at + 2] += major_faults > 0
 
     def note_io(
-        self, tapped_bytes: int, tapped_page_bytes: int, rchar_bytes: int, read_bytes: int, *, mapped_bytes: int = 0
+        self,
+        tapped_bytes: int,
+        tapped_page_bytes: int,
+        rchar_bytes: int,
+        read_bytes: int,
+        *,
+        mapped_bytes: int = 0,
+        touched_page_bytes: int = 0,
     ) -> None:
         """Keep a reading of /proc/PID/io beside the bytes tapped so far; the first and the last one count."""
         words, reading = self._words, (tapped_bytes, rchar_bytes, read_bytes)
         if not words[Header.IO_KNOWN]:
             words[Header.IO_FIRST_TAPPED : Header.IO_FIRST_READ + 1] = reading
             words[Header.IO_FIRST_PAGES], words[Header.IO_FIRST_MAPPED] = tapped_page_bytes, mapped_bytes
+            words[Header.IO_FIRST_TOUCHED] = touched_page_bytes
         words[Header.IO_LAST_TAPPED : Header.IO_LAST_READ + 1] = reading
         words[Header.IO_LAST_PAGES], words[Header.IO_LAST_MAPPED] = tapped_page_bytes, mapped_bytes
+        words[Header.IO_LAST_TOUCHED] = touched_page_bytes
         words[Header.IO_KNOWN] = 1
 
     def close(self) -> None:

@@ -72,6 +72,9 @@ class KernelIo(_Record):
     tapped_bytes: int
     tapped_page_bytes: int | None = None
     """The same with every object rounded up to whole pages, as the kernel counts; None in runs before it was kept."""
+    touched_page_bytes: int | None = None
+    """Bytes of all pages that ranges reached into, where `tapped_page_bytes` counts a page for one range only; None
+    where they were not counted."""
     mapped_bytes: int = 0
     """Those of the tapped bytes that were copied out of mapped files: no part of rchar."""
     rchar_bytes: int

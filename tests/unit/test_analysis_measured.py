@@ -14,6 +14,8 @@ from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import cache_evidence, coverage
 from ioprof.analysis.measured import RankSteps, measured_ranks
 from ioprof.analysis.mlperf import mlperf_au
+from ioprof.analysis.summarise import summarise
+from ioprof.report.terminal import render
 from ioprof.trace.run_record import CacheRecord, EpochRecord
 from ioprof.trace.schema import HOST
 
@@ -145,6 +147,48 @@ def test_small_files_are_compared_with_the_kernel_in_whole_pages() -> None:
     assert "in whole pages, compared with" in evidence.evidence
     read = kernel_io(tapped=8 * 512 * 100, pages=8 * 4096 * 100, read=8 * 4096 * 100)
     assert cache_evidence(run_record(kernel_io=read))[0].cold_achieved is True
+
+
+@pytest.mark.parametrize(("fetched", "cold"), [(100, None), (82, None), (77, False)])
+def test_records_that_begin_inside_pages_leave_the_cache_ratio_unknown(fetched: int, cold: bool | None) -> None:
+    """82 MB of pages are theirs, 154 MB they reach into: 82 MB fetched may be all of the one and half of the other."""
+    found = [
+        io.model_copy(update={"touched_page_bytes": 77_000_000})
+        for io in kernel_io(tapped=82_000_000, pages=82_000_000, read=fetched * 1_000_000)
+    ]
+    evidence, reason = cache_evidence(run_record(kernel_io=found, cache=CacheRecord(requested="cold")))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (None, cold)
+    assert reason is not None
+    assert "inside pages" in reason
+    run = run_record(kernel_io=found, cache=CacheRecord(requested="cold", evictions=1))
+    summary = summarise(make_trace(run, steps=[step_row(0, 0, 5, 10)]))
+    assert summary.reasons["cache.client_hit_ratio"] == reason
+    served = any("page cache served part of what was read" in caveat for caveat in summary.caveats)
+    shown = " ".join(line.plain.strip() for line in render(summary, run))
+    told = "not achieved (how much was cached is not known)" in shown
+    assert served is told is (cold is False)
+
+
+@pytest.mark.parametrize(("touched", "fetched", "ratio"), [(154, 154, 0.0), (84, 82, 0.0), (154, 0, 1.0)])
+def test_bounds_that_agree_give_a_cache_ratio(touched: int, fetched: int, ratio: float) -> None:
+    """All that was reached into came from the device, or nothing; or hardly a page was shared."""
+    found = [
+        io.model_copy(update={"touched_page_bytes": touched * 500_000})
+        for io in kernel_io(tapped=82_000_000, pages=82_000_000, read=fetched * 1_000_000)
+    ]
+    evidence, reason = cache_evidence(run_record(kernel_io=found, cache=CacheRecord(requested="cold")))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved, reason) == (ratio, ratio == 0, None)
+
+
+def test_an_eviction_that_left_nothing_proves_cold_for_records_inside_pages() -> None:
+    """What the pages cannot tell is known from looking: no hit was left to hide."""
+    found = [
+        io.model_copy(update={"touched_page_bytes": 77_000_000})
+        for io in kernel_io(tapped=82_000_000, pages=82_000_000, read=100_000_000)
+    ]
+    looked = CacheRecord(requested="cold", evictions=1, evicted_objects=1, checked_pages=1000, resident_pages=0)
+    evidence, _ = cache_evidence(run_record(kernel_io=found, cache=looked))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (0.0, True)
 
 
 def test_a_worker_without_page_counts_makes_the_comparison_one_of_bytes() -> None:

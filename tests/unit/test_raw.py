@@ -107,9 +107,9 @@ def test_totals_of_all_processes_are_added(trace_dir: Path) -> None:
         target.note_batch(500)
         target.note_batch(700)
         if worker:
-            target.note_io(100, 4096, 1000, 4096)
+            target.note_io(100, 4096, 1000, 4096, touched_page_bytes=4096)
             target.note_io(150, 8192, 1200, 4096)
-            target.note_io(300, 12288, 1500, 8192)
+            target.note_io(300, 12288, 1500, 8192, touched_page_bytes=20480)
         target.close()
     processes, _ = raw_processes(trace_dir)
     assert worker_time_ns(processes) == 2400
@@ -117,6 +117,7 @@ def test_totals_of_all_processes_are_added(trace_dir: Path) -> None:
     found = kernel_io(processes)
     assert found is not None
     assert [(io.worker, io.tapped_bytes, io.rchar_bytes, io.read_bytes) for io in found] == [(1, 200, 500, 4096)]
+    assert [(io.tapped_page_bytes, io.touched_page_bytes) for io in found] == [(8192, 16384)]
 
 
 def test_an_empty_folder_is_an_empty_trace(trace_dir: Path) -> None:

@@ -17,6 +17,7 @@ from ioprof.store.local_tap import LocalTap, tap_store
 from ioprof.store.open_store import open_store
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import ShortReadError
+from ioprof.store.whole_read import PAGE_MASK
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind, Phase, error_name
 from ioprof.trace.opsfile import SINGLES
 from ioprof.trace.raw import raw_processes, raw_spans
@@ -294,6 +295,22 @@ def test_a_local_file_is_read_in_pieces_by_exact_reads(local: Bench) -> None:
         (Kind.CLOSE, 2, 0, 0),
     ]
     assert local.tap.tapped_bytes == 120
+
+
+def test_ranges_inside_pages_count_what_is_theirs_and_what_they_reach_into(tmp_path: Path, trace_dir: Path) -> None:
+    """A page's length from within a page reaches into two; ranges that follow each other count a shared page once."""
+    bench, page = Bench(str(tmp_path / "store"), trace_dir), PAGE_MASK + 1
+    bench.store.write("large", bytes(16 * page))
+    tap, counted = bench.tap, list[tuple[int, int]]()
+    ranges = [(512, page), (8 * page + 100, 100), (2 * page, page), (3 * page, 10), (3 * page + 10, 10)]
+    with tap.open_file("large", 4) as file:
+        for offset, size_bytes in ranges:
+            before = tap.tapped_page_bytes, tap.touched_page_bytes
+            file.read_at(offset, size_bytes)
+            counted.append(((tap.tapped_page_bytes - before[0]) // page, (tap.touched_page_bytes - before[1]) // page))
+    assert counted == [(1, 2), (0, 1), (1, 1), (0, 1), (1, 0)]
+    bench.read()
+    assert tap.touched_page_bytes - tap.tapped_page_bytes == 2 * page
 
 
 def test_a_remote_object_is_read_by_ranged_requests(remote: Bench) -> None:
