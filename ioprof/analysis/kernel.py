@@ -59,10 +59,7 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     cold = run.cache.requested == "cold"
     reason = no_cache_ratio_reason(run)
     if reason is not None or run.kernel_io is None:
-        evidence = CacheEvidence(
-            client_hit_ratio=None, evidence=f"Unknown: {reason}.", cold_requested=cold, cold_achieved=None
-        )
-        return evidence, reason
+        return _unknown(f"Unknown: {reason}.", cold), reason
     tapped = sum(worker.tapped_bytes for worker in run.kernel_io)
     fetched = sum(worker.read_bytes for worker in run.kernel_io)
     pages = _tapped_pages(run.kernel_io)
@@ -84,6 +81,10 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
         cold_requested=cold,
         cold_achieved=None if hidden else was_cold,
     ), None
+
+
+def _unknown(evidence: str, cold_requested: bool) -> CacheEvidence:
+    return CacheEvidence(client_hit_ratio=None, evidence=evidence, cold_requested=cold_requested, cold_achieved=None)
 
 
 def _hit_ratio(workers: list[KernelIo], asked: list[int]) -> float:
