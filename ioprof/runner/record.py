@@ -169,7 +169,14 @@ class Recording:
                 self._steps(job, stack)
             finally:
                 # Before anything is torn down: that may take long, and whoever told the run to end waits for an answer.
-                self._observer.finished()
+                self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        try:
+            self._observer.finished()
+        except RuntimeError:
+            # The signal handler of a loader struck: a worker died. It does so once, and is not what ended the run.
+            self._observer.finished()
 
     def _steps(self, job: LoadJob, stack: contextlib.ExitStack) -> None:
         """Do all steps; what must be closed afterwards is left to the stack."""

@@ -90,3 +90,23 @@ def test_a_run_that_fails_before_its_first_step_is_over_once(
     with pytest.raises(RunError, match="no such loader"):
         _recording(tmp_path, events).run()
     assert events == ["finished", "sampler stopped"]
+
+
+def test_workers_that_die_with_the_run_do_not_replace_what_ended_it(
+    tmp_path: Path, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loader's signal handler raises wherever the run is just then, also while it says that it is over."""
+
+    def interrupted(session: NullSession, epoch: int) -> Iterator[Batch]:
+        raise Interrupted(signal.SIGTERM)
+
+    def struck(listening: _Listening) -> None:
+        events.append("struck" if not events else "finished")
+        if events == ["struck"]:
+            raise RuntimeError("DataLoader worker is killed by signal")
+
+    monkeypatch.setattr(NullSession, "batches", interrupted)
+    monkeypatch.setattr(_Listening, "finished", struck)
+    with pytest.raises(Interrupted):
+        _recording(tmp_path, events).run()
+    assert events == ["struck", "finished", "session closed", "sampler stopped"]
