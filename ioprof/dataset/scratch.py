@@ -1,7 +1,9 @@
 """Scratch: where a run may write below a dataset. Each run has a directory of its own, which goes when the run ends.
 
 A run that was killed leaves its directory behind; the next run of the dataset, or ``ioprof clean``, removes it. The
-kernel says which runs are alive: each holds a lock on a file in its directory.
+kernel says which runs are alive: each holds a lock on a file in its directory. Where a store has no locks, the
+directory's name says which process of which host it is: on this host that process is looked for, and what belongs to
+another host is left to ``ioprof clean``.
 """
 
 from __future__ import annotations
@@ -9,12 +11,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
+
+import psutil
 
 from ioprof.dataset.marker import BOOKKEEPING
 from ioprof.dataset.place import place
@@ -24,7 +31,8 @@ from ioprof.units import format_bytes, format_count
 
 SCRATCH_PATH = f"{BOOKKEEPING}/scratch"
 _LOCK = "lock"
-_OF_A_RUN = re.compile(r"run-[0-9]+-[0-9a-f]{8}")
+_OF_A_RUN = re.compile(r"run-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}")
+_State = Literal["alive", "gone", "unknown"]
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _SPARE_RATIO = 0.05
 
@@ -44,8 +52,6 @@ class Scratch:
 def claim_scratch(dataset: Store, size_bytes: int, names: int) -> Scratch:
     """Make a scratch directory and remove those of runs that are gone.
 
-    Stores that are not local have no locks: there, a run takes every other one for gone.
-
     Args:
         dataset: the store, rooted at the dataset.
         size_bytes: what the run holds there at once, at most.
@@ -55,11 +61,11 @@ def claim_scratch(dataset: Store, size_bytes: int, names: int) -> Scratch:
         StoreError: the store cannot be written.
         StoreFullError: it has less room than the run needs.
     """
-    path = f"{SCRATCH_PATH}/run-{os.getpid()}-{secrets.token_hex(4)}"
+    path = f"{SCRATCH_PATH}/run-{_this_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         dataset.make_dir(SCRATCH_PATH)
         with _alone(dataset):
-            for dead in _runs(dataset, alive=False):
+            for dead in _runs(dataset, "gone"):
                 _remove_tree(dataset, dead)
             _check_room(dataset, size_bytes, names)
             dataset.make_dir(path)
@@ -96,49 +102,62 @@ def refuse_scratch_in_use(dataset: Store) -> None:
     Raises:
         DatasetError: a run is alive.
     """
-    if alive := _runs(dataset, alive=True):
+    if alive := _runs(dataset, "alive"):
         raise DatasetError(f"{place(dataset)}: a run is writing there ({alive[0]}); wait for it to end")
 
 
 def remove_scratch(dataset: Store) -> None:
-    """Remove what runs left; what ioprof did not make stays, and with it the directory.
+    """Remove what runs left, of other hosts too; what ioprof did not make stays, and with it the directory.
 
     Raises:
         OSError: the store refused.
     """
-    for dead in _runs(dataset, alive=False):
+    for dead in _runs(dataset, "gone", "unknown"):
         _remove_tree(dataset, dead)
     with contextlib.suppress(FileNotFoundError):
         dataset.unlink(f"{SCRATCH_PATH}/{_LOCK}")
 
 
-def _runs(dataset: Store, *, alive: bool) -> list[str]:
-    """Return the scratch directories of runs that are alive, or of those that are gone."""
+def _runs(dataset: Store, *states: _State) -> list[str]:
+    """Return the scratch directories of runs in these states."""
     try:
         entries = dataset.list(SCRATCH_PATH)
     except FileNotFoundError:
         return []
     paths = [f"{SCRATCH_PATH}/{entry.name}" for entry in entries if entry.is_dir and _OF_A_RUN.fullmatch(entry.name)]
-    return [path for path in paths if _is_alive(dataset, path) is alive]
+    return [path for path in paths if _state(dataset, path) in states]
 
 
-def _is_alive(dataset: Store, path: str) -> bool:
+def _state(dataset: Store, path: str) -> _State:
     if dataset.local_root is None:
-        return False
+        return _state_by_name(path)
     try:
         descriptor = os.open(f"{dataset.local_root}/{path}/{_LOCK}", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return "gone"
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return "alive"
     except OSError as error:
         if error.errno not in _NO_LOCKS_HERE:
             raise
+        return _state_by_name(path)
     finally:
         os.close(descriptor)
-    return False
+    return "gone"
+
+
+def _state_by_name(path: str) -> _State:
+    """Judge by the process that the directory is named after; one of another host cannot be seen from here."""
+    named = _OF_A_RUN.fullmatch(path.rpartition("/")[2])
+    if named is None or named["host"] != _this_host():
+        return "unknown"
+    return "alive" if psutil.pid_exists(int(named["pid"])) else "gone"
+
+
+def _this_host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _locked(dataset: Store, path: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 from ioprof.dataset.clean import find_datasets, remove
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.prepare import prepare
-from ioprof.dataset.scratch import SCRATCH_PATH, claim_scratch, release_scratch
+from ioprof.dataset.scratch import SCRATCH_PATH, claim_scratch, refuse_scratch_in_use, release_scratch
 from ioprof.dataset.sizes import Fixed
 from ioprof.errors import DatasetError, StoreError, StoreFullError
 from ioprof.store.local import LocalStore
@@ -101,18 +101,25 @@ def test_a_store_that_refuses_is_one_line(dataset: LocalStore, monkeypatch: pyte
         claim_scratch(dataset, 0, 0)
 
 
-def test_remote_stores_have_scratch_too() -> None:
-    """Without a lock: another run's is taken for left over."""
+def test_without_locks_a_run_is_known_by_its_process() -> None:
+    """One that is alive on this host is left alone, one that is gone removed; of other hosts nothing is known."""
     store = open_store("memory://ioprof-scratch-test")
     try:
         first = claim_scratch(store, 0, 0)
         store.write(f"{first.path}/file", b"1")
+        host, pid = first.path.rpartition("/")[2].split("-")[1:3]
+        assert int(pid) == os.getpid()
+        gone, elsewhere = f"run-{host}-{2**22 + 1}-00000000", "run-00000000-1-00000000"
+        for name in (gone, elsewhere):
+            store.make_dir(f"{SCRATCH_PATH}/{name}")
+            store.write(f"{SCRATCH_PATH}/{name}/file", b"1")
         second = claim_scratch(store, 0, 0)
         assert (first.descriptor, second.descriptor) == (-1, -1)
+        assert store.read(f"{first.path}/file") == b"1"
+        assert {entry.name for entry in store.list(SCRATCH_PATH)} >= {elsewhere, first.path.rpartition("/")[2]}
         with pytest.raises(FileNotFoundError):
-            store.stat(f"{first.path}/file")
-        store.write(f"{second.path}/file", b"1")
-        release_scratch(store, second)
-        assert store.list(SCRATCH_PATH) == []
+            store.stat(f"{SCRATCH_PATH}/{gone}/file")
+        with pytest.raises(DatasetError, match="a run is writing there"):
+            refuse_scratch_in_use(store)
     finally:
         fsspec.filesystem("memory").rm("/ioprof-scratch-test", recursive=True)
