@@ -50,7 +50,8 @@ def _ahead(snapshot: Snapshot) -> str:
         return ""
     # Down to whole percents and to tenths of a second: more would only flicker.
     left = format_duration(round(snapshot.left_ns, -8))
-    return f" · {snapshot.done_ratio:.0%} done · {left} left".replace("%", " %")
+    ahead = f" · {left} left" if snapshot.left_ns >= 1e8 else ""
+    return f" · {snapshot.done_ratio:.0%} done{ahead}".replace("%", " %")
 
 
 def _gauge(now: float, overall: float | None) -> Text:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ioprof import api
@@ -25,7 +26,7 @@ from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import RunError, UsageError
 from ioprof.plugins import find_workload
-from ioprof.requirement import check_all, parse_requirement
+from ioprof.requirement import Requirement, check_all, parse_requirement
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -35,6 +36,8 @@ from ioprof.spec.render import plugin_lines, to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
 from ioprof.trace.rundir import check_results
+
+_OF_AN_ACCELERATOR = ("accelerator_utilization", "mlperf_au")
 
 
 def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str], extra: list[str]) -> RunSpec:
@@ -66,6 +69,7 @@ def run_command(
         )
     requirements = [parse_requirement(text) for text in require]
     spec = _resolved(target, flags, assignments, extra)
+    _refuse_unknowable(spec, requirements)
     plan = plan_run(spec)
     _tell_caveats(spec, quiet=quiet)
     if dry_run:
@@ -87,6 +91,19 @@ def run_command(
             "use a longer --duration, more epochs or a smaller --warmup"
         )
     return 0
+
+
+def _refuse_unknowable(spec: RunSpec, requirements: Sequence[Requirement]) -> None:
+    """Refuse before the run what no such run can meet.
+
+    Raises:
+        UsageError: an accelerator's utilisation is required where there is none.
+    """
+    for one in requirements:
+        if one.key in _OF_AN_ACCELERATOR and spec.accelerator.name.lower() == "none":
+            raise UsageError(
+                f"--require {one}: there is no utilisation without an accelerator; name one with --accelerator"
+            )
 
 
 def _print_result(finished: api.Run, *, as_json: bool) -> None:

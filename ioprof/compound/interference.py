@@ -84,7 +84,9 @@ def sentence_of(found: Sequence[Interference], pipelines: int) -> str | None:
     known = [one for one in found if one.samples_per_s_ratio is not None and len(one.beside) == pipelines - 1]
     if not known:
         return None
-    if (doubtful := faster_caveats(found)) and len(doubtful) == len(known):
+    void = _faster(found)
+    known, doubtful = [one for one in known if one.pipeline not in void], known
+    if not known:
         return "Nothing can be said of who slows whom: each pipeline was faster beside others than alone."
     disturbed = [one for one in known if (one.samples_per_s_ratio or 0.0) < _UNDISTURBED]
     if not disturbed:
@@ -94,6 +96,7 @@ def sentence_of(found: Sequence[Interference], pipelines: int) -> str | None:
             "alone."
         )
     told = "; ".join(f"{one.pipeline} keeps {_kept(one)}{_interval(one)}" for one in known)
+    told += "".join(f"; of {one.pipeline} nothing can be said" for one in doubtful if one.pipeline in void)
     hardest = min(disturbed, key=lambda one: one.samples_per_s_ratio or 0.0)
     pair = _hardest_pair(found, hardest.pipeline, pipelines)
     return f"Of the samples/s that each has alone, together {told}.{pair}"
@@ -136,17 +139,22 @@ def caveats_of(phases: Sequence[PhaseRecord], specs: Mapping[str, RunSpec]) -> l
 
 def faster_caveats(found: Sequence[Interference]) -> list[str]:
     """Return which pipelines were faster beside others than alone, which no neighbour can cause."""
+    return [
+        f"{name} was faster beside others than alone: something disturbed it while it ran alone (other programs, a "
+        "cache that was filled since), so its ratios say nothing. Repeat on a quiet machine, with a longer --duration."
+        for name in _faster(found)
+    ]
+
+
+def _faster(found: Sequence[Interference]) -> list[str]:
+    """Return the pipelines that were faster beside others than alone."""
     names = dict.fromkeys(
         one.pipeline
         for one in found
         if (one.samples_per_s_ratio_ci95 or (one.samples_per_s_ratio or 0.0,))[0] > 1.0
         and (one.samples_per_s_ratio or 0.0) > _FASTER
     )
-    return [
-        f"{name} was faster beside others than alone: something disturbed it while it ran alone (other programs, a "
-        "cache that was filled since), so its ratios say nothing. Repeat on a quiet machine, with a longer --duration."
-        for name in names
-    ]
+    return list(names)
 
 
 def _cpu_caveat(runs: Iterable[tuple[PhaseRecord, PipelineRun]]) -> list[str]:

@@ -190,6 +190,8 @@ def test_a_pipeline_that_is_faster_beside_others_is_not_believed() -> None:
     phases, steps = two_pipelines(2.0)
     found = interference_of(phases, steps)
     assert [told.split(":")[0] for told in faster_caveats(found)] == ["a was faster beside others than alone"]
+    told = str(sentence_of(found, 2))
+    assert "a keeps" not in told
     steps["alone-b", "b"] = measured(3 * SECOND)
     assert "Nothing can be said of who slows whom" in str(sentence_of(interference_of(phases, steps), 2))
     phases, steps = two_pipelines(1.05)
