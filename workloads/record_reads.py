@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from ioprof.workloads.record_places import RecordPlaces
+from ioprof.workloads.seeded_order import seeded_order
 from ioprof.workloads.tree_walk import found_files
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -163,11 +164,8 @@ class RecordReads:
         return self._params.samples
 
     def order(self, epoch: int) -> Indices:
-        """Return the samples in the order of ``epoch``: sorted by random bits that depend on seed and epoch alone."""
-        if not self._params.shuffle:
-            return np.arange(self._params.samples, dtype=np.int64)
-        bits = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 1))).random_raw(self._params.samples)
-        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+        """Return the samples in the order of ``epoch``."""
+        return seeded_order(self._params.samples, self._seed, epoch, shuffle=self._params.shuffle)
 
     def check_store(self, store: Store) -> None:
         """Refuse direct reads where they would not reach a device.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import numpy as np
 from ioprof.workloads.framed import FramedLayout, NpyFrame, NpzFrame
+from ioprof.workloads.seeded_order import seeded_order
 
 from ioprof.contract import Indices, MlperfRules, ObjectSizes, SampleReader
 from ioprof.dataset.layout import OpaqueLayout
@@ -200,12 +200,8 @@ class SampleFiles:
 
     def order(self, epoch: int) -> Indices:
         """Return the samples in the order of ``epoch``, which depends on seed and epoch alone."""
-        if self._files.shuffle == "off":
-            return np.arange(self.samples(), dtype=np.int64)
         drawn = 0 if self._files.shuffle == "once" else epoch
-        # Raw bits, not Generator.permutation: numpy keeps the former the same in every version.
-        bits = np.random.PCG64(np.random.SeedSequence((self._seed, drawn, 1))).random_raw(self.samples())
-        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+        return seeded_order(self.samples(), self._seed, drawn, shuffle=self._files.shuffle != "off")
 
     def discover(self, store: Store, tap: Tap) -> int:
         """List the files as a script does when it starts; return the samples they hold."""

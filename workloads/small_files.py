@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
+from ioprof.workloads.seeded_order import seeded_order
 from pydantic import Field, field_validator
 
 from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting
@@ -99,12 +99,8 @@ class SmallFiles:
         return self._params.files
 
     def order(self, epoch: int) -> Indices:
-        """Return the files in the order of ``epoch``: sorted by random bits that depend on seed and epoch alone."""
-        if not self._params.shuffle:
-            return np.arange(self._params.files, dtype=np.int64)
-        # Raw bits, not Generator.permutation: numpy keeps the former the same in every version.
-        bits = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 1))).random_raw(self._params.files)
-        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+        """Return the files in the order of ``epoch``."""
+        return seeded_order(self._params.files, self._seed, epoch, shuffle=self._params.shuffle)
 
     def discover(self, store: Store, tap: Tap) -> int:
         """Walk the tree as an image-folder dataset does when a training script starts; return the files found."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
+from ioprof.workloads.seeded_order import seeded_order
 from ioprof.workloads.token_index import HEADER_BYTES, IndexHeader, TokenLayout, check_header, check_index
 from ioprof.workloads.tree_walk import found_files
 from pydantic import Field, ValidationInfo, field_validator
@@ -169,11 +170,8 @@ class TokenStream:
         return self._params.files * self._params.windows_per_file
 
     def order(self, epoch: int) -> Indices:
-        """Return the windows in the order of ``epoch``: sorted by random bits that depend on seed and epoch alone."""
-        if not self._params.shuffle:
-            return np.arange(self.samples(), dtype=np.int64)
-        bits = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 1))).random_raw(self.samples())
-        return np.argsort(bits, kind="stable").astype(np.int64, copy=False)
+        """Return the windows in the order of ``epoch``."""
+        return seeded_order(self.samples(), self._seed, epoch, shuffle=self._params.shuffle)
 
     def check_store(self, store: Store) -> None:
         """Refuse to map what is not a local file.

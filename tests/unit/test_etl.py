@@ -24,6 +24,7 @@ from ioprof.store.open_store import open_store
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes
 from ioprof.trace.recorder import Recorder
+from tests.open_descriptors import open_below
 from tests.small_dataset import KnownSizes
 
 SCRATCH = ".ioprof/scratch/run-1-00000000"
@@ -167,9 +168,7 @@ def test_a_store_that_refuses_a_write_ends_the_run_in_one_line(
     with pytest.raises(error, match=f"worker-0-0: .*{os.strerror(code)}") as caught:
         line.epoch(0)
     assert "\n" not in str(caught.value)
-    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    opened = [str(link.readlink()) for link in links]
-    assert not [path for path in opened if path.startswith(str(tmp_path / "store"))]
+    assert not open_below(tmp_path / "store")
 
 
 def test_remote_stores_get_whole_shards(tmp_path: Path) -> None:
