@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
 from ioprof.trace.recorder import Recorder
+from tests.open_descriptors import open_below
 
 
 @contextmanager
@@ -55,16 +55,10 @@ def errors(trace_dir: Path) -> Counter[tuple[Kind, int]]:
     return found
 
 
-def open_below(folder: Path) -> list[str]:
+def held_below(folder: Path) -> list[str]:
     """Return the files below a folder that this process has open or mapped."""
-    open_files = [str(Path(f"/proc/self/fd/{number}").readlink()) for number in _descriptors()]
     mapped = [line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()]
-    return [path for path in [*open_files, *mapped] if path.startswith(f"{folder}/")]
-
-
-def _descriptors() -> list[str]:
-    """Return this process's descriptors, without the one that listing them took."""
-    return [number for number in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{number}")]
+    return [*map(str, open_below(folder)), *(path for path in mapped if path.startswith(f"{folder}/"))]
 
 
 def stored(workload: Workload, folder: Path) -> LocalStore:

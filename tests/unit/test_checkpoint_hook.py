@@ -292,7 +292,9 @@ def test_a_state_that_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPa
     fitting = CheckpointSection.model_validate({"every": 1, "size": "40MiB", "mode": "background"})
     check_memory(fitting, is_local=True)
     check_memory(CheckpointSection.model_validate({"every": 0, "size": "1TiB"}), is_local=True)
-    with pytest.raises(SpecError, match="one to put as an object, 120 MiB of memory is needed, and 100 MiB are available"):
+    with pytest.raises(
+        SpecError, match="one to put as an object, 120 MiB of memory is needed, and 100 MiB are available"
+    ):
         check_memory(fitting, is_local=False)
     restoring = fitting.model_copy(update={"restore": True})
     with pytest.raises(SpecError, match=r"checkpoint.size = 40 MiB: .* one to restore into, 120 MiB"):

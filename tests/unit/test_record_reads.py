@@ -19,7 +19,7 @@ from ioprof.plugins import find_workload
 from ioprof.store.fsspec_store import FsspecStore
 from ioprof.store.local import LocalStore
 from ioprof.trace.kinds import SHORT_READ, Kind
-from tests.recorded_taps import content_of, counts, errors, open_below, stored, tapped
+from tests.recorded_taps import content_of, counts, errors, held_below, stored, tapped
 from tests.small_dataset import KnownSizes
 
 RECORD_READS = find_workload("record-reads")
@@ -120,7 +120,7 @@ def test_files_are_kept_open_or_opened_for_each_record(
     store = stored(workload, tmp_path / "store")
     with tapped(store, trace_dir) as tap:
         workload.reader(SIZES).read(tap, workload.order(0).tolist())
-    assert open_below(tmp_path / "store") == []
+    assert held_below(tmp_path / "store") == []
     found = counts(trace_dir)
     assert found[Kind.OPEN] == found[Kind.CLOSE]
     assert found[Kind.READ] == 48

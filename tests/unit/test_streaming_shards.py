@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 from pathlib import Path
@@ -23,6 +22,7 @@ from ioprof.plugins import find_workload
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import Kind
+from tests.open_descriptors import open_below
 from tests.shard_dataset import FORMATS, local_shards
 
 STREAMING_SHARDS = find_workload("streaming-shards")
@@ -200,8 +200,7 @@ def test_a_stream_that_is_left_half_way_closes_its_shard(name: str, tmp_path: Pa
 
 
 def _open_shards(folder: Path) -> int:
-    links = (Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
-    return sum(str(link.readlink()).startswith(f"{folder}/store/") for link in links if link.is_symlink())
+    return len(open_below(folder / "store"))
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -18,7 +18,7 @@ from ioprof.errors import DatasetError, SpecError
 from ioprof.plugins import find_workload
 from ioprof.store.fsspec_store import FsspecStore
 from ioprof.trace.kinds import SHORT_READ, Kind
-from tests.recorded_taps import content_of, counts, errors, open_below, recorded_bytes, stored, tapped
+from tests.recorded_taps import content_of, counts, errors, held_below, recorded_bytes, stored, tapped
 from tests.small_dataset import KnownSizes
 
 TOKEN_STREAM = find_workload("token-stream")
@@ -81,9 +81,9 @@ def test_windows_share_one_token_with_the_next(access: str, token_type: str, tmp
     with tapped(store, trace_dir) as tap:
         read = [bytes(content) for content in reader.read(tap, wanted)]
         assert read == [_window(workload, sample, token_bytes=token_bytes) for sample in wanted]
-        assert open_below(tmp_path / "store") != []
+        assert held_below(tmp_path / "store") != []
         assert tap.mapped_bytes == (4 * 513 * token_bytes if access == "mmap" else 0)
-    assert open_below(tmp_path / "store") == []
+    assert held_below(tmp_path / "store") == []
     assert read[0][-token_bytes:] == read[1][:token_bytes]
     found = counts(trace_dir)
     assert found.get(Kind.TOUCH, 0) == (4 if access == "mmap" else 0)
