@@ -91,7 +91,7 @@ class ProcessesSession:
                 through.add(asked.worker)
                 continue
             self._ask(asked.worker)
-            yield _batch(stamps, asked.dispatch_ns)
+            yield stamps.batch(None, asked.dispatch_ns)
 
     def _begin(self, epoch: int) -> None:
         """Say what the coming requests are about; what is left of an epoch that was left half-way is void."""
@@ -207,22 +207,3 @@ class ProcessesSession:
         still_alive(processes)
         self._workers, self._order = [], None
         self._asked.clear()
-
-
-def _batch(stamps: BatchStamps, dispatch_ns: int) -> Batch:
-    return Batch(
-        data=None,
-        number=stamps.number,
-        worker=stamps.worker,
-        samples=stamps.samples,
-        size_bytes=stamps.size_bytes,
-        errors=stamps.errors,
-        dispatch_ns=dispatch_ns,
-        fetch_start_ns=stamps.fetch_start_ns,
-        fetch_end_ns=stamps.fetch_end_ns,
-        collate_end_ns=stamps.collate_end_ns,
-        storage_ns=stamps.storage_ns,
-        prep_ns=stamps.prep_ns,
-        on_cpu_ns=stamps.on_cpu_ns,
-        run_queue_ns=stamps.run_queue_ns,
-    )

@@ -5,8 +5,9 @@ torch is imported when a loader is opened, not before: listing loaders must not 
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ioprof.loaders.worker_process import warn_of_crowded_workers
 from pydantic import Field
@@ -29,22 +30,37 @@ class TorchParams(PluginParams):
     in_order: bool = Field(True, description="deliver batches in the order they were asked for")
 
 
-def check_pinning(params: TorchParams) -> None:
-    """Check what only this host can tell.
+class TorchLoader:
+    """What the plug-ins made of torch's DataLoader share; each adds its name and opens its own session."""
 
-    Raises:
-        SpecError: pinning without a CUDA device.
-    """
-    if params.pin and not _has_cuda():
-        raise SpecError("loader.pin = true: page-locked memory needs a CUDA device, and this host has none")
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str | None] = None
+    reads_storage: ClassVar[bool] = True
+    Params: ClassVar[type[PluginParams]] = TorchParams
+    session_module: ClassVar[str]
+    """Where the session is; importing it imports torch."""
 
+    def __init__(self, params: TorchParams) -> None:
+        """Check what only this host can tell.
 
-def warn_in_place_of_torch(workers: int) -> None:
-    """Say in our words, once, what torch would say on stderr when the DataLoader is built and again when it starts."""
-    warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
-    warn_of_crowded_workers(
-        workers, "torch advises no more workers than CPUs; where they compute, they wait for each other"
-    )
+        Raises:
+            SpecError: pinning without a CUDA device.
+        """
+        if params.pin and not _has_cuda():
+            raise SpecError("loader.pin = true: page-locked memory needs a CUDA device, and this host has none")
+        self._params = params
+
+    def load(self) -> None:
+        """Import torch."""
+        importlib.import_module(self.session_module)
+
+    def _warn_in_place_of_torch(self) -> None:
+        """Say in our words, once, what torch would say on stderr when a DataLoader is built and when it starts."""
+        warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
+        warn_of_crowded_workers(
+            self._params.workers,
+            "torch advises no more workers than CPUs; where they compute, they wait for each other",
+        )
 
 
 def _has_cuda() -> bool:

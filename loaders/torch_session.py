@@ -146,23 +146,7 @@ def opened_loader(
 def unwrapped(envelope: Envelope, dispatch_ns: int) -> Batch:
     """Return the batch in an envelope."""
     data, fields = envelope
-    stamps = BatchStamps(*fields)
-    return Batch(
-        data=data,
-        number=stamps.number,
-        worker=stamps.worker,
-        samples=stamps.samples,
-        size_bytes=stamps.size_bytes,
-        errors=stamps.errors,
-        dispatch_ns=dispatch_ns,
-        fetch_start_ns=stamps.fetch_start_ns,
-        fetch_end_ns=stamps.fetch_end_ns,
-        collate_end_ns=stamps.collate_end_ns,
-        storage_ns=stamps.storage_ns,
-        prep_ns=stamps.prep_ns,
-        on_cpu_ns=stamps.on_cpu_ns,
-        run_queue_ns=stamps.run_queue_ns,
-    )
+    return BatchStamps(*fields).batch(data, dispatch_ns)
 
 
 def _nothing() -> None:

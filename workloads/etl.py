@@ -7,10 +7,11 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from ioprof.workloads.checked_text import SizesText
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from ioprof.workloads.shard_writer import PART, ShardWriter, end_shard, member_bytes
 from ioprof.workloads.tree_walk import found_files
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ioprof.contract import (
     Access,
@@ -26,7 +27,7 @@ from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.place import place
 from ioprof.dataset.room import total_bytes
 from ioprof.dataset.size_text import parse_sizes
-from ioprof.errors import SpecError, StoreError
+from ioprof.errors import StoreError
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
@@ -45,7 +46,7 @@ class EtlParams(PluginParams):
     """What is read, what a sample costs, and how shards are written."""
 
     files: Count = Field(10_000, ge=1, le=10**9, description="number of files to read; each is one sample")
-    file_size: str = Field(
+    file_size: SizesText = Field(
         "lognormal:112KiB:0.5",
         description="4KiB (all equal), uniform:LOW-HIGH, lognormal:MEAN:CV, or a CSV file of size,weight",
     )
@@ -61,16 +62,6 @@ class EtlParams(PluginParams):
     keep_output: bool = Field(
         False, description="leave the last epoch's shards on the store until the next run of the dataset"
     )
-
-    @field_validator("file_size")
-    @classmethod
-    def _sizes_make_sense(cls, text: str) -> str:
-        try:
-            parse_sizes(text)
-        except SpecError as error:
-            # pydantic adds the key and where its value came from to a ValueError, and to nothing else.
-            raise ValueError(str(error)) from error
-        return text
 
 
 class Normalise:

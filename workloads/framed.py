@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -170,11 +170,3 @@ def _rebuild(
     return FramedLayout(
         frame, count=count, sizes=sizes, files_per_dir=files_per_dir, seed=seed, largest_bytes=largest_bytes
     )
-
-
-class LayoutWithPaths(Protocol):
-    """What whole-file readers need of a layout."""
-
-    def paths(self, indices: Sequence[int], root: str) -> list[str]:
-        """Return the paths of many objects with ``root`` in front."""
-        ...

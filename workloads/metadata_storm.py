@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from ioprof.workloads.checked_text import SizesText, parsed_by
 from ioprof.workloads.name_area import ATTRIBUTE, DIRECTORIES, FILES, NameArea, NameCalls
 from ioprof.workloads.operation_mix import OPERATIONS, OperationMix, parse_mix
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ioprof.contract import (
     Access,
@@ -54,10 +55,10 @@ class MetadataStormParams(PluginParams):
     """Which names there are, and what is done with them."""
 
     files: Count = Field(50_000, ge=1, le=10**9, description="number of files that are looked at, never changed")
-    file_size: str = Field("1B", description="how large they are; tiny, because nothing reads them")
+    file_size: SizesText = Field("1B", description="how large they are; tiny, because nothing reads them")
     files_per_dir: Count = Field(500, ge=1, le=10**7, description="most entries in one of their directories")
     operations: Count = Field(500_000, ge=1, le=10**9, description="operations of one epoch, of all workers together")
-    mix: str = Field(
+    mix: Annotated[str, parsed_by(parse_mix)] = Field(
         DEFAULT_MIX,
         description="share of each operation: " + ", ".join(sorted(OPERATIONS)) + "; what is created must be removed",
     )
@@ -65,16 +66,6 @@ class MetadataStormParams(PluginParams):
         True, description="each worker lists the whole tree at the start of an epoch, as training jobs do"
     )
     shared_directory: bool = Field(False, description="all workers create in one directory instead of each in its own")
-
-    @field_validator("mix", "file_size")
-    @classmethod
-    def _makes_sense(cls, text: str, info: object) -> str:
-        try:
-            (parse_mix if getattr(info, "field_name", "") == "mix" else parse_sizes)(text)
-        except SpecError as error:
-            # pydantic adds the key and where its value came from to a ValueError, and to nothing else.
-            raise ValueError(str(error)) from error
-        return text
 
 
 class NameReader:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+from ioprof.workloads.checked_text import SizesText
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from ioprof.workloads.seeded_order import seeded_order
-from pydantic import Field, field_validator
+from ioprof.workloads.tree_walk import found_files
+from pydantic import Field
 
 from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.size_text import parse_sizes
-from ioprof.errors import SpecError
 from ioprof.spec.quantities import Count, DurationNs
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
@@ -25,7 +26,7 @@ class SmallFilesParams(PluginParams):
     """What is stored, and what a sample costs."""
 
     files: Count = Field(20_000, ge=1, le=10**9, description="number of files; each is one sample")
-    file_size: str = Field(
+    file_size: SizesText = Field(
         "lognormal:112KiB:0.5",
         description="4KiB (all equal), uniform:LOW-HIGH, lognormal:MEAN:CV, or a CSV file of size,weight",
     )
@@ -37,16 +38,6 @@ class SmallFilesParams(PluginParams):
         "list",
         description="how the script finds its files at start-up; list walks the tree as image-folder datasets do",
     )
-
-    @field_validator("file_size")
-    @classmethod
-    def _sizes_make_sense(cls, text: str) -> str:
-        try:
-            parse_sizes(text)
-        except SpecError as error:
-            # pydantic adds the key and where its value came from to a ValueError, and to nothing else.
-            raise ValueError(str(error)) from error
-        return text
 
 
 class SmallFilesReader:
@@ -107,18 +98,10 @@ class SmallFiles:
         if self._params.discovery == "none":
             return self._params.files
         found = 0
-        pending = [""]
-        while pending:
-            directory = pending.pop()
-            for entry in tap.list(directory):
-                path = f"{directory}/{entry.name}" if directory else entry.name
-                if entry.is_dir:
-                    if not entry.name.startswith("."):
-                        pending.append(path)
-                elif not entry.name.startswith("."):
-                    found += 1
-                    if self._params.discovery == "list+stat":
-                        tap.stat(path)
+        for path in found_files(tap):
+            found += 1
+            if self._params.discovery == "list+stat":
+                tap.stat(path)
         return found
 
     def reader(self, sizes: ObjectSizes) -> SampleReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+from ioprof.workloads.checked_text import SizesText
 from ioprof.workloads.decode import calibrated_transform
 from ioprof.workloads.shards.arrow import ArrowFormat
 from ioprof.workloads.shards.format import ShardFormat
@@ -15,7 +16,7 @@ from ioprof.workloads.shards.shape import MAX_SHARD_SAMPLES, MAX_SHARDS, ShardSh
 from ioprof.workloads.shards.stream import ShardStream
 from ioprof.workloads.shards.tar import TarFormat
 from ioprof.workloads.shards.tfrecord import TfrecordFormat
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ioprof.contract import Access, ObjectSizes, PluginParams, SampleStream, Setting
 from ioprof.dataset.size_text import parse_sizes
@@ -39,7 +40,7 @@ class StreamingShardsParams(PluginParams):
     )
     shards: Count = Field(16, ge=1, le=MAX_SHARDS, description="number of shards")
     samples_per_shard: Count = Field(1024, ge=1, le=MAX_SHARD_SAMPLES, description="samples in each shard")
-    sample_size: str = Field(
+    sample_size: SizesText = Field(
         "112KiB",
         description="4KiB (all equal); tar and tfrecord also uniform:LOW-HIGH, lognormal:MEAN:CV, or a CSV file of "
         "size,weight",
@@ -59,16 +60,6 @@ class StreamingShardsParams(PluginParams):
     )
     read_size: Bytes = Field(1024**2, ge=512, le=1 << 30, description="the most that one read asks for")
     decode: DurationNs = Field(0, ge=0, le=60 * 10**9, description="CPU time one sample costs to decode; 0 = none")
-
-    @field_validator("sample_size")
-    @classmethod
-    def _sizes_make_sense(cls, text: str) -> str:
-        try:
-            parse_sizes(text)
-        except SpecError as error:
-            # pydantic adds the key and where its value came from to a ValueError, and to nothing else.
-            raise ValueError(str(error)) from error
-        return text
 
 
 class StreamingShards:

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
+from ioprof.closing import ClosesAtExit
 from ioprof.compound.messages import Ended, FromRun, Go, Held, Measuring, Order, StepsEnded
 
 _BOOT = (
@@ -28,7 +28,7 @@ _AGAIN_S = 5.0
 """After this time without an answer the signal is sent again, unless the run is closing already."""
 
 
-class RunProcess:
+class RunProcess(ClosesAtExit):
     """A run that is being recorded by a child; leaving the context ends it."""
 
     def __init__(self, order: Order) -> None:
@@ -51,14 +51,6 @@ class RunProcess:
         self._signum: int = signal.SIGTERM
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(order)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def receive(self) -> FromRun:
         """Return the next message, waiting for it; the last one is `Ended`, also where the process died."""

@@ -48,11 +48,6 @@ class Naming:
         """Whether the directories stand in directories of their own."""
         return self.leaf_directories > self.files_per_dir
 
-    @property
-    def top_directories(self) -> int:
-        """Number of directories in the dataset's root."""
-        return -(-self.leaf_directories // self.files_per_dir) if self.two_levels else self.leaf_directories
-
     def path(self, index: int) -> str:
         """Return the path of object ``index``."""
         return f"{self.directory(index // self.files_per_dir)}/{index}"

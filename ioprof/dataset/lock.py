@@ -14,7 +14,8 @@ from ioprof.errors import DatasetError
 from ioprof.store.base import Store
 
 LOCK_PATH = f"{BOOKKEEPING}/lock"
-_NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system without locks answers."""
 
 
 @contextmanager
@@ -43,5 +44,5 @@ def _take(descriptor: int, store: Store) -> None:
     except BlockingIOError:
         raise DatasetError(f"{place(store)}: another process is preparing or removing it; wait for it to end") from None
     except OSError as error:
-        if error.errno not in _NO_LOCKS_HERE:
+        if error.errno not in NO_LOCKS_HERE:
             raise

@@ -22,7 +22,6 @@ from ioprof.dataset.lock import locked
 from ioprof.dataset.manifest import Manifest, open_manifest, write_manifest
 from ioprof.dataset.marker import (
     dataset_id,
-    read_marker,
     write_marker,
 )
 from ioprof.dataset.place import place
@@ -117,15 +116,6 @@ def dataset_path(name: str, layout: Layout) -> str:
     if not _NAME.fullmatch(name):
         raise SpecError(f"dataset name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first")
     return f"{name}-{dataset_id(layout.identity())}"
-
-
-def open_prepared(store: Store, name: str, layout: Layout) -> Manifest | None:
-    """Return the manifest of a dataset that stands complete, or None; nothing is written."""
-    dataset = store.at(dataset_path(name, layout))
-    marker = read_marker(dataset)
-    if marker is None or marker.state != "complete":
-        return None
-    return matching_manifest(dataset, layout)
 
 
 def still_needed(store: Store, name: str, layout: Layout) -> Need:

@@ -9,7 +9,6 @@ another host is left to ``ioprof clean``.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -23,6 +22,7 @@ from typing import Literal
 
 import psutil
 
+from ioprof.dataset.lock import NO_LOCKS_HERE
 from ioprof.dataset.marker import BOOKKEEPING
 from ioprof.dataset.place import place
 from ioprof.errors import DatasetError, StoreError, StoreFullError
@@ -33,7 +33,6 @@ SCRATCH_PATH = f"{BOOKKEEPING}/scratch"
 _LOCK = "lock"
 _OF_A_RUN = re.compile(r"run-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}")
 _State = Literal["alive", "gone", "unknown"]
-_NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _SPARE_RATIO = 0.05
 
 
@@ -140,7 +139,7 @@ def _state(dataset: Store, path: str) -> _State:
     except BlockingIOError:
         return "alive"
     except OSError as error:
-        if error.errno not in _NO_LOCKS_HERE:
+        if error.errno not in NO_LOCKS_HERE:
             raise
         return _state_by_name(path)
     finally:
@@ -168,7 +167,7 @@ def _locked(dataset: Store, path: str) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        if error.errno not in _NO_LOCKS_HERE:
+        if error.errno not in NO_LOCKS_HERE:
             os.close(descriptor)
             raise
     return descriptor

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
@@ -61,7 +62,7 @@ class TapFile(Protocol):
     ) -> None: ...
 
 
-class LocalTapFile:
+class LocalTapFile(ClosesAtExit):
     """A file read by pread."""
 
     def __init__(self, path: str, obj: int, recorder: Recorder, tapped: Tapped, *, flags: int = 0) -> None:
@@ -133,16 +134,8 @@ class LocalTapFile:
             self._recorder.record(Kind.CLOSE, start, _now(), 0, self.obj, 0)
             self.descriptor = -1
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class RemoteTapFile:
+class RemoteTapFile(ClosesAtExit):
     """An object read by ranged requests, each on its own: nothing is opened, cached or read ahead."""
 
     def __init__(self, store: Store, path: str, obj: int, recorder: Recorder, tapped: Tapped) -> None:
@@ -175,11 +168,3 @@ class RemoteTapFile:
 
     def close(self) -> None:
         """Nothing was opened."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

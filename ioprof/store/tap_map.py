@@ -11,12 +11,12 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ioprof.closing import ClosesAtExit
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
@@ -38,7 +38,7 @@ Touched = Callable[[int, int, int, int], None]
 page was in the page cache (minor). By position: a copy of a few KiB takes a microsecond or two."""
 
 
-class LocalTapMap:
+class LocalTapMap(ClosesAtExit):
     """A mapped file; the mapping is made by the first touch, and made anew by the first one after `unmap`."""
 
     def __init__(
@@ -136,11 +136,3 @@ class LocalTapMap:
     def close(self) -> None:
         """Give the mapping back; safe to call twice."""
         self.unmap()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
 from ioprof.trace.kinds import Kind, error_code
 from ioprof.trace.recorder import Recorder
@@ -59,7 +60,7 @@ class TapWriter(Protocol):
     ) -> None: ...
 
 
-class LocalTapWriter:
+class LocalTapWriter(ClosesAtExit):
     """A new file, written by writev."""
 
     def __init__(self, path: str, obj: int, recorder: Recorder) -> None:
@@ -132,16 +133,8 @@ class LocalTapWriter:
         self._recorder.record(kind, start, _now(), 0, self._obj, 0)
         return result
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class RemoteTapWriter:
+class RemoteTapWriter(ClosesAtExit):
     """An object gathered in memory and put in one request."""
 
     def __init__(self, store: Store, path: str, obj: int, recorder: Recorder) -> None:
@@ -171,14 +164,6 @@ class RemoteTapWriter:
     def close(self) -> None:
         """Let the memory go."""
         self._content = io.BytesIO()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def sync_directory(path: str) -> None:

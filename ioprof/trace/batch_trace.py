@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ioprof.clock import now_ns
-from ioprof.contract import EpochReader, EpochStart, WorkerJob
+from ioprof.contract import Batch, EpochReader, EpochStart, WorkerJob
 from ioprof.host.thread_accounting import ProcessIo, SchedStat
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
@@ -40,6 +40,25 @@ class BatchStamps(NamedTuple):
     prep_ns: int
     on_cpu_ns: int
     run_queue_ns: int
+
+    def batch(self, data: object, dispatch_ns: int) -> Batch:
+        """Return the batch as it reaches the consumer."""
+        return Batch(
+            data=data,
+            number=self.number,
+            worker=self.worker,
+            samples=self.samples,
+            size_bytes=self.size_bytes,
+            errors=self.errors,
+            dispatch_ns=dispatch_ns,
+            fetch_start_ns=self.fetch_start_ns,
+            fetch_end_ns=self.fetch_end_ns,
+            collate_end_ns=self.collate_end_ns,
+            storage_ns=self.storage_ns,
+            prep_ns=self.prep_ns,
+            on_cpu_ns=self.on_cpu_ns,
+            run_queue_ns=self.run_queue_ns,
+        )
 
 
 class BatchTrace:

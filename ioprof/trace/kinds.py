@@ -37,10 +37,6 @@ class Kind(IntEnum):
 
 
 STORAGE_KINDS = tuple(kind for kind in Kind if kind < Kind.DECODE)
-METADATA_KINDS = (
-    Kind.LIST, Kind.STAT, Kind.OPEN, Kind.CLOSE, Kind.RENAME, Kind.UNLINK, Kind.MKDIR, Kind.RMDIR,
-    Kind.CREATE, Kind.GETXATTR, Kind.SETXATTR, Kind.MAP,
-)  # fmt: skip
 READ_KINDS = (Kind.READ, Kind.GET, Kind.TOUCH)
 """Kinds whose bytes came from the store."""
 WRITE_KINDS = (Kind.WRITE, Kind.PUT)

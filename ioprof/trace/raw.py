@@ -208,8 +208,9 @@ def page_faults(processes: list[RawProcess]) -> list[PageFaults]:
             waiting_touches=waiting,
         )
         for process in processes
+        for counts in (process.counts(),)
         for phase, (major, minor, waiting) in zip(Phase, opsfile.faults_of(process.words).tolist(), strict=True)
-        if process.counts()[int(phase) * len(KINDS) + touched, 0]
+        if counts[int(phase) * len(KINDS) + touched, 0]
     ]
 
 
