@@ -300,6 +300,20 @@ class Batch:
     """Worker thread on a CPU between fetch_start and collate_end, from schedstat."""
     run_queue_ns: int = -1
     """Worker thread runnable but waiting for a CPU in the same interval."""
+    fetch_on_cpu_ns: int = -1
+    """The part of `on_cpu_ns` up to fetch_end; the rest is collate's."""
+    fetch_run_queue_ns: int = -1
+    """The part of `run_queue_ns` up to fetch_end."""
+    minor_faults: int = -1
+    """Page faults of the worker thread between fetch_start and collate_end whose page was in memory, or came fresh."""
+    major_faults: int = -1
+    """Those that waited for the device or server."""
+    voluntary_switches: int = -1
+    """Times the worker thread left the CPU in that interval because it had to wait."""
+    involuntary_switches: int = -1
+    """Times another thread was given the CPU."""
+    block_io_delay_ns: int = -1
+    """Worker thread blocked for block I/O up to fetch_end, in ticks of 10 ms; known where the kernel counts it."""
     client_hit_bytes: int = -1
     """Bytes this host's page cache served."""
 

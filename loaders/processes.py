@@ -23,7 +23,7 @@ class ProcessesParams(PluginParams):
     """How many processes, how far ahead, and how they start."""
 
     workers: Count = Field(2, ge=1, le=1024, description="worker processes")
-    prefetch: Count = Field(2, ge=1, le=500, description="batches each worker may be ahead of the consumer")
+    prefetch: Count = Field(2, ge=1, le=300, description="batches each worker may be ahead of the consumer")
     start_method: Literal["fork", "spawn", "forkserver"] = Field("fork", description="how worker processes start")
 
 

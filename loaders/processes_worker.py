@@ -23,7 +23,8 @@ from ioprof.errors import IoprofError
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
 REQUEST = struct.Struct("<6q")
-RECORD = struct.Struct("<13q")
+_STAMPS = len(BatchStamps._fields)
+RECORD = struct.Struct(f"<{1 + _STAMPS}q")
 """An `Answer`, then the fields of `BatchStamps`. Less than the kernel's PIPE_BUF: written and read whole."""
 
 
@@ -169,7 +170,7 @@ def _answer_requests(plan: WorkerPlan, maker: _Maker) -> None:
             continue
         stamps = maker.make(request)
         if stamps is None:
-            _send(results, RECORD.pack(Answer.THROUGH, plan.worker, request.number, *[0] * 10))
+            _send(results, RECORD.pack(Answer.THROUGH, plan.worker, request.number, *[0] * (_STAMPS - 2)))
         else:
             _send(results, RECORD.pack(Answer.MADE, *stamps))
 
@@ -189,6 +190,6 @@ def _tell_failure(plan: WorkerPlan, error: Exception) -> None:
     line = " ".join(told.split()) or type(error).__name__
     text = "\n".join([line, *traceback.format_exception(error)]).encode()
     try:
-        _send(plan.results.fileno(), RECORD.pack(Answer.FAILED, len(text), *[0] * 11) + text)
+        _send(plan.results.fileno(), RECORD.pack(Answer.FAILED, len(text), *[0] * (_STAMPS - 1)) + text)
     except _ConsumerGoneError:
         return

@@ -98,8 +98,9 @@ class StepLoop:
         self._batches.append(
             self._rank, epoch, batch.number, batch.worker, batch.dispatch_ns, batch.fetch_start_ns,
             batch.fetch_end_ns, batch.collate_end_ns, received_ns, batch.storage_ns, batch.prep_ns,
-            batch.on_cpu_ns, batch.run_queue_ns, blocked_ns, batch.samples, batch.size_bytes, batch.errors,
-            batch.client_hit_bytes,
+            batch.on_cpu_ns, batch.run_queue_ns, blocked_ns, batch.fetch_on_cpu_ns, batch.fetch_run_queue_ns,
+            batch.minor_faults, batch.major_faults, batch.voluntary_switches, batch.involuntary_switches,
+            batch.block_io_delay_ns, batch.samples, batch.size_bytes, batch.errors, batch.client_hit_bytes,
         )  # fmt: skip
 
     def close(self) -> None:

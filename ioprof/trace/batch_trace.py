@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, EpochReader, EpochStart, WorkerJob
-from ioprof.host.thread_accounting import ProcessIo, SchedStat
+from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
+from ioprof.trace.batch_account import UNACCOUNTED, account_of
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
@@ -40,6 +41,13 @@ class BatchStamps(NamedTuple):
     prep_ns: int
     on_cpu_ns: int
     run_queue_ns: int
+    fetch_on_cpu_ns: int = -1
+    fetch_run_queue_ns: int = -1
+    minor_faults: int = -1
+    major_faults: int = -1
+    voluntary_switches: int = -1
+    involuntary_switches: int = -1
+    block_io_delay_ns: int = -1
 
     def batch(self, data: object, dispatch_ns: int) -> Batch:
         """Return the batch as it reaches the consumer."""
@@ -58,6 +66,13 @@ class BatchStamps(NamedTuple):
             prep_ns=self.prep_ns,
             on_cpu_ns=self.on_cpu_ns,
             run_queue_ns=self.run_queue_ns,
+            fetch_on_cpu_ns=self.fetch_on_cpu_ns,
+            fetch_run_queue_ns=self.fetch_run_queue_ns,
+            minor_faults=self.minor_faults,
+            major_faults=self.major_faults,
+            voluntary_switches=self.voluntary_switches,
+            involuntary_switches=self.involuntary_switches,
+            block_io_delay_ns=self.block_io_delay_ns,
         )
 
 
@@ -77,12 +92,13 @@ class BatchTrace:
         self._epoch_reader = job.source if isinstance(job.source, EpochReader) else None
         self._epoch = -1
         self._warmup_batches = job.warmup_batches
-        self._schedstat = SchedStat()
+        self._accounting = ThreadAccounting()
         self._process_io = ProcessIo()
         self._next_io_ns = 0
         self._number = -1
         self._start_ns = self._fetched_ns = -1
-        self._start_sched: tuple[int, int] | None = None
+        self._begun: ThreadReading | None = None
+        self._fetched: ThreadReading | None = None
         self._made_ns = SHORT_BATCH_NS
         self._batches = 0
         self._noted_batches = -1
@@ -96,7 +112,7 @@ class BatchTrace:
         self._batches += 1
         self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
         self._start_sums = self.recorder.storage_ns, self.recorder.prep_ns
-        self._start_sched = self._schedstat.read() if self._is_accounted() else None
+        self._begun = self._accounting.read() if self._is_accounted() else None
         self._start_ns = start_ns = now_ns()
         if epoch != self._epoch:
             self._begin_epoch(epoch, number, start_ns)
@@ -116,11 +132,16 @@ class BatchTrace:
     def fetched(self) -> None:
         """The last sample is there."""
         self._fetched_ns = now_ns()
+        if self._begun is not None:
+            self._fetched = self._accounting.read()
 
     def end(self, samples: int) -> BatchStamps:
         """The batch is joined: return its stamps and make its operations survive this process."""
         end_ns = now_ns()
-        on_cpu_ns, run_queue_ns = self._scheduled_since_begin()
+        begun, fetched = self._begun, self._fetched
+        account = UNACCOUNTED
+        if begun is not None and fetched is not None:
+            account = account_of(begun, fetched, self._accounting.read())
         self.recorder.end()
         storage_ns = self.recorder.storage_ns - self._start_sums[0]
         prep_ns = self.recorder.prep_ns - self._start_sums[1]
@@ -138,21 +159,12 @@ class BatchTrace:
             end_ns,
             storage_ns,
             prep_ns,
-            on_cpu_ns,
-            run_queue_ns,
+            *account,
         )
 
     def _is_accounted(self) -> bool:
         """Judge by the batch before: how long this one takes is not known yet."""
         return self._made_ns >= SHORT_BATCH_NS or self._batches % ACCOUNTED_ONE_IN == 0
-
-    def _scheduled_since_begin(self) -> tuple[int, int]:
-        if self._start_sched is None:
-            return -1, -1
-        now = self._schedstat.read()
-        if now is None:
-            return -1, -1
-        return now[0] - self._start_sched[0], now[1] - self._start_sched[1]
 
     def _note_io(self, at_ns: int) -> None:
         counters = self._process_io.read()
@@ -183,6 +195,6 @@ class BatchTrace:
         """Take the last counters and release the files."""
         self.tap.close()
         self.note_last_io()
-        self._schedstat.close()
+        self._accounting.close()
         self._process_io.close()
         self.recorder.close()

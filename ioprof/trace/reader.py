@@ -14,7 +14,7 @@ from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
-from ioprof.trace.schema import BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
+from ioprof.trace.schema import ADDED, BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
 from ioprof.trace.trace import Trace
 
 
@@ -57,9 +57,12 @@ def _raw_trace(directory: Path, record: RunRecord) -> Trace:
 
 def _table(directory: Path, name: str, schema: pa.Schema) -> pa.Table:
     table = pq.read_table(directory / f"{name}.parquet")
-    missing = [field for field in schema.names if field not in table.schema.names]
-    if missing:
-        raise RunDirectoryError(f"{directory / name}.parquet: corrupt: it lacks the column {missing[0]}")
+    for column in schema.names:
+        if column in table.schema.names:
+            continue
+        if column not in ADDED.get(name, ()):
+            raise RunDirectoryError(f"{directory / name}.parquet: corrupt: it lacks the column {column}")
+        table = table.append_column(schema.field(column), pa.nulls(table.num_rows, schema.field(column).type))
     return table
 
 

@@ -4,7 +4,7 @@ Every field carries ``unit`` and ``meaning`` as metadata. All ``*_ns`` columns n
 stamps of `ioprof.clock`; the others are durations.
 
 Format history:
-    1  first version (2026-11).
+    1  first version (2026-11). Columns that came later, without which older runs still read, stand in `ADDED`.
 """
 
 import pyarrow as pa
@@ -56,6 +56,13 @@ BATCHES = _schema(
         _field("on_cpu_ns", pa.int64(), "ns", "worker on a CPU, fetch start to collate end", nullable=True),
         _field("run_queue_ns", pa.int64(), "ns", "worker runnable, waiting for a CPU", nullable=True),
         _field("blocked_ns", pa.int64(), "ns", "the rest of that interval: waiting for I/O or a lock", nullable=True),
+        _field("fetch_on_cpu_ns", pa.int64(), "ns", "of on_cpu_ns, the part up to fetch end", nullable=True),
+        _field("fetch_run_queue_ns", pa.int64(), "ns", "of run_queue_ns, the part up to fetch end", nullable=True),
+        _field("minor_faults", pa.int64(), "1", "worker's page faults served from memory", nullable=True),
+        _field("major_faults", pa.int64(), "1", "worker's page faults that waited for the store", nullable=True),
+        _field("voluntary_switches", pa.int64(), "1", "times the worker left the CPU to wait", nullable=True),
+        _field("involuntary_switches", pa.int64(), "1", "times the worker was preempted", nullable=True),
+        _field("block_io_delay_ns", pa.int64(), "ns", "blocked for block I/O up to fetch end", nullable=True),
         _field("samples", pa.int32(), "1", "samples in the batch"),
         _field("bytes", pa.int64(), "B", "bytes of the samples as stored"),
         _field("errors", pa.int32(), "1", "samples left out because an operation failed"),
@@ -124,6 +131,19 @@ CHECKPOINTS = _schema(
     ],
 )
 """One row for each save and restore; ``durable_ns`` is null where there was none."""
+
+ADDED = {
+    "batches": (
+        "fetch_on_cpu_ns",
+        "fetch_run_queue_ns",
+        "minor_faults",
+        "major_faults",
+        "voluntary_switches",
+        "involuntary_switches",
+        "block_io_delay_ns",
+    )
+}
+"""Nullable columns that runs of before they were kept do not have: read as null."""
 
 TABLES = {
     "steps": STEPS,

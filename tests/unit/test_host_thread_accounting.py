@@ -8,31 +8,30 @@ import threading
 import time
 from pathlib import Path
 
-from ioprof.host.thread_accounting import ProcessIo, SchedStat
+from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
+from ioprof.trace.batch_account import account_of
 
 
 def test_time_on_cpu_is_exact_to_far_less_than_a_scheduler_tick() -> None:
     """A spin of half a millisecond shows; the scheduler's own file would lag by up to 4 ms."""
-    stat = SchedStat()
+    stat = ThreadAccounting()
     first = stat.read()
     start_ns = time.thread_time_ns()
     while time.thread_time_ns() - start_ns < 500_000:
         pass
     last = stat.read()
-    assert first is not None and last is not None
-    assert last[0] - first[0] >= 500_000
+    assert last.on_cpu_ns - first.on_cpu_ns >= 500_000
 
 
 def test_each_thread_is_told_of_itself() -> None:
     """A reader that wanders into a fresh thread does not report the old one's time."""
-    stat = SchedStat()
+    stat = ThreadAccounting()
     total = stat.read()
-    seen: list[tuple[int, int] | None] = []
+    seen: list[ThreadReading] = []
     thread = threading.Thread(target=lambda: seen.append(stat.read()))
     thread.start()
     thread.join()
-    assert total is not None and seen[0] is not None
-    assert seen[0][0] < total[0]
+    assert seen[0].on_cpu_ns < total.on_cpu_ns
 
 
 def in_fork(question: object) -> bytes:
@@ -72,26 +71,65 @@ def test_read_calls_show_in_the_counters(tmp_path: Path) -> None:
 
 
 def test_a_kernel_without_the_files_gives_none(tmp_path: Path) -> None:
-    """Not known is None, and asking again stays harmless."""
-    stat, io = SchedStat(proc=str(tmp_path)), ProcessIo(proc=str(tmp_path))
-    assert [stat.read(), io.read(), stat.read(), io.read()] == [None] * 4
+    """Not known is never 0, asking again stays harmless, and what needs no file is known all the same."""
+    stat, io = ThreadAccounting(proc=str(tmp_path)), ProcessIo(proc=str(tmp_path))
+    for _ in range(2):
+        reading = stat.read()
+        assert (reading.run_queue_ns, reading.block_io_ns, io.read()) == (-1, -1, None)
+        assert reading.on_cpu_ns > 0 and reading.minor_faults > 0
+
+
+def threads_files(proc: Path, *, schedstat: str, delayacct: str, ticks: int) -> ThreadAccounting:
+    """Return the reader of a thread with an awkward name, of which the kernel says this."""
+    (proc / "thread-self").mkdir()
+    (proc / "sys/kernel").mkdir(parents=True)
+    (proc / "thread-self/schedstat").write_text(schedstat)
+    (proc / "thread-self/stat").write_text(f"7 (a) b (c) S {' '.join(map(str, range(4, 42)))} {ticks} 43 44\n")
+    (proc / "sys/kernel/task_delayacct").write_text(f"{delayacct}\n")
+    return ThreadAccounting(proc=str(proc))
+
+
+def test_block_io_is_read_where_the_kernel_counts_it(tmp_path: Path) -> None:
+    """The count stands behind the program's name, which may hold anything, in ticks."""
+    reading = threads_files(tmp_path, schedstat="5000 70 3\n", delayacct="1", ticks=42).read()
+    assert reading.block_io_ns == 42 * 10**9 // os.sysconf("SC_CLK_TCK")
+    assert reading.run_queue_ns == 70
+
+
+def test_counters_that_the_kernel_does_not_keep_are_not_known(tmp_path: Path) -> None:
+    """With the sysctl off, and without scheduler statistics, the files stand there and say 0."""
+    reading = threads_files(tmp_path, schedstat="0 0 0\n", delayacct="0", ticks=0).read()
+    assert (reading.block_io_ns, reading.run_queue_ns) == (-1, -1)
+
+
+def test_stages_are_told_apart_by_where_the_readings_were_taken() -> None:
+    """Fetch ends where the second one was taken; what is not known at one of them is not known between them."""
+    begun = ThreadReading(100, 10, 1, 0, 2, 0, 0)
+    fetched = ThreadReading(140, 25, 5, 3, 4, 1, 20_000_000)
+    joined = ThreadReading(190, 26, 6, 3, 4, 2, 30_000_000)
+    account = account_of(begun, fetched, joined)
+    assert (account.on_cpu_ns, account.run_queue_ns) == (90, 16)
+    assert (account.fetch_on_cpu_ns, account.fetch_run_queue_ns, account.block_io_delay_ns) == (40, 15, 20_000_000)
+    assert account[4:8] == (5, 3, 2, 2)
+    unknown = account_of(begun._replace(run_queue_ns=-1), fetched, joined._replace(run_queue_ns=-1))
+    assert (unknown.run_queue_ns, unknown.fetch_run_queue_ns, unknown.on_cpu_ns) == (-1, -1, 90)
 
 
 def test_readers_travel_to_workers_without_their_descriptors() -> None:
     """Pickled with an open descriptor, they arrive closed and open their own."""
-    stat, io = SchedStat(), ProcessIo()
+    stat, io = ThreadAccounting(), ProcessIo()
     stat.read()
     io.read()
     other_stat, other_io = pickle.loads(pickle.dumps((stat, io)))  # noqa: S301 - our own bytes
-    assert other_stat.read() is not None
+    assert other_stat.read().run_queue_ns >= 0
     assert other_io.read() is not None
 
 
 def test_closing_twice_is_harmless() -> None:
     """Cleaning up needs no bookkeeping, and a closed reader still answers."""
-    stat = SchedStat()
+    stat = ThreadAccounting()
     stat.read()
     stat.close()
     stat.close()
-    assert stat.read() is not None
+    assert stat.read().run_queue_ns >= 0
     stat.close()

@@ -22,11 +22,11 @@ from ioprof.trace.reader import load_trace
 from ioprof.trace.recorder import Recorder
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.rundir import RAW, write_run_json
-from ioprof.trace.schema import BATCHES, HOST, STEPS, TABLES
+from ioprof.trace.schema import ADDED, BATCHES, HOST, STEPS, TABLES
 from ioprof.trace.trace import Trace
 
 STEP = (0, 0, 0, 0, 0, 8, 4096, 100, 200, 210, 210, 300)
-BATCH = (0, 0, 0, 0, -1, 110, 150, 160, 200, 30, -1, 10, 5, 35, 8, 4096, 0, -1)
+BATCH = (0, 0, 0, 0, -1, 110, 150, 160, 200, 30, -1, 10, 5, 35, 9, 4, 12, 1, 3, 0, -1, 8, 4096, 0, -1)
 
 
 @pytest.fixture
@@ -123,6 +123,17 @@ def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage:
     with pytest.raises(RunDirectoryError) as caught:
         load_trace(killed)
     assert str(killed) in str(caught.value)
+
+
+def test_a_run_of_before_a_column_was_kept_reads_with_nulls(killed: Path) -> None:
+    """Columns that came later are not known for it; the rest is as it was."""
+    before = load_trace(killed).batches.to_pylist()
+    finish_tables(killed, read_raw(killed))
+    remove_raw(killed)
+    path = killed / "batches.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(list(ADDED["batches"])), path)
+    after = load_trace(killed).batches.to_pylist()
+    assert [row | dict.fromkeys(ADDED["batches"]) for row in before] == after
 
 
 def test_spans_lost_to_a_full_disk_are_counted_over_all_processes(killed: Path) -> None:
