@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
 
-from ioprof.errors import IoprofError
+import typer
+
+from ioprof.errors import IoprofError, UsageError, nearest
 
 _Words = ParamSpec("_Words")
 
@@ -35,6 +37,31 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
             sys.exit(code)
 
     return wrapped
+
+
+def usage_errors_as_ours(app: typer.Typer) -> int:
+    """Run the command line and return its exit code; words that it does not understand are told like any other error.
+
+    Raises:
+        UsageError: a missing argument, an unknown flag or command, a value that is none.
+    """
+    try:
+        code = app(prog_name="ioprof", standalone_mode=False)
+    except typer.TyperException as error:
+        raise UsageError(_in_one_line(error)) from error
+    return code if isinstance(code, int) else 0
+
+
+def _in_one_line(error: typer.TyperException) -> str:
+    """Return what is wrong, and where to look; what kind of error it is, its own attributes tell."""
+    told = " ".join(error.format_message().split()).rstrip(".").replace(". Did you", "; did you")
+    if hasattr(error, "possibilities"):
+        flag = str(getattr(error, "option_name", ""))
+        told = f"{flag}: no such flag{nearest(flag, error.possibilities or ())}"
+    # A flag without its value is found before there is a context: by the words of a command, the first of which it is.
+    first = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = getattr(getattr(error, "ctx", None), "command_path", f"ioprof {first}".rstrip())
+    return f"{told[:1].lower()}{told[1:]} (see {command} --help)"
 
 
 def _told(ending: str, error: BaseException) -> str:

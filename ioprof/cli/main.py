@@ -10,11 +10,37 @@ from typing import Annotated, cast
 import typer
 from typer.core import TyperCommand
 
-from ioprof.cli.exits import reported
+from ioprof.cli.exits import reported, usage_errors_as_ours
+from ioprof.cli.options import (
+    Accelerator,
+    BatchSize,
+    Cache,
+    Compute,
+    DryRun,
+    Duration,
+    Epochs,
+    Files,
+    FileSize,
+    Json,
+    Label,
+    Loader,
+    MaxErrors,
+    Plugin,
+    Prefetch,
+    Quiet,
+    Require,
+    Results,
+    Seed,
+    Set,
+    Store,
+    SuiteSet,
+    Target,
+    Workers,
+)
 
 app = typer.Typer(
     name="ioprof",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -48,59 +74,20 @@ class _HelpWithParameters(TyperCommand):
 
 _ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-Target = Annotated[
-    str, typer.Argument(metavar="WORKLOAD|FILE.toml", help="a workload of `ioprof list`, or a spec file")
-]
-Store = Annotated[str | None, typer.Option(help="path or fsspec URL where the dataset lives (default ./ioprof-data)")]
-Files = Annotated[str | None, typer.Option(help="number of files, such as 20k or 1M")]
-FileSize = Annotated[str | None, typer.Option(help="4KiB, uniform:LOW-HIGH, lognormal:MEAN:CV or a CSV file")]
-Loader = Annotated[str | None, typer.Option(help="a loader of `ioprof list`")]
-Workers = Annotated[str | None, typer.Option(help="worker processes")]
-Prefetch = Annotated[str | None, typer.Option(help="batches each worker may be ahead")]
-BatchSize = Annotated[str | None, typer.Option(help="samples per batch")]
-Seed = Annotated[str | None, typer.Option(help="decides content, sizes and order")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set any key of the spec; applied last")
-]
-SuiteSet = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="[ENTRY.]SECTION.KEY=VALUE", help="set a key of every entry, or of one; applied last"
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress on stderr")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
-
-
-def _use_plugins(paths: list[Path] | None) -> list[Path] | None:
-    """Make the files' workloads and loaders known while the words are parsed: --help shows them then, too."""
-    if paths:
-        from ioprof.cli.plugin import use_plugins
-
-        reported(use_plugins)(paths)
-    return paths
-
-
-Plugin = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin",
-        metavar="FILE.py",
-        help="a file that defines workloads or loaders",
-        callback=_use_plugins,
-        is_eager=True,
-    ),
-]
-Results = Annotated[str | None, typer.Option(help="folder of run directories (default ./results)")]
-
 
 @app.callback(invoke_without_command=True)
-def _ioprof(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def _ioprof(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="print the version")] = False,
+) -> None:
     if version:
         from ioprof import __version__
 
         print(f"ioprof {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help(), end="")
+        raise typer.Exit(2)
 
 
 @app.command(context_settings=_ANY_FLAG, cls=_HelpWithParameters)
@@ -112,23 +99,23 @@ def run(
     file_size: FileSize = None,
     loader: Loader = None,
     workers: Workers = None,
-    prefetch: Prefetch = None,
     batch_size: BatchSize = None,
-    accelerator: Annotated[str | None, typer.Option(help="an accelerator of `ioprof list`, or none")] = None,
-    compute: Annotated[str | None, typer.Option(help="busy time per batch, such as 20ms")] = None,
-    epochs: Annotated[str | None, typer.Option(help="passes over the dataset")] = None,
-    duration: Annotated[str | None, typer.Option(help="stop after this time, such as 30s")] = None,
-    cache: Annotated[str | None, typer.Option(help="page cache: cold, warm or asis")] = None,
-    seed: Seed = None,
-    max_errors: Annotated[str | None, typer.Option(help="failed samples the run may lose")] = None,
+    prefetch: Prefetch = None,
+    accelerator: Accelerator = None,
+    compute: Compute = None,
+    duration: Duration = None,
+    epochs: Epochs = None,
+    cache: Cache = None,
     results: Results = None,
-    label: Annotated[str | None, typer.Option(help="added to the run directory's name")] = None,
-    require: Annotated[list[str] | None, typer.Option(help="exit 3 unless met, such as 'au>=0.9'")] = None,
-    set_: Set = None,
-    plugin: Plugin = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved spec and stop")] = False,
+    label: Label = None,
+    require: Require = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    dry_run: DryRun = False,
+    set_: Set = None,
+    plugin: Plugin = None,
+    seed: Seed = None,
+    max_errors: MaxErrors = None,
 ) -> None:
     """Prepare the dataset if needed, drive the loader, analyse, report.
 
@@ -151,27 +138,18 @@ def prepare(
     files: Files = None,
     file_size: FileSize = None,
     seed: Seed = None,
-    verify: Annotated[bool, typer.Option("--verify", help="re-read every object and check its content")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", metavar="", help="re-read every object and check its content")
+    ] = False,
     set_: Set = None,
     plugin: Plugin = None,
     quiet: Quiet = False,
 ) -> None:
-    """Only make the dataset on the store; an interrupted preparation goes on where it stopped."""
+    """Make the dataset only; a preparation that was stopped goes on."""
     from ioprof.cli.run import prepare_command
 
     flags = _given(ctx, "store", "files", "file_size", "seed")
     reported(prepare_command)(target, flags, set_ or [], ctx.args, verify=verify, quiet=quiet)
-
-
-@app.command()
-def clean(
-    url: Annotated[str, typer.Argument(help="store to clean: path or fsspec URL")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
-) -> None:
-    """Remove the datasets that ioprof made on a store, and nothing else."""
-    from ioprof.cli.run import clean_command
-
-    reported(clean_command)(url, assume_yes=yes)
 
 
 @app.command()
@@ -182,15 +160,16 @@ def suite(
     ],
     store: Store = None,
     results: Results = None,
-    label: Annotated[str | None, typer.Option(help="added to the suite directory's name")] = None,
+    label: Label = None,
     set_: SuiteSet = None,
     plugin: Plugin = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a named list of workloads on one store, one after another, and show one table.
+    """Run a list of workloads on one store, one after another.
 
-    Every run has its own run directory below the suite's; one that fails does not keep the others from running.
+    The result is one table. Every run has its own run directory below the suite's; one that fails does not
+    keep the others from running.
     """
     from ioprof.cli.suite import suite_command
 
@@ -203,7 +182,7 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a run, a mixed run or a suite")],
     as_json: Json = False,
 ) -> None:
-    """Analyse a run directory again and report it; works on interrupted and killed runs too."""
+    """Report a run again, also one that was interrupted or killed."""
     from ioprof.cli.run import report_command
 
     reported(report_command)(directory, as_json=as_json)
@@ -218,7 +197,7 @@ def list_(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Show workloads, loaders, accelerators and past runs; or all about one of them."""
+    """Show workloads, loaders, accelerators and past runs, or one."""
     from ioprof.cli.listing import list_command
 
     reported(list_command)(name, Path(results or "./results"), as_json=as_json)
@@ -229,7 +208,7 @@ def doctor(
     ctx: typer.Context,
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[WORKLOAD|FILE.toml]", help="the run to judge by: its dataset, workers and batches"),
+        typer.Argument(metavar="WORKLOAD|FILE.toml", help="the run to judge by: its dataset, workers and batches"),
     ] = None,
     store: Store = None,
     files: Files = None,
@@ -243,14 +222,26 @@ def doctor(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would spoil a measurement on this machine and store; with a workload, of that very run.
+    """Show what would spoil a measurement on this machine and store.
 
-    Nothing is prepared; a small trial object is written at the store and removed. Exit code 1 if there is a problem.
+    With a workload, of that very run. Nothing is prepared; a small trial object is written at the store and
+    removed. Exit code 1 if there is a problem.
     """
     from ioprof.cli.run import doctor_command
 
     flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "seed")
     reported(doctor_command)(target, flags, set_ or [], ctx.args, as_json=as_json)
+
+
+@app.command()
+def clean(
+    url: Annotated[str, typer.Argument(metavar="URL", help="store to clean: path or fsspec URL")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="do not ask")] = False,
+) -> None:
+    """Remove the datasets that ioprof made on a store, and nothing else."""
+    from ioprof.cli.run import clean_command
+
+    reported(clean_command)(url, assume_yes=yes)
 
 
 def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:
@@ -259,7 +250,7 @@ def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    reported(usage_errors_as_ours)(app)
 
 
 if __name__ == "__main__":
