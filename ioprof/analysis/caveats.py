@@ -41,6 +41,7 @@ def caveats(
     steps: int,
     prefetched: int,
     lost: Undelivered,
+    unsteady: tuple[str, ...],
     checkpoints: CheckpointStats | None,
     tracing_share: float | None,
     delivering: int,
@@ -59,6 +60,7 @@ def caveats(
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
         lost: objects read for batches that no step got.
+        unsteady: why the steps are too few or too uneven for their figures.
         checkpoints: what saving took; None where none were asked for.
         tracing_share: tracing's share of the workers' time.
         delivering: workers that made at least one batch.
@@ -75,6 +77,7 @@ def caveats(
         *_cpu(cpu),
         *_accelerator(accelerator),
         *_window(steps, prefetched),
+        *unsteady,
         *_idle_workers(run, delivering),
         *_checkpoints(run, checkpoints),
         *_tracing(run, tracing_share),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ioprof.analysis.bootstrap import StepTimes, rate_ratio_ci95
-from ioprof.analysis.measured import measured_ranks
+from ioprof.analysis.measured import measured_ranks, step_times
 from ioprof.trace.trace import Trace
 
 
@@ -43,11 +43,10 @@ def measured_steps(trace: Trace) -> MeasuredSteps | None:
     if not ranks:
         return None
     rank = ranks[0]
-    step_ns = rank.idle_ns[rank.first :] + rank.busy_ns[rank.first :]
     return MeasuredSteps(
         start_ns=int(rank.opened_ns[rank.first]),
         end_ns=int(rank.busy_end_ns[-1]),
-        steps=StepTimes(samples=rank.samples[rank.first :], step_ns=step_ns),
+        steps=step_times([rank]),
     )
 
 

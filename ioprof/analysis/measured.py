@@ -1,6 +1,7 @@
 """The measured window: which steps count, and how long the accelerator was busy and idle in each.
 
-Steps below the run's ``warmup_steps`` are dropped. The window of a rank opens when its last warm-up step
+Steps below the run's ``warmup_steps`` are dropped; with ``--warmup auto`` all steps that are found to be start-up,
+and at least those. The window of a rank opens when its last warm-up step
 ended (with no warm-up: when it first asked for a batch) and closes when its last step ended. Between two
 steps the accelerator is idle from the end of one to the start of the next. The time between the end of one
 epoch and the start of the next, when ioprof itself evicts caches, is neither idle nor part of the window.
@@ -17,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ioprof.trace.run_record import EpochRecord, RunRecord
+from ioprof.analysis.bootstrap import StepTimes
+from ioprof.analysis.start_up import start_up_steps
+from ioprof.trace.run_record import AUTO, EpochRecord, RunRecord
 
 Stamps = NDArray[np.int64]
 _SAVE = 0
@@ -34,6 +37,7 @@ class RankSteps:
     step: Stamps
     epoch: Stamps
     batch: Stamps
+    worker: Stamps
     samples: Stamps
     wait_start_ns: Stamps
     wait_end_ns: Stamps
@@ -61,6 +65,11 @@ class RankSteps:
         return len(self.step) - self.first
 
     @property
+    def wait_ns(self) -> Stamps:
+        """How long each batch was waited for, warm-up steps included."""
+        return self.wait_end_ns - self.wait_start_ns
+
+    @property
     def window_ns(self) -> int:
         """Length of the measured window."""
         return int(self.idle_ns.sum() + self.busy_ns.sum())
@@ -74,6 +83,43 @@ def measured_ranks(steps: pa.Table, run: RunRecord, checkpoints: pa.Table | None
         run: the record.
         checkpoints: the checkpoints table; None: there were none.
     """
+    if not finds_warmup(run):
+        return ranks_after(run.warmup_steps, steps, run, checkpoints)
+    found = start_up_steps(step_times(ranks_after(0, steps, run, checkpoints)).step_ns)
+    return ranks_after(max(run.warmup_steps, found or 0), steps, run, checkpoints)
+
+
+def counted_ranks(ranks: list[RankSteps], steps: pa.Table, run: RunRecord, checkpoints: pa.Table) -> list[RankSteps]:
+    """Return the steps whose operations are counted as measured: workers know only the warm-up that was asked for.
+
+    Args:
+        ranks: the measured steps.
+        steps: the steps table.
+        run: the record.
+        checkpoints: the checkpoints table.
+    """
+    as_asked = not finds_warmup(run) or all(rank.first <= run.warmup_steps for rank in ranks)
+    return ranks if as_asked else ranks_after(run.warmup_steps, steps, run, checkpoints)
+
+
+def finds_warmup(run: RunRecord) -> bool:
+    """Tell whether a run was to find out by itself how many steps are warm-up."""
+    return run.spec.get("run", {}).get("warmup") == AUTO
+
+
+def step_times(ranks: list[RankSteps]) -> StepTimes:
+    """Return the measured steps, all ranks together: they march in step, so their times are averaged."""
+    samples, total_ns = np.zeros((2, max((rank.measured for rank in ranks), default=0)), np.int64)
+    for rank in ranks:
+        samples[: rank.measured] += rank.samples[rank.first :]
+        total_ns[: rank.measured] += (rank.idle_ns + rank.busy_ns)[rank.first :]
+    return StepTimes(samples=samples, step_ns=total_ns // max(1, len(ranks)))
+
+
+def ranks_after(
+    warmup_steps: int, steps: pa.Table, run: RunRecord, checkpoints: pa.Table | None = None
+) -> list[RankSteps]:
+    """Return what `measured_ranks` does, with so many warm-up steps whatever the run says."""
     if steps.num_rows == 0:
         return []
     ordered = steps.sort_by([("rank", "ascending"), ("step", "ascending")])
@@ -83,13 +129,15 @@ def measured_ranks(steps: pa.Table, run: RunRecord, checkpoints: pa.Table | None
     epochs = {record.epoch: record for record in run.epochs}
     stops = _stops(checkpoints)
     return [
-        _rank_steps(int(rank), {name: column[low:high] for name, column in columns.items()}, run, epochs, stops)
+        _rank_steps(
+            int(rank), {name: column[low:high] for name, column in columns.items()}, warmup_steps, epochs, stops
+        )
         for rank, low, high in zip(ranks, bounds[:-1], bounds[1:], strict=True)
     ]
 
 
 _COLUMNS = (
-    "rank", "epoch", "step", "batch", "samples",
+    "rank", "epoch", "step", "batch", "worker", "samples",
     "wait_start_ns", "wait_end_ns", "h2d_end_ns", "busy_start_ns", "busy_end_ns",
 )  # fmt: skip
 
@@ -106,9 +154,9 @@ def _stops(checkpoints: pa.Table | None) -> _Stops:
 
 
 def _rank_steps(
-    rank: int, columns: dict[str, Stamps], run: RunRecord, epochs: dict[int, EpochRecord], stops: _Stops
+    rank: int, columns: dict[str, Stamps], warmup_steps: int, epochs: dict[int, EpochRecord], stops: _Stops
 ) -> RankSteps:
-    first = int(np.searchsorted(columns["step"], run.warmup_steps))
+    first = int(np.searchsorted(columns["step"], warmup_steps))
     busy_start, busy_end = columns["busy_start_ns"], columns["busy_end_ns"]
     before = np.concatenate([columns["wait_start_ns"][:1], busy_end[:-1]])
     idle = np.maximum(busy_start - before, 0)

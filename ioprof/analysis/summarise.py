@@ -11,8 +11,9 @@ from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
+from ioprof.analysis.lateness import lateness
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
-from ioprof.analysis.measured import RankSteps, measured_ranks
+from ioprof.analysis.measured import RankSteps, counted_ranks, measured_ranks
 from ioprof.analysis.mlperf_result import mlperf_result
 from ioprof.analysis.names import NO_READS, coverage_of_reads, names_sentence
 from ioprof.analysis.operations import (
@@ -23,8 +24,10 @@ from ioprof.analysis.operations import (
     storage_operations,
     totals_by_kind,
 )
+from ioprof.analysis.outliers import OutlierSearch
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
+from ioprof.analysis.steadiness import steadiness, unsteady
 from ioprof.analysis.summary import (
     AcceleratorFacts,
     Baselines,
@@ -78,18 +81,22 @@ def summarise(trace: Trace) -> Summary:
     use = utilization(run, ranks, trace.batches, reasons)
     prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
-    lost = undelivered(run, ranks, trace.batches, steady if phase == "steady" else [])
+    counted = counted_ranks(ranks, trace.steps, run, trace.checkpoints)
+    lost = undelivered(run, counted, trace.batches, steady if phase == "steady" else [])
+    window_s = max((rank.window_ns for rank in counted), default=0) / 1e9
     rates = _Rates(
-        window_s=done.wall_s if lost.no_rate is None else None, reason=lost.no_rate or "the window has no length"
+        window_s=window_s if lost.no_rate is None else None, reason=lost.no_rate or "the window has no length"
     )
+    search = OutlierSearch(ranks, trace)
+    evenness = steadiness(trace, ranks, reasons)
     everything = totals_by_kind(trace.operations, tuple(Phase))
-    spans = count_spans(trace.spans())
+    spans = count_spans(search.watching(trace.spans()))
     errors = errors_by_kind(totals_by_kind(trace.operations, _OF_SAMPLES), spans)
     saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
     cache, no_cache = cache_evidence(run)
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
     iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
-    cpu, overhead = _cpu(trace, ranks, reasons), _overhead(trace, reasons)
+    cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
     answer, no_verdict = verdict(
         use.accelerator_utilization,
         use.idle_by_cause,
@@ -126,8 +133,12 @@ def summarise(trace: Trace) -> Summary:
         idle_by_cause=use.idle_by_cause,
         idle_if_free=None,
         samples_per_s=done.samples_per_s,
+        samples_per_s_ci95=done.samples_per_s_ci95,
         demand_samples_per_s=done.demand_samples_per_s,
         ceiling_samples_per_s=None,
+        steady=evenness,
+        lateness=lateness(run, ranks, reasons),
+        outliers=search.found(reasons),
         operations=_operations("operations", steady, rates, seen, reasons),
         operations_phase=phase,
         bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, rates, reasons, NO_READS),
@@ -159,6 +170,7 @@ def summarise(trace: Trace) -> Summary:
             steps=done.steps,
             prefetched=prefetched,
             lost=lost,
+            unsteady=unsteady(trace, ranks, evenness, done.samples_per_s, done.samples_per_s_ci95),
             checkpoints=saved,
             tracing_share=overhead.share_of_worker_time,
             delivering=len(trace.batches["worker"].unique()),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from ioprof.analysis.lateness import Lateness
+from ioprof.analysis.outliers import Outliers
+from ioprof.analysis.steadiness import Steadiness
 from ioprof.trace.schema import FORMAT
 
 
@@ -277,9 +280,13 @@ class Summary:
     idle_by_cause: IdleByCause | None
     idle_if_free: dict[str, float] | None
     samples_per_s: float | None
+    samples_per_s_ci95: tuple[float, float] | None = None
     demand_samples_per_s: float | None
     """What all accelerators together could eat of batches as large as those measured."""
     ceiling_samples_per_s: float | None
+    steady: Steadiness | None = None
+    lateness: Lateness | None = None
+    outliers: Outliers | None = None
     operations: dict[str, OperationStats]
     operations_phase: str
     """``steady``: measured batches only; ``all``: no steady operations were counted, so the whole run."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ioprof.analysis.attribution import attribute_idle
-from ioprof.analysis.bootstrap import MIN_STEPS, utilization_ci95
-from ioprof.analysis.measured import RankSteps
+from ioprof.analysis.bootstrap import MIN_STEPS, rate_ci95, utilization_ci95
+from ioprof.analysis.measured import RankSteps, step_times
 from ioprof.analysis.mlperf import mlperf_au
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.summary import IdleByCause
@@ -30,6 +30,7 @@ class Progress:
     wall_s: float | None
     first_batch_s: float | None
     samples_per_s: float | None
+    samples_per_s_ci95: tuple[float, float] | None
     demand_samples_per_s: float | None
 
 
@@ -51,6 +52,11 @@ def nothing_measured(ranks: list[RankSteps]) -> str:
     return f"all {dropped} steps were warm-up" if dropped else "no step was made"
 
 
+def no_interval(steps: int) -> str:
+    """Return why so few steps have no interval."""
+    return f"{steps} measured steps; an interval needs {MIN_STEPS}"
+
+
 def progress(run: RunRecord, ranks: list[RankSteps], reasons: Reasons) -> Progress:
     """Return counts and rates.
 
@@ -62,6 +68,8 @@ def progress(run: RunRecord, ranks: list[RankSteps], reasons: Reasons) -> Progre
     steps = sum(rank.measured for rank in ranks)
     window_ns = max((rank.window_ns for rank in ranks), default=0)
     none = nothing_measured(ranks) if steps == 0 else "the measured steps took no time"
+    times = step_times(ranks)
+    interval = rate_ci95(times) if window_ns else None
     wall_s = reasons.known("wall_s", window_ns / 1e9 if steps else None, none)
     return Progress(
         samples=samples,
@@ -71,6 +79,9 @@ def progress(run: RunRecord, ranks: list[RankSteps], reasons: Reasons) -> Progre
         wall_s=wall_s,
         first_batch_s=reasons.number("first_batch_s", _first_batch_s(run, ranks)),
         samples_per_s=reasons.known("samples_per_s", samples / wall_s if wall_s else None, none),
+        samples_per_s_ci95=reasons.known(
+            "samples_per_s_ci95", interval, no_interval(len(times.step_ns)) if window_ns else none
+        ),
         demand_samples_per_s=reasons.number("demand_samples_per_s", _demand(run, ranks, samples, steps)),
     )
 
@@ -107,7 +118,7 @@ def utilization(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, reaso
         accelerator_utilization_ci95=reasons.known(
             "accelerator_utilization_ci95",
             interval,
-            f"{len(busy_ns)} measured steps; an interval needs {MIN_STEPS}",
+            no_interval(len(busy_ns)),
         ),
         mlperf_au=reasons.number("mlperf_au", mlperf_au(ranks, run.epochs)),
         busy_s=float(busy_ns.sum() / 1e9),

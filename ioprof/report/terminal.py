@@ -12,6 +12,7 @@ from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, 
 from ioprof.analysis.wording import percent
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
+from ioprof.report.waits import waiting_lines
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
 
@@ -121,6 +122,7 @@ def _delivered(summary: Summary, width: int) -> list[Text]:
         lines += fact("accelerator", _accelerator_words(summary), width)
     if summary.mlperf_au is not None or summary.mlperf is not None:
         lines += fact("mlperf", _mlperf_words(summary), width)
+    lines += waiting_lines(summary, width)
     if summary.iops is None:
         return lines + fact("store", summary.reasons.get("iops", ""), width)
     told = f"{format_count(summary.iops)} operations/s"
@@ -159,6 +161,9 @@ def _rate_words(summary: Summary) -> str:
     if summary.samples_per_s is None or summary.wall_s is None:
         return f"not available: {summary.reasons.get('samples_per_s', '')}"
     told = f"{format_count(summary.samples_per_s)} samples/s"
+    if summary.samples_per_s_ci95 is not None:
+        low, high = summary.samples_per_s_ci95
+        told += f" (95 % CI {format_count(low)} - {format_count(high)})"
     if summary.demand_samples_per_s is not None:
         told += f" of {format_count(summary.demand_samples_per_s)} that full speed needs"
     return f"{told} ({_counted(summary.samples, 'sample')} in {format_duration(summary.wall_s * 1e9)})"

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ioprof.trace.schema import FORMAT
 
 Scalar = str | int | float | bool | None
+AUTO = "auto"
+"""What the spec says of the warm-up where the run's own steps decide how long it was."""
 Outcome = Literal["running", "complete", "interrupted", "failed"]
 
 
