@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from ioprof.store.base import Store
+from ioprof.store.calls import Calls
 from ioprof.store.local_tap import LocalTap
 from ioprof.store.tap import Tap
 from ioprof.trace.chains import Objects
@@ -30,26 +32,19 @@ class NameCalls:
 
     def each(self, kind: Kind, paths: Sequence[str], objects: Objects | None = None) -> Sequence[int]:
         """Do an operation that takes one path, on every path."""
-        store, local = self.tap.store, isinstance(self.tap, LocalTap)
-        if isinstance(self.tap, LocalTap) and kind in (Kind.OPEN, Kind.CREATE):
+        if not isinstance(self.tap, LocalTap):
+            # Where nothing is opened, creating an object is putting it.
+            done_as = Kind.PUT if kind is Kind.CREATE else kind
+            return self.tap.on_each(done_as, _remote_calls(self.tap.store)[kind], paths, objects)
+        if kind in (Kind.OPEN, Kind.CREATE):
             return self.tap.open_each(kind, _NEW if kind is Kind.CREATE else os.O_RDONLY, paths, objects)
-        calls: dict[Kind, Callable[[str], object]] = {
-            Kind.STAT: os.stat if local else store.stat,
-            Kind.LIST: os.listdir if local else store.list,
-            Kind.UNLINK: os.unlink if local else store.unlink,
-            Kind.MKDIR: os.mkdir if local else store.make_dir,
-            Kind.RMDIR: os.rmdir if local else store.remove_dir,
-            Kind.CREATE: lambda path: store.write(path, b""),
-            Kind.GETXATTR: _get_attribute,
-            Kind.SETXATTR: _set_attribute,
-        }
-        # Where nothing is opened, creating an object is putting it.
-        return self.tap.on_each(Kind.PUT if kind is Kind.CREATE else kind, calls[kind], paths, objects)
+        return self.tap.on_each(kind, _local_calls(self.tap.calls)[kind], paths, objects)
 
     def rename(self, pairs: Sequence[tuple[str, str]]) -> Sequence[int]:
         """Move every first path to its second."""
         if isinstance(self.tap, LocalTap):
-            return self.tap.on_each(Kind.RENAME, _rename, pairs, None)
+            rename = self.tap.calls.rename
+            return self.tap.on_each(Kind.RENAME, lambda pair: rename(pair[0], pair[1]), pairs, None)
         store = self.tap.store
         return self.tap.on_each(Kind.RENAME, lambda pair: store.rename(*pair), pairs, None)
 
@@ -163,17 +158,28 @@ def _kept(paths: list[str], failed: Sequence[int]) -> list[str]:
 def _entries(tap: Tap, path: str) -> list[tuple[str, bool]]:
     if not isinstance(tap, LocalTap):
         return [(entry.name, entry.is_dir) for entry in tap.store.list(path)]
-    with os.scandir(path) as entries:
+    with tap.calls.scandir(path) as entries:
         return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
 
-def _rename(pair: tuple[str, str]) -> None:
-    os.rename(pair[0], pair[1])
+def _local_calls(calls: Calls) -> dict[Kind, Callable[[str], object]]:
+    return {
+        Kind.STAT: calls.stat,
+        Kind.LIST: calls.listdir,
+        Kind.UNLINK: calls.unlink,
+        Kind.MKDIR: calls.mkdir,
+        Kind.RMDIR: calls.rmdir,
+        Kind.GETXATTR: lambda path: calls.getxattr(path, ATTRIBUTE),
+        Kind.SETXATTR: lambda path: calls.setxattr(path, ATTRIBUTE, _VALUE),
+    }
 
 
-def _get_attribute(path: str) -> None:
-    os.getxattr(path, ATTRIBUTE)
-
-
-def _set_attribute(path: str) -> None:
-    os.setxattr(path, ATTRIBUTE, _VALUE)
+def _remote_calls(store: Store) -> dict[Kind, Callable[[str], object]]:
+    return {
+        Kind.STAT: store.stat,
+        Kind.LIST: store.list,
+        Kind.UNLINK: store.unlink,
+        Kind.MKDIR: store.make_dir,
+        Kind.RMDIR: store.remove_dir,
+        Kind.CREATE: lambda path: store.write(path, b""),
+    }

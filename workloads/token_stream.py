@@ -22,6 +22,7 @@ from ioprof.store.open_files import OpenFiles
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import ShortReadError, TapFile
 from ioprof.store.tap_map import Advice
+from ioprof.store.throttled import MAPPED_IS_UNTHROTTLED, ThrottledStore
 
 TokenType = Literal["uint16", "uint32"]
 Reading = Literal["mmap", "pread"]
@@ -177,8 +178,10 @@ class TokenStream:
         """Refuse to map what is not a local file.
 
         Raises:
-            SpecError: the store is not a local path.
+            SpecError: the store is not a local path, or throttled.
         """
+        if self._params.access == "mmap" and isinstance(store, ThrottledStore):
+            raise SpecError(f"workload.access = 'mmap': {MAPPED_IS_UNTHROTTLED}; use --access pread")
         if self._params.access == "mmap" and store.local_root is None:
             raise SpecError(
                 f"workload.access = 'mmap': {store.url} is not a local path, and only local files can be mapped; "

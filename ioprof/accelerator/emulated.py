@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable, Sequence
 
 from ioprof.clock import Clock
+from ioprof.host.precise_wait import set_timer_slack
 
-_PR_SET_TIMERSLACK = 29
 _PROBES = 50
 _LONGEST_PROBE_NS = 2_000_000
 _SMALLEST_NUDGE_NS = 500.0
@@ -126,15 +125,6 @@ class EmulatedAccelerator:
         start_ns = self._clock.now_ns()
         self._clock.sleep_ns(duration_ns)
         return self._clock.now_ns() - start_ns - duration_ns
-
-
-def set_timer_slack(slack_ns: int) -> bool:
-    """Let the kernel delay this thread's timers by at most ``slack_ns`` (default: 50 µs); False: refused."""
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        return bool(libc.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0) == 0)
-    except (OSError, AttributeError):
-        return False
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int:

@@ -24,6 +24,8 @@ PREFETCHED_SHARE = 0.02
 MIN_COVERAGE = 0.95
 """Below this share of the kernel's bytes seen by the taps, their latencies would describe the wrong reads."""
 HEAVY_TRACING = 0.02
+SLOWER_SHARE = 0.01
+"""Beyond this share of operations that a throttle could only let pass, it is not its parameters that were measured."""
 CROWDED_CPU = 0.1
 """Beyond this share of the workers' time in the run queue, their latencies tell of the host as well."""
 _OUTCOME_WORDS = {"running": "is still going on", "interrupted": "was interrupted", "failed": "failed"}
@@ -68,6 +70,7 @@ def caveats(
     """
     found = [
         *_outcome(run),
+        *_throttle(run),
         *_undelivered(lost),
         *defects,
         *(_cache(run, cache) if steps else ()),
@@ -90,6 +93,19 @@ def _outcome(run: RunRecord) -> Iterator[str]:
     if run.outcome != "complete":
         why = f" ({run.reason})" if run.reason else ""
         yield f"The run {_OUTCOME_WORDS[run.outcome]}{why}: figures cover the part that was measured."
+
+
+def _throttle(run: RunRecord) -> Iterator[str]:
+    """Tell that it is no store's own speed that was measured, and where the throttle could not keep its word."""
+    if "throttle" not in run.store:
+        return
+    yield f"The store is throttled ({run.store['throttle']}): these are the figures of an imitation, not of a store."
+    held = run.held_operations
+    if held is not None and held.slower / held.operations > SLOWER_SHARE:
+        yield (
+            f"{percent(held.slower / held.operations)} of the throttled operations took longer than asked for by "
+            "themselves: the store below, or this host, is slower than what is imitated."
+        )
 
 
 def _undelivered(lost: Undelivered) -> Iterator[str]:

@@ -20,7 +20,7 @@ from ioprof.errors import IoprofError, PluginError, SpecError, nearest
 from ioprof.plugins import MIXED, find_workload
 from ioprof.runner.plan import plan_run
 from ioprof.spec.model import RunSpec
-from ioprof.spec.resolve import resolve
+from ioprof.spec.resolve import resolve, store_url
 from ioprof.spec.sources import (
     SECTIONS,
     RawSpec,
@@ -104,7 +104,7 @@ def suite_spec(target: str, flags: Iterable[tuple[str, str]], assignments: Itera
         entries=entries,
         results=Path(str(first["run"].get("results", "./results"))),
         label=str(first["run"]["label"]) if "label" in first["run"] else None,
-        store_url=str(first["store"].get("url", "./ioprof-data")),
+        store_url=store_url(raw.common),
     )
 
 

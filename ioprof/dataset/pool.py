@@ -22,6 +22,7 @@ from ioprof.dataset.chunks import Chunk
 from ioprof.dataset.worker import Advanced, Failed, Finished, Job
 from ioprof.errors import StoreError
 from ioprof.store.base import Store
+from ioprof.store.throttled_url import below_url
 
 OutcomeT = TypeVar("OutcomeT")
 OnAdvance = Callable[[int, int], None]
@@ -44,7 +45,7 @@ def default_workers(store: Store) -> int:
 
 def lives_in_this_process(store: Store) -> bool:
     """Return whether no other process can see the store."""
-    return store.url.startswith("memory:")
+    return below_url(store.url).startswith("memory:")
 
 
 def run_chunks(

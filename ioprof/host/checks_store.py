@@ -5,6 +5,7 @@ from __future__ import annotations
 from ioprof.host.check import Check, note, ok, problem, warning
 from ioprof.host.evidence import Evidence, shown_url
 from ioprof.host.text import Scalar
+from ioprof.store.throttled_url import PREFIX
 from ioprof.units import format_bytes, format_count
 
 _LOW_BYTES = 1 << 30
@@ -31,6 +32,15 @@ def place(evidence: Evidence) -> Check:
         return note("store", "store", finding)
     mounted = f"{facts['filesystem']} on {facts['device']}, mounted at {facts['mount_point']}"
     return ok("store", "store", f"{facts['path']}: {mounted}")
+
+
+def throttle(evidence: Evidence) -> Check | None:
+    """Is the store made slower on purpose?"""
+    url = evidence.context.store_url
+    if not url.startswith(PREFIX):
+        return None
+    finding = f"{shown_url(url)} is made slower on purpose; what stands here is of the store below"
+    return note("throttle", "throttled", finding, "name the store without throttle+ to measure the store itself")
 
 
 def space(evidence: Evidence) -> Check | None:

@@ -36,6 +36,7 @@ def torch_build(evidence: Evidence) -> Check:
 
 RULES: tuple[Callable[[Evidence], Check | None], ...] = (
     checks_store.place,
+    checks_store.throttle,
     checks_store.space,
     checks_store.inodes,
     checks_store.filesystem,

@@ -18,6 +18,7 @@ from ioprof.host.page_cache_probe import Eviction, has_cachestat, try_eviction
 from ioprof.host.store_facts import nearest_existing, store_facts
 from ioprof.host.text import Scalar, read_int, read_text
 from ioprof.store.open_store import open_store
+from ioprof.store.throttled_url import below_url
 
 _REMOTE_S = 20.0
 """How long a store over the network may take to answer."""
@@ -118,6 +119,7 @@ def gather(context: DoctorContext) -> Evidence:
 
 def local_path(store_url: str) -> Path | None:
     """Return the local path a store URL means; None where it means something else."""
+    store_url = below_url(store_url)
     scheme, separator, rest = store_url.partition("://")
     if not separator:
         return Path(store_url.removeprefix("local:")).expanduser()

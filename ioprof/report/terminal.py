@@ -55,6 +55,7 @@ def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
         summary.workload,
         summary.loader,
         *([_counted(workers, "worker")] if isinstance(workers, int) else []),
+        *(["throttled store"] if "throttle" in run.store else []),
         _cache_words(summary, run),
         _counted(summary.steps, "step")
         + (f" ({summary.warmup_steps:,} of warm-up dropped)" if summary.warmup_steps else ""),

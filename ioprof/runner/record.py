@@ -38,6 +38,7 @@ from ioprof.store.base import Store
 from ioprof.store.fsspec_store import without_credentials
 from ioprof.store.local_tap import tap_store
 from ioprof.store.page_cache import CacheChange, evict, warm
+from ioprof.store.throttled import ThrottledStore
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.kinds import Phase
 from ioprof.trace.liveness import held
@@ -430,6 +431,8 @@ def _first_record(plan: RunPlan, dataset: RunDataset, command: list[str], starte
 
 def _store_record(store: Store) -> dict[str, Scalar]:
     url: dict[str, Scalar] = {"url": without_credentials(store.url)}
+    if isinstance(store, ThrottledStore):
+        url["throttle"] = store.throttle.parameters
     return url | (store_facts(store.local_root) if store.local_root is not None else {})
 
 

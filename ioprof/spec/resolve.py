@@ -23,7 +23,9 @@ from ioprof.spec.model import (
     Section,
     StoreSection,
 )
-from ioprof.spec.sources import COMMAND_LINE, RawSpec, Value
+from ioprof.spec.sources import COMMAND_LINE, THROTTLE, RawSpec, Value
+from ioprof.store.throttle import parse_throttle
+from ioprof.store.throttled_url import PREFIX
 
 _Model = TypeVar("_Model", bound=BaseModel)
 DEFAULT_LOADER = "torch-map"
@@ -53,7 +55,7 @@ def resolve(raw: RawSpec) -> RunSpec:
     return RunSpec(
         workload=workload_name,
         workload_params=params,
-        store=_validated(StoreSection, raw.values["store"], "store", raw),
+        store=_store(raw),
         loader=loader_name,
         loader_section=loader_section,
         loader_params=_validated(loader.Params, own, "loader", raw, known_to_loader),
@@ -65,6 +67,34 @@ def resolve(raw: RawSpec) -> RunSpec:
         caveats=(*raw.caveats, *_stand_ins_told(raw)),
         departures=tuple(raw.departures),
     )
+
+
+def _store(raw: RawSpec) -> StoreSection:
+    """Return the store, its parameters of throttling put behind its URL.
+
+    Raises:
+        SpecError: a key or a parameter is wrong, or there are parameters at both places.
+    """
+    plain = {key: value for key, value in raw.values["store"].items() if not key.startswith(THROTTLE)}
+    section = _validated(StoreSection, plain, "store", raw)
+    throttled = {key: value for key, value in raw.values["store"].items() if key.startswith(THROTTLE)}
+    if not throttled:
+        return section
+    origin = raw.origin("store", next(iter(throttled)))
+    if section.url.startswith(PREFIX):
+        raise SpecError(f"{origin}: the store's URL has parameters already; write all of them behind its ?")
+    parameters = "&".join(f"{key.removeprefix(THROTTLE)}={value}" for key, value in throttled.items())
+    parse_throttle(parameters, "store.throttle")
+    return StoreSection(url=f"{PREFIX}{section.url}?{parameters}")
+
+
+def store_url(raw: RawSpec) -> str:
+    """Return the URL of the store as a run will have it.
+
+    Raises:
+        SpecError: a key or a parameter of it is wrong.
+    """
+    return _store(raw).url
 
 
 def _compute_origin(raw: RawSpec) -> str:

@@ -20,6 +20,10 @@ PLUGIN_KEY = "plugin"
 """Key before the first section: a plug-in file, or a list of them, relative to the spec file."""
 
 
+THROTTLE = "throttle."
+"""What keys of [store] begin with that make a throttled store of its URL."""
+
+
 @dataclass(slots=True)
 class RawSpec:
     """Values as given, not yet validated, each with where it came from."""
@@ -115,10 +119,23 @@ def raw_of(path: Path, content: dict[str, object], where: str = "") -> RawSpec:
                 f"{path}: '{where}{section}' must be a section: write [{where}{section}] and its keys below it"
             )
         for key, value in entries.items():
+            if (section, key) == ("store", "throttle") and isinstance(value, dict):
+                _put_throttle(raw, value, f"{path}: {where}store.throttle")
+                continue
             if not isinstance(value, str | int | float | bool):
                 raise SpecError(f"{path}: {where}{section}.{key} = {value!r} must be one plain value")
             raw.put(section, key, value, f"{path}: {where}{section}.{key}")
     return raw
+
+
+def _put_throttle(raw: RawSpec, parameters: dict[str, object], origin: str) -> None:
+    """Take the parameters of a throttled store, which a section of their own may hold."""
+    for key, value in parameters.items():
+        if not isinstance(value, str | int | float):
+            raise SpecError(
+                f'{origin}.{key} = {value!r} must be one plain value; a key with a dot is quoted: "latency.open"'
+            )
+        raw.put("store", f"{THROTTLE}{key}", value, f"{origin}.{key}")
 
 
 def put_assignment(raw: RawSpec, assignment: str) -> None:

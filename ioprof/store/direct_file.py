@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ioprof.errors import SpecError
 from ioprof.host.store_facts import nearest_existing, store_facts
+from ioprof.store.calls import Calls
 from ioprof.store.tap_file import LocalTapFile, Tapped
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
@@ -41,8 +42,9 @@ class DirectTapFile(LocalTapFile):
     """
 
     def __init__(
-        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, *, buffer: AlignedBuffer, block_bytes: int
-    ) -> None:
+        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, calls: Calls = os, *,
+        buffer: AlignedBuffer, block_bytes: int,
+    ) -> None:  # fmt: skip
         """Open the file.
 
         Args:
@@ -50,12 +52,13 @@ class DirectTapFile(LocalTapFile):
             obj: the object's index, for the trace.
             recorder: what the operations are recorded with.
             tapped: told the bytes of each read.
+            calls: what they are done with.
             buffer: what reads go through.
             block_bytes: the device's logical block: offsets and lengths are multiples of it.
         Raises:
             OSError: it cannot be opened; the error is counted.
         """
-        super().__init__(path, obj, recorder, tapped, flags=os.O_DIRECT)
+        super().__init__(path, obj, recorder, tapped, calls, flags=os.O_DIRECT)
         self._buffer = buffer
         self._block_bytes = block_bytes
 
@@ -82,7 +85,7 @@ class DirectTapFile(LocalTapFile):
         """Read once; what is shorter than needed and no whole block ends the file."""
         start_ns = _now()
         try:
-            got_bytes = os.preadv(self.descriptor, (window,), offset)
+            got_bytes = self._calls.preadv(self.descriptor, (window,), offset)
         except OSError as error:
             self._recorder.record(Kind.READ, start_ns, _now(), 0, self.obj, error_code(error))
             raise

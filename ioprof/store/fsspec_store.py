@@ -12,12 +12,14 @@ import fsspec
 
 from ioprof.errors import StoreError
 from ioprof.store.base import Capacity, Entry
+from ioprof.store.throttled_url import PREFIX as THROTTLED
 
 if TYPE_CHECKING:
     from fsspec.spec import AbstractFileSystem
 
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_THROTTLE_KEYS = r"(?:preset|latency(?:\.[a-z]+)?|jitter|bandwidth|iops|seed)"
 _PROTOCOLS = "file://, memory://, s3://, gs://, az:// and whatever else fsspec knows"
 
 
@@ -151,10 +153,12 @@ class FsspecStore:
 def without_credentials(url: str) -> str:
     """Return the URL, or a text that holds one, without user, password and query values: fit for logs.
 
-    Secrets hold ``/`` and ``@``, so everything up to the last ``@`` goes, even if that costs a part of a path.
+    Secrets hold ``/`` and ``@``, so everything up to the last ``@`` goes, even if that costs a part of a path. What a
+    throttled store is made like is no secret.
     """
     stripped = re.sub(r"(?<=://)[^?#\s]*@", "", url)
-    return re.sub(r"([?&][^=&\s]+)=[^&\s]*", r"\1=...", stripped)
+    open_keys = rf"(?!{_THROTTLE_KEYS}=)" if THROTTLED in url else ""
+    return re.sub(rf"([?&]{open_keys}[^=&\s]+)=[^&\s]*", r"\1=...", stripped)
 
 
 def _line(text: str) -> str:

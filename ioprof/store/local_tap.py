@@ -11,12 +11,15 @@ import time
 from collections.abc import Sequence
 
 from ioprof.clock import as_ns
+from ioprof.errors import StoreError
 from ioprof.store.base import Store
+from ioprof.store.calls import Calls, SlowedCalls
 from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import LocalTapFile
 from ioprof.store.tap_map import Advice, LocalTapMap
-from ioprof.store.tap_writer import LocalTapWriter, sync_directory
+from ioprof.store.tap_writer import LocalTapWriter
+from ioprof.store.throttled import MAPPED_IS_UNTHROTTLED, SlowedStore, ThrottledStore
 from ioprof.store.whole_read import PartialReadError, pages_of_range, read_on, whole_pages
 from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import Kind, error_code
@@ -31,10 +34,15 @@ _now_s = time.perf_counter
 
 
 class LocalTap(Tap):
-    """Traced plain os calls below a directory."""
+    """Traced plain os calls below a directory.
 
-    def __init__(self, store: Store, recorder: Recorder) -> None:
+    Attributes:
+        calls: what the operations are done with: `os`, or a throttle's.
+    """
+
+    def __init__(self, store: Store, recorder: Recorder, calls: Calls = os) -> None:
         super().__init__(store, recorder)
+        self.calls = calls
         self.root = f"{(store.local_root or '').rstrip('/')}/"
         self._summed: Sequence[int] = ()
         self._sums = (0, 0)
@@ -43,7 +51,7 @@ class LocalTap(Tap):
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
         # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
-        now, open_, read_, close_ = _now_s, os.open, os.read, os.close
+        now, open_, read_, close_ = _now_s, self.calls.open, self.calls.read, self.calls.close
         contents, left_out = list[bytes](), list[int]()
         stamps, keep, opened = self.recorder.stamps, contents.append, 0.0
         before = len(stamps)
@@ -56,7 +64,7 @@ class LocalTap(Tap):
                     opened = now()
                     content = read_(descriptor, size_bytes)
                     if len(content) != size_bytes:
-                        content = read_on(descriptor, content, size_bytes)
+                        content = read_on(descriptor, content, size_bytes, read_)
                 except OSError as error:
                     left_out.append(len(contents) + len(left_out))
                     self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
@@ -81,7 +89,7 @@ class LocalTap(Tap):
             paths: whole paths.
             objects: index of each object; None where they have none.
         """
-        now, open_, close_, flags = _now_s, os.open, os.close, flags | os.O_CLOEXEC
+        now, open_, close_, flags = _now_s, self.calls.open, self.calls.close, flags | os.O_CLOEXEC
         failed, place, left, kinds = list[int](), 0, iter(paths), (kind, Kind.CLOSE)
         while place < len(paths):
             stamps = [now()]
@@ -108,43 +116,54 @@ class LocalTap(Tap):
 
     def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
-        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped)
+        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped, self.calls)
 
     def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
         """Open a file with O_DIRECT; see `Tap.open_direct`."""
-        full = self.root + path
-        return DirectTapFile(full, obj, self.recorder, self._tapped_blocks, buffer=buffer, block_bytes=block_bytes)
+        return DirectTapFile(
+            self.root + path, obj, self.recorder, self._tapped_blocks, self.calls,
+            buffer=buffer, block_bytes=block_bytes,
+        )  # fmt: skip
 
     def map_file(self, path: str, obj: int, size_bytes: int, advice: Advice) -> LocalTapMap:
         """Return a file to be mapped; see `Tap.map_file`."""
+        if self.pace is not None:
+            raise StoreError(f"{self.store.url}: {MAPPED_IS_UNTHROTTLED}")
         return LocalTapMap(self.root + path, obj, size_bytes, advice, self.recorder, self._touched)
 
     def create_file(self, path: str, obj: int = -1) -> LocalTapWriter:
         """Create a file; see `Tap.create_file`."""
-        return LocalTapWriter(self.root + path, obj, self.recorder)
+        return LocalTapWriter(self.root + path, obj, self.recorder, self.calls)
 
     def sync_dir(self, path: str) -> None:
         """Fsync a directory; see `Tap.sync_dir`."""
-        self._timed(Kind.FSYNC, -1, lambda: sync_directory(self.root + path))
+        self._timed(Kind.FSYNC, -1, lambda: self._sync_directory(self.root + path))
+
+    def _sync_directory(self, path: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.calls.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace a file: open, write, fsync where asked for, and close, each for itself; see `Tap.write`."""
         flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
         full = self.root + path
-        descriptor = self._timed(Kind.OPEN, obj, lambda: os.open(full, flags, 0o666))
+        descriptor = self._timed(Kind.OPEN, obj, lambda: self.calls.open(full, flags, 0o666))
         try:
             left = memoryview(content).cast("B")
             while left:
                 left = left[self._write_some(descriptor, left, obj) :]
             if sync:
-                self._timed(Kind.FSYNC, obj, lambda: os.fsync(descriptor))
+                self._timed(Kind.FSYNC, obj, lambda: self.calls.fsync(descriptor))
         finally:
-            self._timed(Kind.CLOSE, obj, lambda: os.close(descriptor))
+            self._timed(Kind.CLOSE, obj, lambda: self.calls.close(descriptor))
 
     def _write_some(self, descriptor: int, content: memoryview, obj: int) -> int:
         start = _now()
         try:
-            written = os.write(descriptor, content[:_MOST_PER_WRITE])
+            written = self.calls.write(descriptor, content[:_MOST_PER_WRITE])
         except OSError as error:
             self.recorder.record(Kind.WRITE, start, _now(), 0, obj, error_code(error))
             raise
@@ -176,7 +195,7 @@ class LocalTap(Tap):
             self._failed(Kind.OPEN, as_ns(start_s), obj, error_code(error))
             return
         failed = _now()
-        os.close(descriptor)
+        self.calls.close(descriptor)
         got_bytes, code = (
             (error.got_bytes, error.code) if isinstance(error, PartialReadError) else (0, error_code(error))
         )
@@ -188,5 +207,19 @@ class LocalTap(Tap):
 
 
 def tap_store(store: Store, recorder: Recorder) -> Tap:
-    """Return the traced side of a store: os calls where they reach it, its own client elsewhere."""
+    """Return the traced side of a store: os calls where they reach it, its own client elsewhere.
+
+    Raises:
+        StoreError: the store is throttled, and its queue cannot be shared with other processes here.
+    """
+    if isinstance(store, ThrottledStore):
+        return _throttled_tap(store, recorder)
     return LocalTap(store, recorder) if store.local_root is not None else Tap(store, recorder)
+
+
+def _throttled_tap(store: ThrottledStore, recorder: Recorder) -> Tap:
+    pace = store.pace(recorder.rank, recorder.worker)
+    slowed = SlowedStore(store, pace)
+    tap = LocalTap(slowed, recorder, SlowedCalls(pace)) if store.local_root is not None else Tap(slowed, recorder)
+    tap.pace = pace
+    return tap

@@ -11,6 +11,7 @@ from ioprof.errors import StoreError
 from ioprof.store.base import Entry, Store
 from ioprof.store.direct_file import AlignedBuffer
 from ioprof.store.open_files import OpenFiles
+from ioprof.store.pace import Pace
 from ioprof.store.tap_file import RemoteTapFile, TapFile
 from ioprof.store.tap_map import Advice
 from ioprof.store.tap_writer import RemoteTapWriter, TapWriter
@@ -38,6 +39,7 @@ class Tap:
         failed_samples: object reads that did not deliver.
         mapped_bytes: those of the tapped bytes that were copied out of mapped files, which read(2) knows nothing of.
         kept: files that a reader keeps open from batch to batch; they end with the tap.
+        pace: what makes the operations of a throttled store last; None where they are the store's own.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
@@ -51,6 +53,7 @@ class Tap:
         self.failed_samples = 0
         self.mapped_bytes = 0
         self.kept: OpenFiles | None = None
+        self.pace: Pace | None = None
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.

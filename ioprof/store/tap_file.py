@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
+from ioprof.store.calls import Calls
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
 
@@ -65,7 +66,9 @@ class TapFile(Protocol):
 class LocalTapFile(ClosesAtExit):
     """A file read by pread."""
 
-    def __init__(self, path: str, obj: int, recorder: Recorder, tapped: Tapped, *, flags: int = 0) -> None:
+    def __init__(
+        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, calls: Calls = os, *, flags: int = 0
+    ) -> None:
         """Open the file.
 
         Args:
@@ -73,6 +76,7 @@ class LocalTapFile(ClosesAtExit):
             obj: the object's index, for the trace.
             recorder: what the operations are recorded with.
             tapped: told the bytes of each read.
+            calls: what they are done with.
             flags: further flags of open(2), such as ``os.O_DIRECT``.
         Raises:
             OSError: it cannot be opened; the error is counted.
@@ -80,9 +84,10 @@ class LocalTapFile(ClosesAtExit):
         self.obj = obj
         self._recorder = recorder
         self._tapped = tapped
+        self._calls = calls
         start = _now()
         try:
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+            self.descriptor = calls.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
         except OSError as error:
             recorder.record(Kind.OPEN, start, _now(), 0, obj, error_code(error))
             raise
@@ -92,7 +97,7 @@ class LocalTapFile(ClosesAtExit):
         """Return exactly these bytes; see `TapFile.read_at`."""
         start = _now()
         try:
-            content = os.pread(self.descriptor, size_bytes, offset)
+            content = self._calls.pread(self.descriptor, size_bytes, offset)
         except OSError as error:
             self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
             raise
@@ -108,7 +113,7 @@ class LocalTapFile(ClosesAtExit):
         while buffer:
             start = _now()
             try:
-                got_bytes = os.preadv(self.descriptor, (buffer,), offset)
+                got_bytes = self._calls.preadv(self.descriptor, (buffer,), offset)
             except OSError as error:
                 self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
                 raise
@@ -130,7 +135,7 @@ class LocalTapFile(ClosesAtExit):
         """Close the file; safe to call twice."""
         if self.descriptor >= 0:
             start = _now()
-            os.close(self.descriptor)
+            self._calls.close(self.descriptor)
             self._recorder.record(Kind.CLOSE, start, _now(), 0, self.obj, 0)
             self.descriptor = -1
 

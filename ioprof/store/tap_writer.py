@@ -15,6 +15,7 @@ from typing import Protocol, Self, TypeVar
 
 from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
+from ioprof.store.calls import Calls
 from ioprof.trace.kinds import Kind, error_code
 from ioprof.trace.recorder import Recorder
 
@@ -63,21 +64,23 @@ class TapWriter(Protocol):
 class LocalTapWriter(ClosesAtExit):
     """A new file, written by writev."""
 
-    def __init__(self, path: str, obj: int, recorder: Recorder) -> None:
+    def __init__(self, path: str, obj: int, recorder: Recorder, calls: Calls = os) -> None:
         """Create the file.
 
         Args:
             path: the whole path; there must be nothing of that name.
             obj: the object's index, for the trace.
             recorder: what the operations are recorded with.
+            calls: what they are done with.
         Raises:
             OSError: it cannot be created; the error is counted.
         """
         self.size_bytes = 0
         self._obj = obj
         self._recorder = recorder
+        self._calls = calls
         self._held = bytearray()
-        self._descriptor = self._timed(Kind.CREATE, lambda: os.open(path, _FLAGS, 0o666))
+        self._descriptor = self._timed(Kind.CREATE, lambda: calls.open(path, _FLAGS, 0o666))
 
     def write(self, content: bytes | bytearray | memoryview) -> int:
         """Write; see `TapWriter.write`."""
@@ -104,7 +107,7 @@ class LocalTapWriter(ClosesAtExit):
     def _write_some(self, parts: list[memoryview]) -> int:
         start = _now()
         try:
-            written = os.writev(self._descriptor, parts)
+            written = self._calls.writev(self._descriptor, parts)
         except OSError as error:
             self._recorder.record(Kind.WRITE, start, _now(), 0, self._obj, error_code(error))
             raise
@@ -115,13 +118,13 @@ class LocalTapWriter(ClosesAtExit):
         """Write what is held back, and fsync where asked for; see `TapWriter.commit`."""
         self._flush(memoryview(b""))
         if sync:
-            self._timed(Kind.FSYNC, lambda: os.fsync(self._descriptor))
+            self._timed(Kind.FSYNC, lambda: self._calls.fsync(self._descriptor))
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
-            self._timed(Kind.CLOSE, lambda: os.close(descriptor))
+            self._timed(Kind.CLOSE, lambda: self._calls.close(descriptor))
 
     def _timed(self, kind: Kind, call: Callable[[], _Result]) -> _Result:
         start = _now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ioprof.trace.kinds import SHORT_READ, error_code
 
@@ -20,7 +20,7 @@ class PartialReadError(OSError):
         self.code = code
 
 
-def read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
+def read_on(descriptor: int, content: bytes, size_bytes: int, read: Callable[[int, int], bytes]) -> bytes:
     """Go on after a partial read: the kernel caps one read at 2 GiB; the end of the file means truncation.
 
     Raises:
@@ -29,7 +29,7 @@ def read_on(descriptor: int, content: bytes, size_bytes: int) -> bytes:
     parts, left = [content], size_bytes - len(content)
     try:
         while left and parts[-1]:
-            parts.append(os.read(descriptor, left))
+            parts.append(read(descriptor, left))
             left -= len(parts[-1])
     except OSError as error:
         raise PartialReadError(size_bytes - left, error_code(error)) from error

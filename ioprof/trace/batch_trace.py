@@ -167,6 +167,8 @@ class BatchTrace:
         return self._made_ns >= SHORT_BATCH_NS or self._batches % ACCOUNTED_ONE_IN == 0
 
     def _note_io(self, at_ns: int) -> None:
+        if self.tap.pace is not None:
+            self.recorder.note_held(self.tap.pace.operations, self.tap.pace.slower)
         counters = self._process_io.read()
         if counters is not None:
             tap = self.tap

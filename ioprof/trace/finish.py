@@ -84,6 +84,7 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
             "epochs": raw.raw_epochs(found.folder),
             "kernel_io": raw.kernel_io(processes),
             "page_faults": raw.page_faults(processes),
+            "held_operations": raw.held_operations(processes),
             "sample_every": raw.sample_every(processes),
             "dropped_spans": raw.lost_records(processes),
             "overhead": overhead.model_copy(update=traced) if record.overhead else None,

@@ -85,6 +85,9 @@ class Header(IntEnum):
     LOST_RECORDS = 6
     WORKER_TIME_NS = 8
     BATCHES = 9
+    HELD = 10
+    """Operations that a throttle held back, and those of them whose real operation alone took longer; 0 without one."""
+    HELD_SLOWER = 11
     IO_KNOWN = 16
     """1 once the words below hold a first and a last reading of /proc/PID/io, with the tapped bytes beside each."""
     IO_FIRST_TAPPED = 17

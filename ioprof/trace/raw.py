@@ -17,7 +17,7 @@ from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, Block, Header, Operations, Words
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.run_record import EpochRecord, KernelIo, PageFaults
+from ioprof.trace.run_record import EpochRecord, HeldOperations, KernelIo, PageFaults
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(
@@ -212,6 +212,14 @@ def page_faults(processes: list[RawProcess]) -> list[PageFaults]:
         for phase, (major, minor, waiting) in zip(Phase, opsfile.faults_of(process.words).tolist(), strict=True)
         if counts[int(phase) * len(KINDS) + touched, 0]
     ]
+
+
+def held_operations(processes: list[RawProcess]) -> HeldOperations | None:
+    """Return how many operations a throttle held back; None where there was none, or nothing to hold."""
+    operations, slower = (
+        sum(process.header(word) for process in processes) for word in (Header.HELD, Header.HELD_SLOWER)
+    )
+    return HeldOperations(operations=operations, slower=slower) if operations else None
 
 
 def spans_traced(processes: list[RawProcess]) -> int:

@@ -35,6 +35,8 @@ class Recorder:
     """Records the operations of this process; one writer, no lock.
 
     Attributes:
+        rank: of the accelerator that the operations are for.
+        worker: who does them.
         stamps: object reads of the open batch, four float seconds each; `LocalTap` extends it.
         singles: other operations of the open batch, six integers each.
         storage_ns: time in storage operations that `end` has moved so far.
@@ -47,6 +49,7 @@ class Recorder:
         Raises:
             RunDirectoryError: the files cannot be created or reserved.
         """
+        self.rank, self.worker = rank, worker
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
         self.stamps: list[float] = []
         self.singles = array("q")
@@ -210,6 +213,10 @@ class Recorder:
         self._ints[at] += major_faults
         self._ints[at + 1] += minor_faults
         self._ints[at + 2] += major_faults > 0
+
+    def note_held(self, operations: int, slower: int) -> None:
+        """Keep how many operations a throttle has held back so far, and how many of them were slower than it asks."""
+        self._ints[Header.HELD], self._ints[Header.HELD_SLOWER] = operations, slower
 
     def note_io(
         self,

@@ -98,6 +98,15 @@ class PageFaults(_Record):
     """Copies with at least one major fault."""
 
 
+class HeldOperations(_Record):
+    """What a throttled store did to the workers' operations."""
+
+    operations: int
+    """Operations that were to last longer than they would."""
+    slower: int
+    """Those whose real operation alone took longer than that: their time is the real store's."""
+
+
 class EpochRecord(_Record):
     """One pass over the dataset, on the run's clock."""
 
@@ -175,6 +184,8 @@ class RunRecord(_Record):
     """None: /proc/PID/io was not readable."""
     page_faults: list[PageFaults] = Field(default_factory=list)
     """Empty where nothing was read through mapped files."""
+    held_operations: HeldOperations | None = None
+    """None: the store is not throttled."""
     overhead: OverheadRecord | None = None
     mlperf: MlperfRecord | None = None
     """None: MLPerf Storage has no such workload."""

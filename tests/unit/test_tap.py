@@ -209,7 +209,7 @@ def test_a_read_that_is_broken_off_leaves_what_it_read(local: Bench, monkeypatch
         if len(closed) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("ioprof.store.local_tap.os", SimpleNamespace(open=os.open, read=os.read, close=close))
+    monkeypatch.setattr(local.tap, "calls", SimpleNamespace(open=os.open, read=os.read, close=close))
     with pytest.raises(KeyboardInterrupt):
         local.tap.read_objects(paths, [len(CONTENT[obj]) for obj in OBJECTS], OBJECTS)
     assert local.recorded() == [row for obj in (0, 1) for row in _whole(obj)]
