@@ -182,6 +182,9 @@ CASES: dict[str, tuple[Evidence, str, Severity]] = {
     ),
     "inodes made as needed": (store(free_inodes=None), "inodes", "ok"),
     "a store in memory": (store(is_memory=True, filesystem="tmpfs"), "filesystem", "warning"),
+    "a throttled store": (
+        replace(GOOD, context=replace(GOOD.context, store_url="throttle+/data?latency=5ms")), "throttle", "note",
+    ),
     "an overlay": (store(is_overlay=True, filesystem="overlay"), "filesystem", "warning"),
     "a filer": (store(is_network=True, filesystem="nfs4"), "filesystem", "note"),
     "FUSE": (store(is_network=None, filesystem="fuse.x"), "filesystem", "note"),
