@@ -14,6 +14,7 @@ import psutil
 
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.schema import STEPS
+from tests.e2e.command import Command
 
 IOPROF = [sys.executable, "-m", "ioprof.cli.main"]
 
@@ -25,16 +26,18 @@ def environment(folder: Path) -> dict[str, str]:
 
 def ioprof(*words: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [*IOPROF, *words], cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=timeout_s
-    )
+    process = Command(words, cwd=cwd, environment=environment(cwd))
+    try:
+        out, err = process.communicate(timeout_s)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess([*IOPROF, *words], process.wait(), out, err)
 
 
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+def start(*words: str, cwd: Path) -> Command:
     """Start a command in a session of its own, so that everything it starts can be found again."""
-    return subprocess.Popen(
-        [*IOPROF, *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return Command(words, cwd=cwd, environment=dict(os.environ))
 
 
 def wait_for(what: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -67,11 +70,11 @@ def leftovers(mark: Path) -> list[str]:
     return found
 
 
-def signalled(process: subprocess.Popen[str], signum: signal.Signals, *, group: bool) -> tuple[int, str, str]:
+def signalled(process: Command, signum: signal.Signals, *, group: bool) -> tuple[int, str, str]:
     """Send a signal to the process or, as a terminal does, to its whole group; return how it ended."""
     if group:
         os.killpg(process.pid, signum)
     else:
         process.send_signal(signum)
     out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    return process.wait(), out, err

@@ -15,6 +15,7 @@ import pytest
 
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.schema import STEPS
+from tests.e2e.command import Command
 from tests.e2e.driver import ioprof, leftovers, signalled, start, wait_for
 
 PLUGIN = str(Path(__file__).parents[1] / "stream_plugin.py")
@@ -35,7 +36,7 @@ def _steps(tmp_path: Path) -> int:
     return read_log(logs[-1], STEPS).num_rows if logs else 0
 
 
-def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def _workers(process: Command) -> list[psutil.Process]:
     """Return the forked workers of a run: they show its own command line."""
     command = psutil.Process(process.pid).cmdline()
     return [child for child in psutil.Process(process.pid).children() if child.cmdline() == command]

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.command import Command
 from tests.e2e.driver import IOPROF, environment, leftovers, run_directories, start, steps_recorded, wait_for
 
 DATASET = ["--files", "600", "--file-size", "4KiB", "--batch-size", "16"]
@@ -51,7 +52,7 @@ def no_shared_memory_left() -> Iterator[None]:
 pytestmark = pytest.mark.usefixtures("no_shared_memory_left")
 
 
-def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers(process: Command) -> list[psutil.Process]:
     """Return the forked workers of a run: they show its own command line."""
     command = psutil.Process(process.pid).cmdline()
     return [child for child in psutil.Process(process.pid).children() if child.cmdline() == command]
