@@ -222,6 +222,15 @@ class MapWorkload(Workload, Protocol):
         ...
 
 
+@runtime_checkable
+class ProbedWorkload(Protocol):
+    """What a map-style workload has besides, if its reader does more than read: the part that reads, for probes."""
+
+    def probe_reader(self, sizes: ObjectSizes) -> SampleReader:
+        """Return a reader of the same samples that only reads them; ``sizes`` are those of the dataset's manifest."""
+        ...
+
+
 class StreamWorkload(Workload, Protocol):
     """A workload that is read front to back, each worker its own part."""
 

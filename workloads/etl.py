@@ -10,6 +10,7 @@ import numpy as np
 from ioprof.workloads.checked_text import SizesText
 from ioprof.workloads.decode import CpuTransform, calibrated_transform
 from ioprof.workloads.shard_writer import PART, ShardWriter, end_shard, member_bytes
+from ioprof.workloads.small_files import SmallFilesReader
 from ioprof.workloads.tree_walk import found_files
 from pydantic import Field
 
@@ -162,6 +163,10 @@ class Etl:
             typical_bytes = round(self._layout.sizes(0, min(self._layout.count, 1000)).mean())
             work = calibrated_transform(self._params.decode, typical_bytes)
         return Ingest(self._layout, sizes, Normalise(work), self._params)
+
+    def probe_reader(self, sizes: ObjectSizes) -> SampleReader:
+        """Return what reads the files and does nothing with them."""
+        return SmallFilesReader(self._layout, sizes, None)
 
     def scratch_need(self) -> ScratchNeed:
         """Return the room of one epoch's shards."""

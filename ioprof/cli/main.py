@@ -152,6 +152,33 @@ def prepare(
     reported(prepare_command)(target, flags, set_ or [], ctx.args, verify=verify, quiet=quiet)
 
 
+@app.command(context_settings=_ANY_FLAG)
+def probe(
+    ctx: typer.Context,
+    target: Target,
+    store: Store = None,
+    files: Files = None,
+    file_size: FileSize = None,
+    cache: Annotated[str | None, typer.Option(help="page cache: cold, warm or asis")] = None,
+    duration: Annotated[str | None, typer.Option(help="time for all levels together (default 20s)")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="most processes to read with at once (default 128)")
+    ] = None,
+    seed: Seed = None,
+    results: Results = None,
+    label: Annotated[str | None, typer.Option(help="added to the probe directory's name")] = None,
+    set_: Set = None,
+    plugin: Plugin = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the store's ceiling: the workload's own reads without a loader, with ever more processes."""
+    from ioprof.cli.probe import probe_command
+
+    flags = _given(ctx, "store", "files", "file_size", "cache", "duration", "seed", "results", "label")
+    reported(probe_command)(target, flags, set_ or [], ctx.args, processes=processes, as_json=as_json, quiet=quiet)
+
+
 @app.command()
 def suite(
     ctx: typer.Context,

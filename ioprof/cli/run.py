@@ -16,6 +16,7 @@ from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.listing import print_run_parameters
 from ioprof.cli.mixed import mixed_command, prepare_mixed_command, print_mixed_help, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
+from ioprof.cli.probe import report_probe
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.cli.suite import report_suite
@@ -35,7 +36,8 @@ from ioprof.spec.model import RunSpec, StoreSection
 from ioprof.spec.render import plugin_lines, to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
-from ioprof.trace.rundir import check_results
+from ioprof.trace.probe_record import PROBE_JSON
+from ioprof.trace.rundir import RUN_JSON, check_results
 
 _OF_AN_ACCELERATOR = ("accelerator_utilization", "mlperf_au")
 
@@ -189,6 +191,8 @@ def report_command(directory: Path, *, as_json: bool) -> int:
     """Report a run directory, or that of a mixed run or a suite."""
     if (directory / SUITE_JSON).is_file():
         return report_suite(directory, console=results(), as_json=as_json)
+    if (directory / PROBE_JSON).is_file() and not (directory / RUN_JSON).is_file():
+        return report_probe(directory, console=results(), as_json=as_json)
     if (directory / MIXED_JSON).is_file():
         return report_mixed(directory, console=results(), as_json=as_json)
     return report_run(directory, console=results(), as_json=as_json)

@@ -75,11 +75,24 @@ def refuse_flags_of_other_sections(raw: RawSpec) -> None:
     Raises:
         UsageError: a flag or an assignment is about the run, the loader or the accelerator.
     """
+    _refuse_idle_flags(raw, ("seed",), "has no effect on a dataset, which is all that prepare makes")
+
+
+def refuse_flags_without_part_in_probe(raw: RawSpec) -> None:
+    """Refuse what was typed but does not touch what a probe reads, and when; a spec file may say it.
+
+    Raises:
+        UsageError: a flag or an assignment is about the loader, the accelerator or the run's steps.
+    """
+    keys = ("seed", "cache", "duration", "results", "label")
+    _refuse_idle_flags(raw, keys, "has no part in a probe, which reads without loader and accelerator")
+
+
+def _refuse_idle_flags(raw: RawSpec, of_run: Sequence[str], why: str) -> None:
     for (section, key), origin in raw.origins.items():
-        if origin.startswith("--") and section not in ("workload", "store") and (section, key) != ("run", "seed"):
-            raise UsageError(
-                f"{origin}: has no effect on a dataset, which is all that prepare makes; give it to ioprof run"
-            )
+        counts = section in ("workload", "store") or (section == "run" and key in of_run)
+        if origin.startswith("--") and not counts:
+            raise UsageError(f"{origin}: {why}; give it to ioprof run")
 
 
 def _taken(words: list[str], name: str) -> str | None:

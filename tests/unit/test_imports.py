@@ -66,6 +66,7 @@ DIRECTIONS = [
     (("ioprof.analysis",), ("ioprof.report", "ioprof.runner", "ioprof.api", "ioprof.spec", *STORING)),
     (("ioprof.report",), ("ioprof.runner", "ioprof.api", "ioprof.spec", *STORING)),
     (("ioprof.trace",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset")),
+    (("ioprof.probe",), ("ioprof.runner", "ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.runner",), ("ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
      ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")),

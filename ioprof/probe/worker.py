@@ -1,0 +1,209 @@
+"""One process of a level: reads samples through the tap as fast as it can, and keeps its row of the board."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from ioprof.contract import EpochReader, EpochStart, Indices, Part, SampleReader, SampleStream
+from ioprof.host.parent_death import die_with_parent
+from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting
+from ioprof.probe.board import Board, Order, State, Word
+from ioprof.store.base import Store
+from ioprof.store.local_tap import tap_store
+from ioprof.store.tap import Tap
+from ioprof.trace.histogram import BUCKETS, bucket_of
+from ioprof.trace.kinds import Phase
+from ioprof.trace.recorder import Recorder
+
+CHUNK_NS = 5_000_000
+"""About how long a process reads before it takes the next samples and brings its row up to date."""
+MOST_SAMPLES = 64
+"""Samples taken at once, at most: what others could have read must not wait for long."""
+SLOW_SAMPLE_NS = 200_000
+"""Samples that take longer are all read and timed one by one; of faster ones, those of one chunk in `TIMED_ONE_IN`."""
+TIMED_ONE_IN = 8
+_SPAN_BUDGET = 1000
+_POLL_S = 0.001
+_STEADY = int(Phase.STEADY)
+_now = time.perf_counter_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """All that a process of a level needs; handed over by fork."""
+
+    source: SampleReader | SampleStream
+    store: Store
+    """Rooted at the dataset."""
+    trace_dir: str
+    worker: int
+    processes: int
+    board: Board
+    order: Indices | None
+    """Samples to be read, of all processes together; None for streams."""
+    epoch: int
+    repeats: bool
+    """Begin again when everything was read."""
+
+
+class _Row:
+    """Keeps one process's row of the board."""
+
+    def __init__(self, plan: WorkerPlan, tap: Tap) -> None:
+        self._row, self._histogram = plan.board.rows[plan.worker], plan.board.histograms[plan.worker]
+        self._tap = tap
+        self._accounting, self._io = ThreadAccounting(), ProcessIo()
+        self._timed_ns: list[int] = []
+
+    def tell(self, state: State) -> None:
+        self._row[Word.STATE] = state
+
+    def add(self, samples: int, timed_ns: list[int]) -> None:
+        """Count samples that were read, and how long those took that were timed."""
+        row, tap = self._row, self._tap
+        row[Word.SAMPLES] += samples
+        row[Word.FAILED_SAMPLES] = tap.failed_samples
+        row[Word.BYTES], row[Word.PAGE_BYTES] = tap.tapped_bytes, tap.tapped_page_bytes
+        row[Word.ON_CPU_NS] = time.process_time_ns()
+        if (queued_ns := self._accounting.read().run_queue_ns) >= 0:
+            row[Word.SCHEDULED], row[Word.RUN_QUEUE_NS] = 1, queued_ns
+        if (moved := self._io.read()) is not None:
+            row[Word.COUNTED], row[Word.FETCHED_BYTES] = 1, moved.read_bytes
+        if timed_ns:
+            self._time(np.array(timed_ns, dtype=np.int64))
+
+    def _time(self, took_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        row = self._row
+        self._histogram += np.bincount(bucket_of(took_ns), minlength=BUCKETS)
+        shortest = int(took_ns.min())
+        row[Word.SHORTEST_NS] = min(int(row[Word.SHORTEST_NS]), shortest) if row[Word.TIMED_SAMPLES] else shortest
+        row[Word.LONGEST_NS] = max(int(row[Word.LONGEST_NS]), int(took_ns.max()))
+        row[Word.TIMED_SAMPLES] += len(took_ns)
+        row[Word.TIMED_NS] += int(took_ns.sum())
+
+    def close(self) -> None:
+        self._accounting.close()
+        self._io.close()
+
+
+def work(plan: WorkerPlan) -> None:
+    """Be a process of a level until told to stop; what fails is written down for the one that measures."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+    try:
+        recorder = Recorder(plan.trace_dir, rank=0, worker=plan.worker, span_budget=_SPAN_BUDGET)
+        tap = tap_store(plan.store, recorder)
+        # What a sample costs to decode is no matter of the store's.
+        tap.decodes = False
+        row = _Row(plan, tap)
+        try:
+            _begin(plan, tap)
+            row.add(0, [])
+            row.tell(State.READY)
+            while plan.board.order == Order.WAIT:
+                time.sleep(_POLL_S)
+            row.tell(State.READING)
+            row.tell(_read_stream(plan, tap, row) if plan.order is None else _read_map(plan, plan.order, tap, row))
+        finally:
+            tap.close()
+            recorder.close()
+            row.close()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the process that measures raises it
+        failure_file(plan.trace_dir, plan.worker).write_text(_told(error), encoding="utf-8")
+        plan.board.rows[plan.worker, Word.STATE] = State.FAILED
+
+
+def failure_file(trace_dir: str, worker: int) -> Path:
+    """Return where a process that fails says why."""
+    return Path(trace_dir) / f"failed-{worker}.txt"
+
+
+def _told(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _begin(plan: WorkerPlan, tap: Tap) -> None:
+    if isinstance(plan.source, EpochReader):
+        tap.recorder.begin(Phase.EPOCH_START, epoch=plan.epoch)
+        plan.source.begin_epoch(tap, EpochStart(epoch=plan.epoch, rank=0, worker=plan.worker, scratch=""))
+        tap.recorder.end()
+
+
+def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
+    """Read samples of the order, a chunk at a time, until told to stop or none is left."""
+    reader, board, chunk, size, sample_ns = cast("SampleReader", plan.source), plan.board, 0, 1, SLOW_SAMPLE_NS
+    while board.order == Order.READ:
+        first = board.claim(size)
+        if first >= len(order) and not plan.repeats:
+            return State.READ_THROUGH
+        samples = order.take(range(first, first + size), mode="wrap") if plan.repeats else order[first : first + size]
+        tap.recorder.begin(_STEADY, epoch=plan.epoch, batch=chunk)
+        start_ns = _now()
+        if sample_ns >= SLOW_SAMPLE_NS or chunk % TIMED_ONE_IN == 0:
+            done, timed_ns = _read_one_by_one(reader, tap, samples.tolist())
+        else:
+            done, timed_ns = len(reader.read(tap, samples.tolist())), []
+        sample_ns = max(1, (_now() - start_ns) // len(samples))
+        tap.recorder.end()
+        row.add(done, timed_ns)
+        size = min(MOST_SAMPLES, max(1, CHUNK_NS // sample_ns))
+        chunk += 1
+    return State.STOPPED
+
+
+def _read_one_by_one(reader: SampleReader, tap: Tap, samples: list[int]) -> tuple[int, list[int]]:
+    done, timed_ns, start_ns = 0, list[int](), _now()
+    for sample in samples:
+        delivered = len(reader.read(tap, [sample]))
+        end_ns = _now()
+        if delivered:
+            timed_ns.append(end_ns - start_ns)
+            done += delivered
+        start_ns = end_ns
+    return done, timed_ns
+
+
+def _read_stream(plan: WorkerPlan, tap: Tap, row: _Row) -> State:
+    """Read this process's part of an epoch, and of later ones where that is asked for."""
+    stream, part, epoch = cast("SampleStream", plan.source), Part(index=plan.worker, count=plan.processes), plan.epoch
+    while True:
+        if not _read_part(plan, stream, epoch, part, tap, row):
+            return State.STOPPED
+        if not plan.repeats or not _samples_read(plan):
+            return State.READ_THROUGH
+        epoch += 1
+
+
+def _samples_read(plan: WorkerPlan) -> int:
+    """Return how many samples this process has read."""
+    return int(plan.board.rows[plan.worker, Word.SAMPLES])
+
+
+def _read_part(plan: WorkerPlan, stream: SampleStream, epoch: int, part: Part, tap: Tap, row: _Row) -> bool:
+    """Read one epoch of a part; return whether it was read to its end."""
+    timed_ns, chunk, start_ns = list[int](), 0, _now()
+    noted_ns = start_ns
+    tap.recorder.begin(_STEADY, epoch=epoch, batch=chunk)
+    for _ in stream.samples(tap, epoch, part):
+        end_ns = _now()
+        timed_ns.append(end_ns - start_ns)
+        if end_ns - noted_ns >= CHUNK_NS:
+            tap.recorder.end()
+            row.add(len(timed_ns), timed_ns)
+            if plan.board.order != Order.READ:
+                return False
+            chunk += 1
+            tap.recorder.begin(_STEADY, epoch=epoch, batch=chunk)
+            timed_ns, noted_ns = [], end_ns
+            end_ns = _now()
+        start_ns = end_ns
+    tap.recorder.end()
+    row.add(len(timed_ns), timed_ns)
+    return True

@@ -1,0 +1,99 @@
+"""The climb: how far it goes, what it calls the ceiling, and what it says was the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ioprof.probe.climb import ceiling_of, climb
+from ioprof.trace.probe_record import LevelRecord
+
+
+def level(processes: int, rate: float, *, spread: float = 0.01, **changes: object) -> LevelRecord:
+    """Return a level of four windows around a rate, mostly waiting for the store."""
+    windows = [rate * (1 + spread * step) for step in (-1.5, -0.5, 0.5, 1.5)]
+    record = LevelRecord(
+        processes=processes, seconds=1.0, samples=round(rate), samples_per_s=rate, samples_per_s_ci95=(rate, rate),
+        bytes_per_s=rate * 4096, operations_per_s=rate * 3, window_s=0.25, window_samples_per_s=windows,
+        ended="precise", latency=None, operations={}, on_cpu_ratio=0.2, host_cpu_ratio=0.3, run_queue_ratio=0.05,
+        blocked_ratio=0.8, client_hit_ratio=0.0, failed_samples=0,
+    )  # fmt: skip
+    return record.model_copy(update=changes)
+
+
+def store(
+    per_process: float, most: float, asked: list[int], *, spread: float = 0.01
+) -> Callable[[int], LevelRecord | None]:
+    """Return the measurements of a store that gives each process so much, and all together no more than ``most``."""
+
+    def measure(processes: int) -> LevelRecord:
+        asked.append(processes)
+        return level(processes, min(most, per_process * processes), spread=spread)
+
+    return measure
+
+
+def test_a_climb_ends_where_twice_the_processes_bring_no_more() -> None:
+    """One level that surely did not grow is enough; its predecessor is what the ceiling needs."""
+    asked: list[int] = []
+    ceiling = ceiling_of(climb(store(100, 800, asked), first=1, most=128))
+    assert asked == [1, 2, 4, 8, 16]
+    assert ceiling is not None
+    assert (ceiling.samples_per_s, ceiling.processes_needed) == (800, 8)
+    assert (ceiling.limited_by, ceiling.is_lower_bound) == ("store", False)
+
+
+def test_noise_that_hides_whether_a_level_grew_costs_one_more_level() -> None:
+    """With wide intervals, no level is shown not to have grown: two that look so must agree."""
+    asked: list[int] = []
+    climbed = climb(store(100, 400, asked, spread=0.3), first=1, most=128)
+    assert asked == [1, 2, 4, 8, 16]
+    assert not climbed.still_grew
+
+
+def test_a_climb_that_begins_in_the_middle_measures_fewer_processes_at_its_end() -> None:
+    """Beside a run, its own number of workers comes first: time may end before one process had its turn."""
+    asked: list[int] = []
+    climb(store(100, 800, asked), first=4, most=128)
+    assert asked == [4, 8, 16, 2, 1]
+
+
+def test_a_climb_that_is_cut_short_says_that_the_store_may_give_more() -> None:
+    """Neither by the most processes allowed nor by a budget is the store's limit found."""
+    asked: list[int] = []
+    for climbed in (
+        climb(store(100, 1e9, asked), first=1, most=4),
+        climb(_until(store(100, 1e9, asked), 3), first=1, most=99),
+    ):
+        ceiling = ceiling_of(climbed)
+        assert ceiling is not None
+        assert (ceiling.limited_by, ceiling.is_lower_bound) == ("unknown", True)
+    assert asked == [1, 2, 4, 1, 2, 4]
+
+
+def _until(measure: Callable[[int], LevelRecord | None], levels: int) -> Callable[[int], LevelRecord | None]:
+    left = [levels]
+
+    def limited(processes: int) -> LevelRecord | None:
+        left[0] -= 1
+        return measure(processes) if left[0] >= 0 else None
+
+    return limited
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [{"on_cpu_ratio": 0.95}, {"host_cpu_ratio": 0.97}, {"run_queue_ratio": 0.6, "blocked_ratio": 0.3}],
+)
+def test_a_host_without_free_cpus_is_not_taken_for_a_slow_store(busy: dict[str, float]) -> None:
+    """Used by the probe, used by others, or seen in the queue for a CPU: the ceiling is the client's."""
+    ceiling = ceiling_of(climb(lambda n: level(n, 500.0, **busy), first=1, most=8))
+    assert ceiling is not None
+    assert (ceiling.limited_by, ceiling.is_lower_bound) == ("client", True)
+
+
+def test_nothing_read_is_no_ceiling_of_zero() -> None:
+    """Without a level, or with levels that read nothing, there is no ceiling."""
+    assert ceiling_of(climb(lambda _: None, first=1, most=8)) is None
+    assert ceiling_of(climb(lambda n: level(n, 0.0), first=1, most=8)) is None

@@ -1,0 +1,162 @@
+"""One level with real processes: what is read, what is counted, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ioprof.cli.probe import probe_command
+from ioprof.clock import now_ns
+from ioprof.errors import RunDirectoryError, RunError, UsageError
+from ioprof.plugins import find_workload
+from ioprof.probe.level import Reading, measure_level
+from ioprof.runner.probing import probe_refusal
+from ioprof.store.tap import Tap
+from ioprof.trace.probe_record import PROBE_JSON, ProbeRecord, read_probe
+from tests.small_dataset import SmallDataset, local_dataset
+from tests.small_stream import local_stream
+
+LEVEL_NS = 500_000_000
+
+pytestmark = [
+    pytest.mark.usefixtures("nothing_left"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+
+def reading(dataset: SmallDataset, **changes: object) -> Reading:
+    """Return the reading of a dataset's samples, over and over."""
+    values = {
+        "source": dataset.workload.reader(dataset.sizes), "store": dataset.store, "order": dataset.workload.order(0),
+        "epoch": 0, "repeats": True, "is_cached_locally": True,
+    }  # fmt: skip
+    return Reading(**(values | changes))  # type: ignore[arg-type]
+
+
+def nothing() -> None:
+    """Show no progress."""
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_level_counts_what_its_processes_read(processes: int, tmp_path: Path) -> None:
+    """Three operations a sample, no decoding; rates are those of its windows; shares of the time add up."""
+    dataset = local_dataset(tmp_path, file_size="4KiB", decode="1ms")
+    level, places = measure_level(reading(dataset), processes, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    assert level is not None
+    assert set(level.operations) == {"open", "read", "close"}
+    read = level.operations["read"]
+    assert level.samples <= read.count <= places
+    assert read.bytes == read.count * 4096
+    assert level.bytes_per_s == pytest.approx(level.samples_per_s * 4096, rel=0.05)
+    assert level.operations_per_s == pytest.approx(3 * level.samples_per_s, rel=1e-6)
+    assert level.samples_per_s == pytest.approx(level.samples / level.seconds)
+    assert level.samples_per_s == pytest.approx(np.mean(level.window_samples_per_s), rel=0.2)
+    assert level.latency is not None
+    assert level.latency.p50_ns <= level.latency.p99_ns <= level.latency.max_ns
+    assert (level.run_queue_ratio or 0.0) + (level.blocked_ratio or 0.0) <= 1.0
+    assert level.failed_samples == 0
+
+
+def test_where_nothing_is_read_twice_a_level_ends_with_the_samples(tmp_path: Path) -> None:
+    """Each of them was read once, by whoever came first; a level this short has no figures."""
+    dataset = local_dataset(tmp_path)
+    asked = reading(dataset, repeats=False)
+    level, places = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    assert level is None
+    assert places >= 50
+
+
+def test_a_stream_is_read_in_as_many_parts_as_there_are_processes(tmp_path: Path) -> None:
+    """The wait for each sample is its latency."""
+    stream = local_stream(tmp_path)
+    asked = Reading(
+        source=stream.workload.stream(stream.sizes),
+        store=stream.store,
+        order=None,
+        epoch=0,
+        repeats=True,
+        is_cached_locally=True,
+    )
+    level, _ = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    assert level is not None
+    assert level.samples_per_s > 0
+    assert level.latency is not None
+
+
+class Broken:
+    """A reader with a defect."""
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+        """Fail as code does that was not tried."""
+        raise ZeroDivisionError("in the reader")
+
+
+def test_a_reader_that_fails_ends_the_level_with_its_words(tmp_path: Path) -> None:
+    """The process that measures says what failed; no process stays behind."""
+    dataset = local_dataset(tmp_path)
+    with pytest.raises(RunError, match="ZeroDivisionError: in the reader"):
+        measure_level(reading(dataset, source=Broken()), 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+
+
+def test_files_that_are_gone_are_counted_not_read(tmp_path: Path) -> None:
+    """A level goes on without them."""
+    dataset = local_dataset(tmp_path)
+    dataset.store.unlink(dataset.path(0))
+    level, _ = measure_level(reading(dataset), 1, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    assert level is not None
+    assert level.failed_samples > 0
+    assert level.operations["open"].errors == level.failed_samples
+
+
+def test_the_longest_time_of_a_level_is_kept(tmp_path: Path) -> None:
+    """Apart from starting and ending its processes, a level of half a second is over soon after."""
+    ticks: list[int] = []
+    asked = reading(local_dataset(tmp_path))
+    level, _ = measure_level(asked, 1, longest_ns=LEVEL_NS, cores=2.0, tick=lambda: ticks.append(now_ns()))
+    assert level is not None
+    assert len(level.window_samples_per_s) <= 4
+    assert len(ticks) >= len(level.window_samples_per_s)
+
+
+@pytest.mark.parametrize(("workload", "why"), [("checkpoint", "reads no samples"), ("metadata-storm", "changes")])
+def test_workloads_that_do_not_read_samples_are_refused(workload: str, why: str) -> None:
+    """In one line; one that reads and writes has a part that only reads."""
+    found = find_workload(workload)
+    assert why in str(probe_refusal(found(found.Params.model_validate({}), 1)))
+    etl = find_workload("etl")
+    assert probe_refusal(etl(etl.Params.model_validate({}), 1)) is None
+
+
+@pytest.mark.parametrize("workload", ["small-files", "etl"])
+def test_the_command_leaves_a_record_that_reads_again(
+    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed as JSON is what the directory holds; only reading was done."""
+    flags = [("store", str(tmp_path / "data")), ("files", "200"), ("file-size", "4KiB"), ("cache", "warm"),
+             ("duration", "1s"), ("results", str(tmp_path / "results"))]  # fmt: skip
+    assert probe_command(workload, flags, [], [], processes=2, as_json=True, quiet=True) == 0
+    (directory,) = (tmp_path / "results").iterdir()
+    printed = ProbeRecord.model_validate(json.loads(capsys.readouterr().out))
+    assert printed == read_probe(directory)
+    assert printed.ceiling is not None
+    assert printed.ceiling.samples_per_s == max(level.samples_per_s for level in printed.levels)
+    assert set(printed.levels[0].operations) == {"open", "read", "close"}
+
+
+def test_flags_of_a_loader_are_refused(tmp_path: Path) -> None:
+    """A probe has no loader: the flag would change nothing, and nobody would notice."""
+    with pytest.raises(UsageError, match=r"--workers: has no part in a probe"):
+        probe_command("small-files", [("workers", "2")], [], [], processes=None, as_json=True, quiet=True)
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 1}'])
+def test_a_damaged_or_newer_record_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
+    """Its path is named; a directory without one has none."""
+    assert read_probe(tmp_path) is None
+    (tmp_path / PROBE_JSON).write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"probe\.json"):
+        read_probe(tmp_path)
