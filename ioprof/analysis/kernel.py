@@ -201,21 +201,22 @@ def cpu_time(measured_batches: pa.Table, utilization: float | None) -> CpuTime:
     """Return the workers' time on CPU, waiting for a CPU, and blocked, summed over the measured batches.
 
     Batches without the kernel's accounting are left out of the sums and of `accounted_ratio`; each sum is None if
-    there are no others.
+    there are no others. Where the kernel keeps no run queues, only the time on CPU is known.
     """
-    known = measured_batches.filter(pc.is_valid(measured_batches["blocked_ns"]))
+    known = measured_batches.filter(pc.is_valid(measured_batches["on_cpu_ns"]))
     made_ns, accounted_ns = _made_ns(measured_batches), _made_ns(known)
-    seconds = {
-        name: float(pc.sum(known[f"{name}_ns"]).as_py()) / 1e9 if known.num_rows else None
-        for name in ("on_cpu", "run_queue", "blocked")
-    }
     return CpuTime(
-        on_cpu_s=seconds["on_cpu"],
-        run_queue_s=seconds["run_queue"],
-        blocked_s=seconds["blocked"],
+        on_cpu_s=_seconds(known["on_cpu_ns"]),
+        run_queue_s=_seconds(known["run_queue_ns"]),
+        blocked_s=_seconds(known["blocked_ns"]),
         accounted_ratio=accounted_ns / made_ns if known.num_rows and made_ns else None,
         utilization=utilization,
     )
+
+
+def _seconds(durations_ns: pa.ChunkedArray) -> float | None:
+    total_ns = pc.sum(durations_ns).as_py()
+    return None if total_ns is None else total_ns / 1e9
 
 
 def _made_ns(batches: pa.Table) -> int:

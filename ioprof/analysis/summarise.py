@@ -27,6 +27,7 @@ from ioprof.analysis.operations import (
 from ioprof.analysis.outliers import OutlierSearch
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
+from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
 from ioprof.analysis.steadiness import steadiness, unsteady
 from ioprof.analysis.summary import (
     AcceleratorFacts,
@@ -266,9 +267,13 @@ def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
         closed = max(int(rank.busy_end_ns[-1]) for rank in measured)
         busy = cpu_utilization(trace.host, opened, closed)
     of_window = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
-    cpu = cpu_time(of_window, reasons.number("cpu.utilization", busy))
+    cpu = replace(
+        cpu_time(of_window, reasons.number("cpu.utilization", busy)),
+        stages=stage_times(trace.run, of_window, reasons),
+        events_per_batch=batch_events(of_window, reasons),
+    )
     for name in ("on_cpu_s", "run_queue_s", "blocked_s", "accounted_ratio"):
-        why = "no measured batch has the kernel's accounting"
+        why = "no measured batch has the kernel's accounting" if cpu.on_cpu_s is None else NO_RUN_QUEUE
         reasons.known(f"cpu.{name}", getattr(cpu, name), why)
     return cpu
 

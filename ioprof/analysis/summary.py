@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from ioprof.analysis.lateness import Lateness
 from ioprof.analysis.outliers import Outliers
+from ioprof.analysis.stages import BatchEvents, StageTime
 from ioprof.analysis.steadiness import Steadiness
 from ioprof.trace.schema import FORMAT
 
@@ -136,6 +137,9 @@ class CpuTime:
     accounted one in some."""
     utilization: float | None
     """Share of all the host's CPU time in use over the window, 0.0 to 1.0; other programs included."""
+    stages: dict[str, StageTime] | None = None
+    """The same for a mean batch, stage by stage: fetch (storage and decode) and collate."""
+    events_per_batch: BatchEvents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ioprof.host.cgroup import cpu_quota_cores, memory_limit_bytes
 from ioprof.host.store_facts import store_facts
-from ioprof.host.text import Scalar, chosen, read_text
+from ioprof.host.text import Scalar, chosen, read_int, read_text
 
 __all__ = ["clock_facts", "host_facts", "package_versions", "store_facts"]
 
@@ -52,6 +52,7 @@ def host_facts(proc: Path = _PROC, sys: Path = _SYS) -> dict[str, Scalar]:
         "transparent_hugepages": chosen(read_text(sys / "kernel/mm/transparent_hugepage/enabled")),
         "dev_shm_bytes": _shm(lambda space: space.f_blocks * space.f_frsize),
         "dev_shm_free_bytes": _shm(lambda space: space.f_bavail * space.f_frsize),
+        "delay_accounting": _delay_accounting(proc),
         "open_files_soft": _open_files(0),
         "open_files_hard": _open_files(1),
     }
@@ -70,6 +71,7 @@ def _unknown(facts: dict[str, Scalar], proc: Path, sys: Path) -> str | None:
         "transparent_hugepages": "the kernel has none",
         "dev_shm_bytes": "there is no /dev/shm",
         "dev_shm_free_bytes": "there is no /dev/shm",
+        "delay_accounting": "the kernel has no kernel.task_delayacct",
         "open_files_soft": "unlimited",
         "open_files_hard": "unlimited",
     }
@@ -121,6 +123,12 @@ def _in_container(proc: Path) -> bool:
         return True
     groups = read_text(proc / "1" / "cgroup") or ""
     return any(name in groups for name in ("docker", "kubepods", "containerd", "lxc"))
+
+
+def _delay_accounting(proc: Path) -> bool | None:
+    """Tell whether the kernel counts the time that threads are blocked for block I/O."""
+    setting = read_int(proc / "sys/kernel/task_delayacct")
+    return None if setting is None else setting == 1
 
 
 def _shm(of: Callable[[os.statvfs_result], int]) -> int | None:

@@ -10,6 +10,7 @@ from rich.text import Text
 from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
+from ioprof.report.accounting import accounting_words
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.report.waits import waiting_lines
@@ -255,10 +256,14 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
         sampled = cpu.accounted_ratio is not None and cpu.accounted_ratio < FULLY_ACCOUNTED
         share = f", {percent(cpu.accounted_ratio or 0.0)} of all" if sampled else ""
         told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)}{share})")
+    elif cpu.on_cpu_s is not None:
+        told.append(f"on a CPU {format_duration(cpu.on_cpu_s * 1e9)}; {summary.reasons.get('cpu.run_queue_s', '')}")
     if cpu.utilization is not None:
         told.append(f"all CPUs of the host {percent(cpu.utilization)} busy")
     label = "host" if cpu.on_cpu_s is None else "workers' time"
-    return fact(label, "; ".join(told), width) if told else []
+    lines = fact(label, "; ".join(told), width) if told else []
+    per_batch = accounting_words(cpu)
+    return lines if per_batch is None else lines + fact("per batch", per_batch, width)
 
 
 def _seen(summary: Summary, width: int) -> list[Text]:

@@ -192,11 +192,10 @@ def test_a_cold_cache_that_was_not_made_is_no_cold_in_the_header() -> None:
 def test_the_hosts_cpus_are_not_called_the_workers_time() -> None:
     """Without any accounted batch there is only the host's own figure."""
     trace = starved()
-    empty = trace.batches.set_column(
-        trace.batches.schema.get_field_index("blocked_ns"),
-        trace.batches.schema.field("blocked_ns"),
-        pa.nulls(trace.batches.num_rows, pa.int64()),
-    )
+    empty = trace.batches
+    for name in ("on_cpu_ns", "run_queue_ns", "blocked_ns", "fetch_on_cpu_ns"):
+        place = empty.schema.get_field_index(name)
+        empty = empty.set_column(place, empty.schema.field(name), pa.nulls(empty.num_rows, pa.int64()))
     text = shown(dataclasses.replace(trace, batches=empty), 120)
     assert "workers' time  " not in text
     assert "  host            all CPUs of the host 61.0 % busy" in text

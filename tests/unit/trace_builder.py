@@ -161,6 +161,8 @@ class Pipeline:
                 "fetch_end_ns": fetched, "collate_end_ns": made[k], "received_ns": held[k],
                 "storage_ns": self.fetch[k], "prep_ns": self.prep[k], "on_cpu_ns": self.prep[k],
                 "run_queue_ns": 0, "blocked_ns": self.fetch[k], "samples": 64, "bytes": 64 * 4096,
+                "fetch_on_cpu_ns": self.prep[k], "fetch_run_queue_ns": 0, "minor_faults": 70, "major_faults": 0,
+                "voluntary_switches": 64, "involuntary_switches": 2,
             })  # fmt: skip
         return steps, batches
 
