@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from ioprof.errors import CaveatWarning
-from ioprof.runner.record import _heard
+from ioprof.runner.caveat_warnings import heard
 
 
 def test_caveats_are_heard_and_other_warnings_pass(recwarn: pytest.WarningsRecorder) -> None:
@@ -15,7 +15,7 @@ def test_caveats_are_heard_and_other_warnings_pass(recwarn: pytest.WarningsRecor
     caveats: list[str] = []
     warnings.simplefilter("always")
     before = list(warnings.filters)
-    with _heard(caveats.append):
+    with heard(caveats.append):
         warnings.filterwarnings("ignore", "noise")
         for number in range(2):
             warnings.warn(f"caveat {number}", CaveatWarning, stacklevel=1)
