@@ -163,14 +163,16 @@ def _rank_steps(
     busy = np.maximum(busy_end - np.maximum(busy_start, before), 0)
     idle[:first] = busy[:first] = 0
     tail = np.zeros_like(idle)
-    opened = np.full_like(idle, before[first] if first < len(before) else 0)
+    turns, opened_at = [0], [int(before[first]) if first < len(before) else 0]
     for index in (np.flatnonzero(np.diff(columns["epoch"])) + 1).tolist():
         if index < first:
             continue
         pause_start, pause_end = _pause(index, columns, epochs, int(before[index]))
         idle[index] -= pause_end - pause_start
         tail[index] = min(pause_start - before[index], idle[index])
-        opened[index:] = pause_end
+        turns.append(index)
+        opened_at.append(pause_end)
+    opened = np.repeat(np.array(opened_at, dtype=np.int64), np.diff([*turns, len(idle)]))
     stop_start, stop_end, saving = _saving(rank, columns, stops, idle)
     return RankSteps(
         rank=rank, first=first, idle_ns=idle, busy_ns=busy, tail_ns=np.maximum(tail - saving, 0), opened_ns=opened,

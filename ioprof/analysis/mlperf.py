@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,6 @@ class _Block:
     steps: int
     au: float
     steps_per_s: float
-
-
-def mlperf_au(ranks: list[RankSteps], epochs: list[EpochRecord]) -> float | str:
-    """Return MLPerf Storage's accelerator utilisation alone; see `mlperf_rates`."""
-    rates = mlperf_rates(ranks, epochs, 1)
-    return rates if isinstance(rates, str) else rates.au
 
 
 def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: int) -> MlperfRates | str:
@@ -66,10 +61,10 @@ def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: 
     steps_per_s = 0.0
     for rank in ranks:
         rates: list[float] = []
-        for epoch in np.unique(rank.epoch).tolist():
+        for epoch, steps in _steps_by_epoch(rank):
             if epoch not in bounds:
                 return f"epoch {epoch} did not end"
-            blocks = _blocks(rank, bounds[epoch])
+            blocks = _blocks(rank, steps, bounds[epoch])
             if isinstance(blocks, str):
                 return blocks
             weights = [block.steps for block in blocks]
@@ -81,9 +76,15 @@ def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: 
     return MlperfRates(au=float(np.mean(au)), samples_per_s=steps_per_s * batch_size)
 
 
-def _blocks(rank: RankSteps, epoch: EpochRecord) -> list[_Block] | str:
-    """Return the blocks of an epoch that are long enough, or why there are none."""
-    steps = np.flatnonzero(rank.epoch == epoch.epoch)
+def _steps_by_epoch(rank: RankSteps) -> Iterator[tuple[int, Stamps]]:
+    """Yield each epoch of a rank and the places of its steps, both in order."""
+    order = np.argsort(rank.epoch, kind="stable")
+    epochs, starts = np.unique(rank.epoch[order], return_index=True)
+    return zip(epochs.tolist(), np.split(order, starts[1:]), strict=True)
+
+
+def _blocks(rank: RankSteps, steps: Stamps, epoch: EpochRecord) -> list[_Block] | str:
+    """Return the blocks of an epoch, made of these steps, that are long enough, or why there are none."""
     if len(steps) < MIN_STEPS:
         return f"epoch {epoch.epoch} has {len(steps)} steps; their formula needs {MIN_STEPS}"
     blocks: list[_Block] = []

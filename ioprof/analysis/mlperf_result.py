@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ioprof.analysis.measured import RankSteps
-from ioprof.analysis.mlperf import mlperf_rates
+from ioprof.analysis.mlperf import MlperfRates
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.summary import MlperfResult
 from ioprof.trace.run_record import RunRecord
@@ -12,12 +11,12 @@ NO_RULES = "the workload is none of MLPerf Storage's"
 MIB = 1 << 20
 
 
-def mlperf_result(run: RunRecord, ranks: list[RankSteps], au: float | None, reasons: Reasons) -> MlperfResult | None:
+def mlperf_result(run: RunRecord, rates: MlperfRates | str, au: float | None, reasons: Reasons) -> MlperfResult | None:
     """Return their figures and whether they may stand beside published ones; None for other workloads.
 
     Args:
         run: the record.
-        ranks: all steps of each rank.
+        rates: what their formulas give, or why nothing.
         au: their utilisation; None where there is none.
         reasons: takes in why a figure is missing.
     """
@@ -25,7 +24,6 @@ def mlperf_result(run: RunRecord, ranks: list[RankSteps], au: float | None, reas
     if rules is None:
         reasons.by_key["mlperf"] = NO_RULES
         return None
-    rates = mlperf_rates(ranks, run.epochs, run.batch_size)
     why = rates if isinstance(rates, str) else reasons.by_key.get("mlperf_au", "")
     samples_per_s = None if isinstance(rates, str) else rates.samples_per_s
     for key in ("samples_per_s", "mib_per_s"):

@@ -14,6 +14,7 @@ from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_ti
 from ioprof.analysis.lateness import lateness
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
 from ioprof.analysis.measured import RankSteps, counted_ranks, measured_ranks
+from ioprof.analysis.mlperf import mlperf_rates
 from ioprof.analysis.mlperf_result import mlperf_result
 from ioprof.analysis.names import NO_READS, coverage_of_reads, names_sentence
 from ioprof.analysis.operations import (
@@ -79,7 +80,8 @@ def summarise(trace: Trace) -> Summary:
     reasons.by_key.update(_NOT_YET)
     ranks = measured_ranks(trace.steps, run, trace.checkpoints)
     done = progress(run, ranks, reasons)
-    use = utilization(run, ranks, trace.batches, reasons)
+    theirs = mlperf_rates(ranks, run.epochs, run.batch_size)
+    use = utilization(run, ranks, trace.batches, theirs, reasons)
     prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
     counted = counted_ranks(ranks, trace.steps, run, trace.checkpoints)
@@ -128,7 +130,7 @@ def summarise(trace: Trace) -> Summary:
         accelerator_utilization=use.accelerator_utilization,
         accelerator_utilization_ci95=use.accelerator_utilization_ci95,
         mlperf_au=use.mlperf_au,
-        mlperf=mlperf_result(run, ranks, use.mlperf_au, reasons),
+        mlperf=mlperf_result(run, theirs, use.mlperf_au, reasons),
         busy_s=use.busy_s,
         idle_s=use.idle_s,
         idle_by_cause=use.idle_by_cause,

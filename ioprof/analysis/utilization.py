@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ioprof.analysis.attribution import attribute_idle
 from ioprof.analysis.bootstrap import MIN_STEPS, rate_ci95, utilization_ci95
 from ioprof.analysis.measured import RankSteps, step_times
-from ioprof.analysis.mlperf import mlperf_au
+from ioprof.analysis.mlperf import MlperfRates
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.summary import IdleByCause
 from ioprof.trace.run_record import RunRecord
@@ -105,7 +105,9 @@ def _demand(run: RunRecord, ranks: list[RankSteps], samples: int, steps: int) ->
     return samples / steps / (busy_ns / 1e9) * run.accelerator.count
 
 
-def utilization(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, reasons: Reasons) -> Utilization:
+def utilization(
+    run: RunRecord, ranks: list[RankSteps], batches: pa.Table, theirs: MlperfRates | str, reasons: Reasons
+) -> Utilization:
     """Return busy / (busy + idle) summed over ranks, its interval, and where the idle time went."""
     why = _no_utilization(run, ranks)
     if why is not None:
@@ -120,7 +122,7 @@ def utilization(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, reaso
             interval,
             no_interval(len(busy_ns)),
         ),
-        mlperf_au=reasons.number("mlperf_au", mlperf_au(ranks, run.epochs)),
+        mlperf_au=reasons.number("mlperf_au", theirs if isinstance(theirs, str) else theirs.au),
         busy_s=float(busy_ns.sum() / 1e9),
         idle_s=float(idle_ns.sum() / 1e9),
         idle_by_cause=attribute_idle(ranks, batches).idle_by_cause(),

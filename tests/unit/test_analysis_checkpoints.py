@@ -12,13 +12,13 @@ from trace_builder import MS, Pipeline, S, make_trace, operation_row, run_record
 
 from ioprof.analysis.attribution import CAUSES, attribute_idle
 from ioprof.analysis.measured import measured_ranks
-from ioprof.analysis.mlperf import mlperf_au
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import CheckpointStats, Summary
 from ioprof.report.terminal import render
 from ioprof.trace.kinds import CHECKPOINT_BATCH, Kind, Phase
 from ioprof.trace.run_record import EpochRecord, RunRecord
 from ioprof.trace.trace import Trace
+from tests.unit.test_analysis_measured import au_of
 
 ASKED = {"every": 4, "size": 1 << 20, "shards": 2, "mode": "sync", "fsync": True}
 
@@ -178,7 +178,7 @@ def test_a_checkpoint_ends_a_block_of_mlperfs_formula() -> None:
     trace = make_trace(record(epochs=epochs), steps=steps, checkpoints=[save_row(3, 38, 138)])
     ranks = measured_ranks(trace.steps, trace.run, trace.checkpoints)
     first, second = 3 * 8 / (38 - 8), 2 * 8 / (200 - 138 - 8)
-    assert mlperf_au(ranks, epochs) == pytest.approx((4 * first + 3 * second) / 7)
+    assert au_of(ranks, epochs) == pytest.approx((4 * first + 3 * second) / 7)
 
 
 def test_blocks_too_short_for_their_formula_are_left_out_beside_longer_ones() -> None:
@@ -189,7 +189,7 @@ def test_blocks_too_short_for_their_formula_are_left_out_beside_longer_ones() ->
     def au(*after: int) -> float | str:
         saves = [save_row(step, 10 * step + 8, 10 * step + 9) for step in after]
         trace = make_trace(record(epochs=epochs), steps=steps, checkpoints=saves)
-        return mlperf_au(measured_ranks(trace.steps, trace.run, trace.checkpoints), epochs)
+        return au_of(measured_ranks(trace.steps, trace.run, trace.checkpoints), epochs)
 
     assert au(3) == pytest.approx(3 * 8 / (38 - 8))
     assert au(1, 3) == "epoch 0 has too few steps between checkpoints; their formula needs 3"

@@ -13,7 +13,7 @@ from ioprof.analysis.bootstrap import utilization_ci95
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import cache_evidence, coverage
 from ioprof.analysis.measured import RankSteps, measured_ranks
-from ioprof.analysis.mlperf import mlperf_au
+from ioprof.analysis.mlperf import mlperf_rates
 from ioprof.analysis.summarise import summarise
 from ioprof.report.terminal import render
 from ioprof.trace.run_record import CacheRecord, EpochRecord
@@ -90,6 +90,12 @@ def test_idle_and_busy_make_up_the_window_exactly(rows: list[tuple[int, int, boo
     assert rank.window_ns == expected
 
 
+def au_of(ranks: list[RankSteps], epochs: list[EpochRecord]) -> float | str:
+    """Return MLPerf Storage's utilisation, or why there is none."""
+    rates = mlperf_rates(ranks, epochs, 1)
+    return rates if isinstance(rates, str) else rates.au
+
+
 def test_mlperf_au_matches_a_block_worked_by_hand() -> None:
     """Three steps of 10 s with waits of 4, 1 and 2 s and a tail of 3 s: (10 + 10) / (40 - 14) = 0.769..."""
     steps = [
@@ -98,16 +104,16 @@ def test_mlperf_au_matches_a_block_worked_by_hand() -> None:
         step_row(2, 25 * S, 27 * S, 37 * S),
     ]
     epochs = [EpochRecord(epoch=0, start_ns=0, end_ns=40 * S)]
-    assert mlperf_au(ranks_of(steps), epochs) == pytest.approx(20 / 26)
+    assert au_of(ranks_of(steps), epochs) == pytest.approx(20 / 26)
 
 
 def test_mlperf_au_is_the_mean_over_epochs_and_needs_three_steps_in_each() -> None:
     """Ratios are averaged, as theirs are; a short epoch gives a reason, not a number."""
     steps = [step_row(k, k * 20, k * 20 + 10, k * 20 + 20, epoch=k // 3) for k in range(6)]
     epochs = [EpochRecord(epoch=0, start_ns=0, end_ns=60), EpochRecord(epoch=1, start_ns=60, end_ns=140)]
-    assert mlperf_au(ranks_of(steps), epochs) == pytest.approx((20 / 40 + 20 / 60) / 2)
-    assert mlperf_au(ranks_of(steps[:5]), epochs) == "epoch 1 has 2 steps; their formula needs 3"
-    assert mlperf_au(ranks_of(steps), epochs[:1]) == "epoch 1 did not end"
+    assert au_of(ranks_of(steps), epochs) == pytest.approx((20 / 40 + 20 / 60) / 2)
+    assert au_of(ranks_of(steps[:5]), epochs) == "epoch 1 has 2 steps; their formula needs 3"
+    assert au_of(ranks_of(steps), epochs[:1]) == "epoch 1 did not end"
 
 
 def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
