@@ -116,6 +116,23 @@ class EpochReader(Protocol):
         ...
 
 
+@runtime_checkable
+class EpochEnder(Protocol):
+    """What a sample reader has besides, if its workers hold something back that must not stay with them."""
+
+    def end_epoch(self, tap: Tap) -> None:
+        """Hand it over; called by each worker when no batch of the epoch is left for it.
+
+        Mostly inside the last batch that the worker makes of the epoch, whose operations and time it is part of. Where
+        no batch is known to be the last (the run ends early), it is called when the worker ends, and counted apart.
+        Where a loader delivers out of order, batches of the epoch may follow all the same, and then another call.
+
+        Raises:
+            StoreError: the store refused.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Which share of a stream one worker of one rank reads."""

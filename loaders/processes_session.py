@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from ioprof.loaders.processes_worker import RECORD, REQUEST, Answer, Request, Shared, WorkerPlan, work
-from ioprof.loaders.worker_process import dead_among, still_alive
+from ioprof.loaders.worker_process import dead_among, end_workers
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, DeadWorker, Indices, LoadJob
@@ -201,9 +201,6 @@ class ProcessesSession:
         for one in self._workers:
             one.requests.close()
             one.results.close()
-        processes = [one.process for one in self._workers]
-        for stuck in still_alive(processes):
-            stuck.kill()
-        still_alive(processes)
+        end_workers([one.process for one in self._workers], self._job.worker)
         self._workers, self._order = [], None
         self._asked.clear()

@@ -104,11 +104,10 @@ class _MapMaker:
         trace, samples = self._trace, self._order[request.start : request.stop].tolist()
         trace.begin(request.epoch, request.number)
         content = self._reader.read(trace.tap, samples)
-        trace.fetched()
-        stamps = trace.end(len(content))
         if request.is_last:
             trace.end_epoch()
-        return stamps
+        trace.fetched()
+        return trace.end(len(content))
 
 
 class _StreamMaker:

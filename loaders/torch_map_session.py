@@ -42,9 +42,9 @@ class TracedDataset(TracedSource, Dataset[Fetched]):
         epoch, number, samples, is_last = request
         trace.begin(epoch, number)
         content = self._reader.read(trace.tap, samples)
-        trace.fetched()
         if is_last:
             trace.end_epoch()
+        trace.fetched()
         return trace, content
 
 
@@ -68,8 +68,8 @@ class StampedBatches(Sampler[Request]):
         order = self._order(self._epoch)
         size = self._job.batch_size
         stop = len(order) - len(order) % size if self._job.drop_last else len(order)
-        # torch asks its workers in turn. Where they deliver out of order it does not, and one may keep what it mapped:
-        # what the eviction then leaves behind is seen and told.
+        # torch asks its workers in turn. Where they deliver out of order it does not, and one may keep what it mapped
+        # (what the eviction then leaves behind is seen and told) or holds back (it is handed over later).
         first_last = stop - self._workers * size
         for start in range(0, stop, size):
             if self._job.stop_requested():

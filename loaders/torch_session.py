@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.queues
+import multiprocessing.util
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
@@ -15,11 +17,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
-from ioprof.loaders.worker_process import become_worker, dead_among, still_alive
+from ioprof.loaders.worker_process import become_worker, dead_among, end_workers
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from ioprof.contract import Batch, DeadWorker, WorkerJob
+from ioprof.contract import Batch, DeadWorker, EpochEnder, WorkerJob
 from ioprof.errors import RunError
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
@@ -86,9 +88,17 @@ def start_worker(worker: int) -> None:
     if not isinstance(dataset, TracedSource):
         raise TypeError(f"worker {worker} was started for {type(dataset).__name__}, not for ioprof's dataset")
     dataset.open_trace(worker)
+    if isinstance(dataset.job.source, EpochEnder):
+        multiprocessing.util.Finalize(None, _hand_over, args=(dataset,), exitpriority=1)
     sys.excepthook = _show_unless_consumer_left
     # This process's class only. Python's own hook prints the error and drops the batch: the consumer waits for ever.
     multiprocessing.queues.Queue._on_queue_feeder_error = _send_instead  # type: ignore[attr-defined]
+
+
+def _hand_over(source: TracedSource) -> None:
+    """End a worker that may hold something back, undisturbed by torch, which ends one that takes five seconds."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    source.close_trace()
 
 
 def _show_unless_consumer_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -186,7 +196,7 @@ class TorchSession:
         # terminated, and only remain to be awaited.
         with contextlib.suppress(RuntimeError):
             self._shut_down()
-        still_alive(self._workers)
+        end_workers(self._workers, self._source.job)
         self._workers, self._shut_down = [], _nothing
         self._loader._iterator = None
         self._source.close_trace()

@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
-from ioprof.contract import DeadWorker
+from ioprof.contract import DeadWorker, EpochEnder, WorkerJob
 from ioprof.errors import CaveatWarning
 from ioprof.host.parent_death import die_with_parent
 
 CLOSING_S = 5.0
 """How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
+HANDING_OVER_S = 20.0
+"""How long one is awaited that may have to put to the store what it still holds."""
 _DYING_S = 0.5
 """How long a worker whose connection broke may take until its end is known."""
 _POLL_S = 0.001
@@ -45,15 +47,31 @@ def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:
     ]
 
 
-def still_alive(workers: Sequence[BaseProcess]) -> list[BaseProcess]:
-    """Wait for workers to end, `CLOSING_S` for all together; return those that did not."""
-    deadline_s = time.monotonic() + CLOSING_S
+def still_alive(workers: Sequence[BaseProcess], limit_s: float = CLOSING_S) -> list[BaseProcess]:
+    """Wait for workers to end, ``limit_s`` for all together; return those that did not."""
+    deadline_s = time.monotonic() + limit_s
     for worker in workers:
         multiprocessing.connection.wait([worker.sentinel], timeout=max(0.0, deadline_s - time.monotonic()))
         # Not join: it has no time limit once the sentinel tells, and the kernel may still be closing the files.
         while worker.exitcode is None and time.monotonic() < deadline_s:
             time.sleep(_POLL_S)
     return [worker for worker in workers if worker.exitcode is None]
+
+
+def end_workers(workers: Sequence[BaseProcess], job: WorkerJob) -> None:
+    """Wait for workers that were told to end, and kill those that do not; what they held then is told to be lost."""
+    hands_over = isinstance(job.source, EpochEnder)
+    for stuck in still_alive(workers, HANDING_OVER_S if hands_over else CLOSING_S):
+        stuck.kill()
+    still_alive(workers)
+    lost = sum(worker.exitcode != 0 for worker in workers)
+    if hands_over and lost:
+        verb = "worker was ended before it" if lost == 1 else "workers were ended before they"
+        warnings.warn(
+            f"{lost} {verb} had handed over all that was to be written: the end of it is not on the store.",
+            CaveatWarning,
+            stacklevel=3,
+        )
 
 
 def warn_of_crowded_workers(workers: int, advice: str) -> None:

@@ -115,6 +115,15 @@ class Ingest:
         writer.flush()
         return done
 
+    def end_epoch(self, tap: Tap) -> None:
+        """Finish the worker's last shard, which is seldom full.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if tap in self._writers:
+            self._writers[tap].end_epoch()
+
 
 class Etl:
     """The stage before training: small files in, shards out."""
@@ -178,7 +187,7 @@ class Etl:
         return [] if self._params.fsync else [_NOT_SYNCED]
 
     def finish(self, store: Store, scratch: str) -> str | None:
-        """Give the last shards their names where the output is kept; return where it is."""
+        """Finish what killed workers left where the output is kept; return where it is."""
         if not self._params.keep_output:
             return None
         try:
@@ -196,7 +205,7 @@ class Etl:
 def _ended_shards(store: Store, scratch: str) -> tuple[int, int]:
     """End what is not whole; return how many shards there are, and their bytes.
 
-    Remote shards appear only when they are whole: there, what was not is gone.
+    Remote shards appear only when they are whole: there, what a killed worker held is gone.
     """
     shards = size_bytes = 0
     for worker in store.list(scratch):

@@ -73,7 +73,7 @@ class ShardWriter:
         try:
             writer = self._open
             if writer is None:
-                writer = self._open = self._tap.create_file(self._path() + PART, self._shards)
+                writer = self._open = self._tap.create_file(self._growing(), self._shards)
             writer.write(header(name, len(content)))
             writer.write(content)
             writer.write(bytes(-len(content) % BLOCK_BYTES))
@@ -95,6 +95,17 @@ class ShardWriter:
         except OSError as error:
             raise self._failure(error) from error
 
+    def end_epoch(self) -> None:
+        """Finish the shard that is open, however small it is.
+
+        Raises:
+            StoreError: the store refused, or is full.
+        """
+        try:
+            self._finish()
+        except OSError as error:
+            raise self._failure(error) from error
+
     def _finish(self) -> None:
         writer, self._open = self._open, None
         if writer is None:
@@ -102,13 +113,18 @@ class ShardWriter:
         with writer:
             writer.write(_END)
             writer.commit(sync=self._sync)
-        self._tap.rename(self._path() + PART, self._path(), self._shards)
+        if self._growing() != self._path():
+            self._tap.rename(self._growing(), self._path(), self._shards)
         if self._sync:
             self._tap.sync_dir(self._directory)
         self._shards += 1
 
     def _path(self) -> str:
         return f"{self._directory}/shard-{self._shards:06d}.tar"
+
+    def _growing(self) -> str:
+        """Return what the open shard is called; one put as an object appears whole, and a rename would copy it."""
+        return self._path() + (PART if self._tap.store.local_root is not None else "")
 
     def _failure(self, error: OSError) -> StoreError:
         writer, self._open = self._open, None

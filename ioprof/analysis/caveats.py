@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
+from ioprof.analysis.handed_over import handed_over_caveats
 from ioprof.analysis.kernel import COLD_HIT_RATIO, HIDDEN_HITS, cold_not_applied, left_after_eviction
+from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import (
     AcceleratorFacts,
     CacheEvidence,
@@ -45,6 +47,8 @@ def caveats(
     lost: Undelivered,
     unsteady: tuple[str, ...],
     checkpoints: CheckpointStats | None,
+    handed_over: list[KindTotals],
+    written_bytes: int,
     tracing_share: float | None,
     delivering: int,
     defects: tuple[str, ...],
@@ -64,6 +68,8 @@ def caveats(
         lost: objects read for batches that no step got.
         unsteady: why the steps are too few or too uneven for their figures.
         checkpoints: what saving took; None where none were asked for.
+        handed_over: what workers did when they ended.
+        written_bytes: bytes of the whole run that went to the store.
         tracing_share: tracing's share of the workers' time.
         delivering: workers that made at least one batch.
         defects: what is wrong with the trace itself.
@@ -83,6 +89,7 @@ def caveats(
         *unsteady,
         *_idle_workers(run, delivering),
         *_checkpoints(run, checkpoints),
+        *handed_over_caveats(handed_over, written_bytes),
         *_tracing(run, tracing_share),
         *run.caveats,
     ]

@@ -34,6 +34,7 @@ from ioprof.analysis.summary import (
     AcceleratorFacts,
     Baselines,
     CacheEvidence,
+    Closing,
     Coverage,
     CpuTime,
     Discovery,
@@ -151,6 +152,7 @@ def summarise(trace: Trace) -> Summary:
         iops=iops,
         discovery=_discovery(trace, seen, reasons),
         epoch_start=_epoch_start(trace, reasons),
+        closing=_closing(trace, reasons),
         cache=cache,
         cpu=cpu,
         overhead=overhead,
@@ -175,6 +177,8 @@ def summarise(trace: Trace) -> Summary:
             lost=lost,
             unsteady=unsteady(trace, ranks, evenness, done.samples_per_s, done.samples_per_s_ci95),
             checkpoints=saved,
+            handed_over=totals_by_kind(trace.operations, (Phase.CLOSING,)),
+            written_bytes=bytes_written(everything),
             tracing_share=overhead.share_of_worker_time,
             delivering=len(trace.batches["worker"].unique()),
             defects=_defects(run, _spans_defect(trace, everything, spans), phase),
@@ -247,6 +251,17 @@ def _epoch_start(trace: Trace, reasons: Reasons) -> EpochStart | None:
     return EpochStart(
         seconds=sum(kind.total_ns for kind in totals) / 1e9,
         operations=_operations("epoch_start.operations", totals, rates, _ALL_SEEN, reasons),
+    )
+
+
+def _closing(trace: Trace, reasons: Reasons) -> Closing | None:
+    totals = totals_by_kind(trace.operations, (Phase.CLOSING,))
+    if not totals:
+        return reasons.known("closing", None, "workers held nothing back when they ended")
+    rates = _Rates(window_s=None, reason="each worker does it when it ends, after the measured window")
+    return Closing(
+        seconds=sum(kind.total_ns for kind in totals) / 1e9,
+        operations=_operations("closing.operations", totals, rates, _ALL_SEEN, reasons),
     )
 
 

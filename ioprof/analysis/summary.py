@@ -87,6 +87,15 @@ class EpochStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What workers handed over when they ended, no batch being left: after the measured window, and in no rate."""
+
+    seconds: float | None
+    """Inside its operations, summed over workers."""
+    operations: dict[str, OperationStats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationErrors:
     """Failed operations of one kind over the whole run."""
 
@@ -302,6 +311,7 @@ class Summary:
     """Storage operations of every kind per second."""
     discovery: Discovery
     epoch_start: EpochStart | None
+    closing: Closing | None
     cache: CacheEvidence
     cpu: CpuTime
     overhead: Overhead

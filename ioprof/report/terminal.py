@@ -231,6 +231,10 @@ def _start(summary: Summary, width: int) -> list[Text]:
         counts = ", ".join(f"{stats.count:,} {label}" for label, stats in summary.epoch_start.operations.items())
         spent = format_duration((summary.epoch_start.seconds or 0.0) * 1e9)
         lines += fact("epoch starts", f"{counts} by the workers before their first batches; {spent} in them", width)
+    if summary.closing is not None:
+        counts = ", ".join(f"{stats.count:,} {label}" for label, stats in summary.closing.operations.items())
+        spent = format_duration((summary.closing.seconds or 0.0) * 1e9)
+        lines += fact("closing", f"{counts} by the workers after the last step; {spent} in them", width)
     return lines
 
 

@@ -5,10 +5,12 @@ A loader's worker holds one `BatchTrace`: `begin`, read through `tap`, `fetched`
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, EpochReader, EpochStart, WorkerJob
+from ioprof.contract import Batch, EpochEnder, EpochReader, EpochStart, WorkerJob
+from ioprof.errors import IoprofError
 from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
@@ -24,6 +26,7 @@ ACCOUNTED_ONE_IN = 8
 their time: then only one batch in so many is accounted, and the others carry null."""
 
 _WARMUP, _STEADY, _EPOCH_START = int(Phase.WARMUP), int(Phase.STEADY), int(Phase.EPOCH_START)
+_CLOSING = int(Phase.CLOSING)
 
 
 class BatchStamps(NamedTuple):
@@ -90,6 +93,7 @@ class BatchTrace:
         self.tap: Tap = tap_store(job.store, self.recorder)
         self._job = job
         self._epoch_reader = job.source if isinstance(job.source, EpochReader) else None
+        self._epoch_ender = job.source if isinstance(job.source, EpochEnder) else None
         self._epoch = -1
         self._warmup_batches = job.warmup_batches
         self._accounting = ThreadAccounting()
@@ -101,6 +105,8 @@ class BatchTrace:
         self._fetched: ThreadReading | None = None
         self._made_ns = SHORT_BATCH_NS
         self._batches = 0
+        self._handed_over_batches = 0
+        """Batches begun when the reader last handed over what it held."""
         self._noted_batches = -1
         """Batches begun when `note_last_io` took its reading."""
         self._start_bytes = self._start_failed = 0
@@ -183,7 +189,16 @@ class BatchTrace:
         self._next_io_ns = at_ns + IO_INTERVAL_NS
 
     def end_epoch(self) -> None:
-        """No batch of this epoch is left: what keeps the page cache from evicting is given back."""
+        """No batch of this epoch is left: called inside this worker's last one, before `fetched`.
+
+        What the reader holds is handed over, and what keeps the page cache from evicting is given back.
+
+        Raises:
+            StoreError: the store refused what was handed over.
+        """
+        if self._epoch_ender is not None:
+            self._handed_over_batches = self._batches
+            self._epoch_ender.end_epoch(self.tap)
         self.tap.unmap()
         self.note_last_io()
 
@@ -194,9 +209,23 @@ class BatchTrace:
             self._noted_batches = self._batches
 
     def close(self) -> None:
-        """Take the last counters and release the files."""
-        self.tap.close()
-        self.note_last_io()
-        self._accounting.close()
-        self._process_io.close()
-        self.recorder.close()
+        """Hand over what the reader still holds, take the last counters and release the files."""
+        try:
+            self._hand_over_at_last()
+        finally:
+            self.tap.close()
+            self.note_last_io()
+            self._accounting.close()
+            self._process_io.close()
+            self.recorder.close()
+
+    def _hand_over_at_last(self) -> None:
+        if self._epoch_ender is None or self._handed_over_batches == self._batches:
+            return
+        self._handed_over_batches = self._batches
+        self.recorder.end()
+        self.recorder.begin(_CLOSING, epoch=self._epoch, start_ns=now_ns())
+        # No batch is left to tell it by: what the store refuses now is counted in the trace, and told from there.
+        with contextlib.suppress(IoprofError, OSError):
+            self._epoch_ender.end_epoch(self.tap)
+        self.recorder.end()

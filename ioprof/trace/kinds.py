@@ -53,6 +53,8 @@ class Phase(IntEnum):
     """What each worker does by itself before its first batch of an epoch, such as a walk of the tree."""
     CHECKPOINT = 4
     """Saving and restoring checkpoints; apart from the reading of samples in every figure."""
+    CLOSING = 5
+    """What workers hand over when they end and no batch was known to be their last; outside of the measured window."""
 
     @property
     def label(self) -> str:

@@ -38,7 +38,7 @@ from ioprof.trace.kinds import Kind, Phase
 Words = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
-MAGIC = 0x696F70726F660005
+MAGIC = 0x696F70726F660006
 WORD = 8
 HEADER_WORDS = 512
 KINDS = tuple(Kind)

@@ -120,11 +120,12 @@ def test_kept_output_is_named_and_goes_with_the_next_run(tmp_path: Path) -> None
 
 
 def test_a_memory_store_takes_both(tmp_path: Path) -> None:
-    """Forked workers write into memory of their own; nothing fails."""
+    """Forked workers write into memory of their own; nothing fails, and the last, small shards are put as well."""
     mix = ["--mix", "stat:5,create:2,unlink:2,list:1"]
     for words in ([*STORM, *mix], ETL):
         summary = summary_of(tmp_path, *words, "--store", "memory://writing", "--epochs", "1", "--set", "run.warmup=0")
         assert (summary["outcome"], summary["errors"]) == ("complete", {})
+    assert 120 * 8192 < summary["operations"]["put"]["bytes"] < 1.2 * 120 * 8192
 
 
 @pytest.fixture

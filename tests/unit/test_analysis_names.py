@@ -12,6 +12,7 @@ from ioprof.trace.kinds import Kind, Phase
 
 STEPS = [step_row(step, step * S, step * S + MS, (step + 1) * S) for step in range(40)]
 STATS = operation_row(Kind.STAT, [2000] * 8000)
+CLOSING = Phase.CLOSING
 CREATIONS = operation_row(Kind.CREATE, [30_000] * 1000)
 
 
@@ -81,3 +82,30 @@ def test_without_such_a_start_there_is_a_reason() -> None:
     """As for every null."""
     summary = _summary(STATS)
     assert (summary.epoch_start, "epoch_start" in summary.reasons) == (None, True)
+    assert (summary.closing, "closing" in summary.reasons) == (None, True)
+
+
+def test_what_workers_hand_over_at_their_end_is_in_no_rate() -> None:
+    """It is told, with its share of all that was written and what failed of it."""
+    rows = [operation_row(Kind.PUT, [1000] * 10, size=4000), operation_row(Kind.PUT, [MS], size=10_000, phase=CLOSING)]
+    failed = operation_row(Kind.RENAME, [MS], phase=CLOSING, errors=1)
+    summary = _summary(*rows, failed)
+    assert summary.operations["put"].bytes == 40_000
+    assert summary.write_bandwidth_bytes_per_s == pytest.approx(1000)
+    assert summary.closing is not None
+    assert summary.closing.seconds == pytest.approx(0.002)
+    assert summary.closing.operations["put"].bytes == 10_000
+    assert "closing.operations.put.per_s" in summary.reasons
+    assert any("9.77 KiB, 20.0 % of all that was written, went to the store after" in one for one in summary.caveats)
+    assert any("1 operation failed when workers handed over" in one for one in summary.caveats)
+    shown = " ".join(line.plain for line in render(summary, run_record(busy_ns=None), 200))
+    assert "1 rename, 1 put by the workers after the last step; 2 ms in them" in " ".join(shown.split())
+
+
+def test_an_end_of_a_few_bytes_needs_no_caveat() -> None:
+    """Two empty blocks that end an archive say nothing about a rate."""
+    rows = [
+        operation_row(Kind.WRITE, [1000] * 10, size=10**6),
+        operation_row(Kind.WRITE, [9], size=1024, phase=CLOSING),
+    ]
+    assert not any("after the last step" in one for one in _summary(*rows).caveats)
