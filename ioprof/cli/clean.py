@@ -70,10 +70,11 @@ def _line(dataset: FoundDataset) -> str:
         return f"{where}: left alone: {dataset.problem}"
     if dataset.identity.get("layout") == CHECKPOINTS:
         return f"{where}: checkpoints of a run, {format_bytes(dataset.size_bytes)} at most"
-    size = f"{format_count(dataset.objects)} objects, {format_bytes(dataset.size_bytes)}"
+    objects, size = format_count(dataset.objects), format_bytes(dataset.size_bytes)
     if dataset.state == "preparing":
-        return f"{where}: {size}, {format_count(dataset.recorded_objects)} objects written so far"
-    return f"{where}: {size}, complete"
+        written = format_count(dataset.recorded_objects)
+        return f"{where}: {written} objects or a few more, of the {objects} ({size}) that it was to have"
+    return f"{where}: {objects} objects, {size}, complete"
 
 
 def _removed_line(dataset: FoundDataset, removed: Removed) -> str:

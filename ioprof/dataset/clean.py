@@ -68,12 +68,14 @@ class RemoveJob:
     store: Store
     """Rooted at the dataset."""
     naming: Naming
+    is_whole: bool
+    """Whether all objects are there; where some may not be, only what the store lists is removed and counted."""
 
     def run(self, chunk: Chunk, meter: Meter) -> int:
         """Remove what is there of one chunk and return how many objects that were."""
         paths = (self.naming.path(index) for index in range(chunk.start, chunk.stop))
-        removed = _remove_objects(self.store, paths)
-        meter.advance(chunk.stop - chunk.start, 0)
+        removed = _remove_objects(self.store, paths, is_whole=self.is_whole)
+        meter.advance(removed, 0)
         return removed
 
 
@@ -109,12 +111,13 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
     refuse_scratch_in_use(store)
     try:
         with locked(store):
-            return _remove(store, marker, workers, on_progress)
+            return _remove(dataset, marker, workers, on_progress)
     except OSError as error:
         raise StoreError(f"{place(store)}: removal stopped: {error.strerror or error}; run it again") from error
 
 
-def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
+def _remove(dataset: FoundDataset, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
+    store, is_whole = dataset.store, dataset.state == "complete" and _is_there(dataset.store, MANIFEST_PATH)
     _unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
     _unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
     naming, directories = Naming.of(marker.identity), list[str]()
@@ -123,7 +126,8 @@ def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnPr
     elif naming is None:
         removed, directories = _remove_named(store)
     else:
-        removed = _remove_numbered(store, naming, workers, on_progress)
+        job, expected = RemoveJob(store, naming, is_whole), dataset.recorded_objects
+        removed = _remove_numbered(job, workers, on_progress, expected)
         directories = list(naming.directories())
     foreign = _Foreign()
     for directory in reversed(directories):
@@ -138,7 +142,17 @@ def _remove(store: Store, marker: Marker, workers: int | None, on_progress: OnPr
     return Removed(objects=removed, foreign=foreign.count, foreign_paths=foreign.paths)
 
 
-def _remove_numbered(store: Store, naming: Naming, workers: int | None, on_progress: OnProgress) -> int:
+def _is_there(store: Store, path: str) -> bool:
+    try:
+        store.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_numbered(job: RemoveJob, workers: int | None, on_progress: OnProgress, expected: int) -> int:
+    """Remove all objects; progress counts those that were there, of at least as many as are known to be written."""
+    store, naming = job.store, job.naming
     if lives_in_this_process(store):
         workers = 0
     workers = default_workers(store) if workers is None else workers
@@ -147,11 +161,15 @@ def _remove_numbered(store: Store, naming: Naming, workers: int | None, on_progr
     def advance(objects: int, size_bytes: int) -> None:
         nonlocal done
         done += objects
-        on_progress(Progress(phase="remove", objects=done, total_objects=naming.count, size_bytes=0, total_bytes=0))
+        show(max(done, expected))
+
+    def show(total: int) -> None:
+        on_progress(Progress(phase="remove", objects=done, total_objects=total, size_bytes=0, total_bytes=0))
 
     work = list(chunks(naming.count, _CHUNK_OBJECTS))
-    for _, count in run_chunks(RemoveJob(store, naming), work, workers, advance):
+    for _, count in run_chunks(job, work, workers, advance):
         removed += count
+    show(done)
     return removed
 
 
@@ -161,7 +179,7 @@ def _remove_named(store: Store) -> tuple[int, list[str]]:
     directories: set[str] = set()
     try:
         for paths in read_names(store):
-            removed += _remove_objects(store, paths)
+            removed += _remove_objects(store, paths, is_whole=False)
             directories.update(parent for path in paths for parent in _parents(path))
     except FileNotFoundError:
         # It died before the names were written, and objects come after those.
@@ -171,7 +189,8 @@ def _remove_named(store: Store) -> tuple[int, list[str]]:
 
 def _remove_checkpoints(store: Store) -> int:
     """Remove the files of saves, finished or not; which there are depends on when the run ended."""
-    return _remove_objects(store, sorted(entry.name for entry in store.list() if is_checkpoint(entry.name)))
+    names = sorted(entry.name for entry in store.list() if is_checkpoint(entry.name))
+    return _remove_objects(store, names, is_whole=True)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -179,17 +198,36 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _remove_objects(store: Store, paths: Iterable[str]) -> int:
+def _remove_objects(store: Store, paths: Iterable[str], *, is_whole: bool) -> int:
     if store.local_root is not None:
         return _remove_local(store.local_root, paths)
     removed = 0
-    for path in paths:
+    # Object stores remove what is not there without a word.
+    for path in paths if is_whole else _listed(store, paths):
         try:
             store.unlink(path)
             removed += 1
         except FileNotFoundError:
             continue
     return removed
+
+
+def _listed(store: Store, paths: Iterable[str]) -> Iterator[str]:
+    """Yield those of the paths that the store lists; each directory is listed when its first path comes."""
+    listed, names = None, frozenset[str]()
+    for path in paths:
+        directory, _, name = path.rpartition("/")
+        if directory != listed:
+            listed, names = directory, _names(store, directory)
+        if name in names:
+            yield path
+
+
+def _names(store: Store, directory: str) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in store.list(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
 
 
 def _remove_local(root: str, paths: Iterable[str]) -> int:
