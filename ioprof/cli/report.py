@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from ioprof.analysis.glance import Glance, glance
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.analysis.wording import percent
@@ -70,7 +72,8 @@ class PastRun:
 def past_runs(results: Path) -> list[PastRun]:
     """Return the runs of a results folder, newest first; what cannot be read is listed as unreadable.
 
-    Only run.json and summary.json are read. Folders that hold neither run.json nor a trace are no runs.
+    Of runs without summary.json, such as killed ones, the steps are read. Folders that hold neither run.json nor a
+    trace are no runs.
     """
     try:
         found = [entry for entry in results.iterdir() if entry.is_dir() and _looks_like_run(entry)]
@@ -91,12 +94,7 @@ def _past_run(directory: Path) -> PastRun:
         record = as_it_stands(directory, read_run_json(directory))
     except RunDirectoryError as error:
         return _unreadable(directory, str(error))
-    problem: str | None = None
-    summary: Summary | None = None
-    try:
-        summary = read_summary(directory)
-    except RunDirectoryError as error:
-        problem = str(error)
+    figures = _figures(directory)
     return PastRun(
         name=directory.name,
         started_utc=record.started_utc,
@@ -104,9 +102,24 @@ def _past_run(directory: Path) -> PastRun:
         loader=record.loader,
         accelerator=record.accelerator.name,
         outcome=record.outcome,
-        accelerator_utilization=summary.accelerator_utilization if summary else None,
-        samples_per_s=summary.samples_per_s if summary else None,
-        problem=problem,
+        accelerator_utilization=figures.accelerator_utilization,
+        samples_per_s=figures.samples_per_s,
+        problem=figures.problem,
+    )
+
+
+def _figures(directory: Path) -> Glance:
+    """Return what summary.json says; where there is none, as after a kill, what the recorded steps say."""
+    try:
+        if not (directory / SUMMARY_JSON).exists():
+            return glance(load_trace(directory))
+        summary = read_summary(directory)
+    except RunDirectoryError as error:
+        return Glance(accelerator_utilization=None, samples_per_s=None, problem=str(error))
+    return Glance(
+        accelerator_utilization=summary.accelerator_utilization,
+        samples_per_s=summary.samples_per_s,
+        problem=summary.reasons.get("samples_per_s"),
     )
 
 
@@ -164,6 +177,13 @@ def past_runs_table(runs: list[PastRun], results: Path) -> Table:
             run.name,
             "-" if au is None else f"{percent(au)} of {run.accelerator}",
             "-" if rate is None else format_count(rate),
-            run.outcome,
+            _told_outcome(run, results),
         )
     return table
+
+
+def _told_outcome(run: PastRun, results: Path) -> str:
+    """Return the outcome and, where there are no figures, why; the run's own name is told beside it already."""
+    if run.problem is None:
+        return run.outcome
+    return escape(f"{run.outcome}: {run.problem.removeprefix(str(results / run.name)).lstrip('/: ')}")

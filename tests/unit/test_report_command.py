@@ -74,7 +74,10 @@ def test_a_directory_that_is_no_run_is_refused_in_one_line(tmp_path: Path, conso
 
 
 def test_past_runs_are_listed_newest_first_and_broken_ones_with_them(tmp_path: Path, trace: Trace) -> None:
-    """One good run, one killed before its summary, one corrupt, one of the future: all listed, none a crash."""
+    """One good run, one killed before its summary, one corrupt, one of the future: all listed, none a crash.
+
+    What the steps of the killed one say is what its report says.
+    """
     good = write_run(tmp_path / "a-good", trace)
     write_summary(good, summarise(trace))
     later = run_record(started_utc="2026-12-01T00:00:00Z", outcome="running")
@@ -88,8 +91,11 @@ def test_past_runs_are_listed_newest_first_and_broken_ones_with_them(tmp_path: P
     assert [run.name for run in runs] == ["b-killed", "a-good", "d-newer", "c-corrupt"]
     assert [run.outcome for run in runs] == ["interrupted", "complete", "unreadable", "unreadable"]
     assert runs[1].accelerator_utilization == summarise(trace).accelerator_utilization
-    assert runs[1].problem is None
-    assert all(run.problem for run in (runs[0], *runs[2:]))
+    summary = summarise(load_trace(tmp_path / "b-killed"))
+    assert runs[0].accelerator_utilization == summary.accelerator_utilization is not None
+    assert runs[0].samples_per_s == summary.samples_per_s is not None
+    assert (runs[0].problem, runs[1].problem) == (None, None)
+    assert all(run.problem for run in runs[2:])
     assert json.dumps([run.as_json() for run in runs])
 
 
@@ -109,6 +115,18 @@ def test_the_table_of_past_runs_shows_name_utilisation_rate_and_outcome(
     write_summary(write_run(tmp_path / "good", trace), summarise(trace))
     console.print(past_runs_table(past_runs(tmp_path), tmp_path))
     assert all(word in printed(console) for word in ("good", " %", "complete", "H100"))
+
+
+def test_the_table_says_why_there_are_no_figures(tmp_path: Path, console: Console) -> None:
+    """A run that was killed before its first measured step, and one that cannot be read."""
+    early = Pipeline(fetch=[30 * MS] * 3, prep=[MS] * 3, compute=[10 * MS] * 3).trace(warmup_steps=5)
+    write_run(tmp_path / "early", dataclasses.replace(early, run=run_record(outcome="running", warmup_steps=5)))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text("{")
+    console.print(past_runs_table(past_runs(tmp_path), tmp_path))
+    told = " ".join(printed(console).split())
+    assert "interrupted: all 3 steps were warm-up" in told
+    assert "unreadable: run.json: corrupt" in told
 
 
 def test_no_results_yet_is_no_error(tmp_path: Path, console: Console) -> None:
