@@ -36,6 +36,8 @@ class Processes:
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
     accepts: ClassVar[frozenset[Access]] = frozenset({"map", "stream"})
+    moves_samples: ClassVar[bool] = False
+    """Nothing of a batch lies in /dev/shm; loaders that do not say so hand batches over there."""
     Params: ClassVar[type[PluginParams]] = ProcessesParams
 
     def __init__(self, params: ProcessesParams) -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from ioprof.contract import WritingWorkload
+from ioprof.dataset.clean import find_datasets
 from ioprof.dataset.prepare import still_needed
 from ioprof.dataset.room import total_bytes
 from ioprof.errors import StoreError
@@ -39,7 +41,7 @@ def doctor_report(store_url: str, *, console: Console, as_json: bool, context: D
     Returns:
         1 if there is a problem, else 0.
     """
-    checks = run_checks(context or DoctorContext(store_url=store_url))
+    checks = run_checks(context or context_of_store(store_url))
     if as_json:
         # Written raw: wrapping at the console's width would break strings.
         console.out(to_json(store_url, checks), highlight=False)
@@ -51,10 +53,15 @@ def doctor_report(store_url: str, *, console: Console, as_json: bool, context: D
 def context_of(spec: RunSpec) -> DoctorContext:
     """Return what a run of ``spec`` would ask of this host and its store; nothing is written."""
     loader = spec.sections(as_text=False)["loader"]
+    plugin, workers = find_loader(spec.loader), _number(loader.get("workers"))
     context = DoctorContext(
-        store_url=spec.store.url, workers=_number(loader.get("workers")), prefetch=_number(loader.get("prefetch"))
+        store_url=spec.store.url,
+        workers=workers,
+        prefetch=_number(loader.get("prefetch")),
+        shares_memory=plugin.reads_storage and getattr(plugin, "moves_samples", True) and workers != 0,
+        writes=spec.checkpoint.every > 0,
     )
-    if not find_loader(spec.loader).reads_storage:
+    if not plugin.reads_storage:
         return context
     workload = find_workload(spec.workload)(spec.workload_params, spec.run.seed)
     layout = workload.layout()
@@ -63,6 +70,7 @@ def context_of(spec: RunSpec) -> DoctorContext:
         context,
         dataset_bytes=size_bytes,
         evicts=spec.run.cache == "cold",
+        writes=context.writes or isinstance(workload, WritingWorkload),
         batch_bytes=size_bytes * spec.loader_section.batch_size // max(1, workload.samples()),
     )
     if context.store_path is None:
@@ -72,6 +80,18 @@ def context_of(spec: RunSpec) -> DoctorContext:
     except StoreError as error:
         return dataclasses.replace(context, dataset_refusal=str(error))
     return dataclasses.replace(context, needed_bytes=need.size_bytes, needed_inodes=need.inodes)
+
+
+def context_of_store(store_url: str) -> DoctorContext:
+    """Return what can be asked of a store alone, and how many datasets stand there: a read-only one may serve those."""
+    context = DoctorContext(store_url=store_url)
+    if context.store_path is None:
+        return context
+    try:
+        found = find_datasets(open_store(store_url))
+    except StoreError:
+        return context
+    return dataclasses.replace(context, standing=sum(one.state == "complete" for one in found))
 
 
 def _number(value: object) -> int | None:

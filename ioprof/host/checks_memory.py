@@ -20,6 +20,8 @@ _SMALL_FILE_SLAB_BYTES = 1900
 def shared_memory(evidence: Evidence) -> Check:
     """Does /dev/shm hold the batches in flight?"""
     title, free, plan = "shared memory (/dev/shm)", evidence.host["dev_shm_free_bytes"], evidence.context
+    if not plan.shares_memory:
+        return ok("dev-shm", title, "not used: this loader hands no batches over between processes")
     advice = "make it larger (docker --shm-size 8g, mount -o remount,size=8g /dev/shm), or prefetch less"
     if not isinstance(free, int):
         advice = "mount one (mount -t tmpfs tmpfs /dev/shm), or use --workers 0"

@@ -18,7 +18,14 @@ def place(evidence: Evidence) -> Check:
     """Can the store be reached and written?"""
     url, facts, plan = shown_url(evidence.context.store_url), evidence.store, evidence.context
     if evidence.store_refusal and facts is not None and plan.needed_bytes == 0:
-        return note("store", "store", f"{evidence.store_refusal}; {_STANDS}, and runs only read it")
+        if plan.writes:
+            finding = f"{evidence.store_refusal}; {_STANDS}, but this run writes there while it goes on"
+            return problem("store", "store", finding, "name another place with --store, or change its permissions")
+        return note("store", "store", f"{evidence.store_refusal}; {_STANDS}, and the run only reads it")
+    if evidence.store_refusal and facts is not None and plan.standing:
+        stand = "1 dataset stands" if plan.standing == 1 else f"{plan.standing} datasets stand"
+        finding = f"{evidence.store_refusal}; {stand} there complete, and runs that only read them will work"
+        return note("store", "store", finding, "name the workload too (ioprof doctor small-files) to judge its run")
     if evidence.store_refusal:
         mend = "change its permissions" if facts is not None else "see that it can be reached and written from here"
         return problem("store", "store", evidence.store_refusal, f"name another place with --store, or {mend}")

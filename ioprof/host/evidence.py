@@ -43,6 +43,12 @@ class DoctorContext:
     prefetch: int | None = None
     """Batches each worker prepares ahead."""
     batch_bytes: int | None = None
+    shares_memory: bool = True
+    """Whether batches travel from workers through /dev/shm."""
+    writes: bool = False
+    """Whether the run writes to the store while it goes on."""
+    standing: int = 0
+    """Datasets that stand complete at the store; only counted where no run is named."""
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
 

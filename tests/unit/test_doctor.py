@@ -383,6 +383,38 @@ def test_a_dataset_that_stands_needs_nothing_and_a_foreign_folder_is_a_refusal(t
     assert refusal is not None and "holds files that ioprof did not make" in refusal
 
 
+def test_a_loader_that_hands_nothing_over_needs_no_shared_memory(tmp_path: Path) -> None:
+    """Batches of `processes`, and of a loader without workers, never lie in /dev/shm; torch's do."""
+    for sets, shares in (
+        (("loader.name=processes",), False), (("loader.workers=0",), False), (("loader.name=null",), False), ((), True),
+    ):  # fmt: skip
+        context = command.context_of(spec_of(store=tmp_path, sets=sets))
+        assert context.shares_memory == shares
+        (check,) = (
+            one for one in judge(replace(host(dev_shm_free_bytes=None), context=context)) if one.id == "dev-shm"
+        )
+        assert check.severity == ("problem" if shares else "ok")
+
+
+def test_a_store_that_only_reads_serves_the_datasets_that_stand_there(tmp_path: Path) -> None:
+    """Judged without a run it is no problem as soon as one stands; a run that saves checkpoints there must write."""
+    refused = "/data is not writable"
+    spec = spec_of(store=tmp_path)
+    layout = find_workload("small-files")(spec.workload_params, spec.run.seed).layout()
+    assert command.context_of_store(str(tmp_path)).standing == 0
+    prepare(LocalStore(str(tmp_path)), "small-files", layout, workers=0)
+    found = {}
+    for name, context in (
+        ("store alone", command.context_of_store(str(tmp_path))),
+        ("reading", command.context_of(spec)),
+        ("saving", command.context_of(spec_of(store=tmp_path, sets=("checkpoint.every=5",)))),
+        ("more files", command.context_of(spec_of(store=tmp_path, files=200))),
+    ):
+        checks = judge(replace(GOOD, context=context, store_refusal=refused))
+        found[name] = next(check.severity for check in checks if check.id == "store")
+    assert found == {"store alone": "note", "reading": "note", "saving": "problem", "more files": "problem"}
+
+
 def test_a_loader_that_reads_nothing_asks_nothing_of_the_store(tmp_path: Path) -> None:
     """There is no dataset to hold against memory or disk."""
     context = command.context_of(spec_of(store=tmp_path, sets=("loader.name=null",)))
