@@ -68,7 +68,8 @@ def prepare_plan(plan: RunPlan, on_progress: OnProgress = ignore) -> Prepared | 
     """
     if not plan.loader.reads_storage:
         return None
-    return prepare(plan.store, plan.spec.workload, plan.layout, on_progress=on_progress)
+    spec = plan.spec
+    return prepare(plan.store, spec.workload, plan.layout, on_progress=on_progress, smaller=spec.smaller_dataset)
 
 
 def run(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observer: Observer | None = None) -> Run:

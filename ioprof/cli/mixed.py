@@ -91,7 +91,15 @@ def prepare_pipelines(spec: MixedSpec, console: TalkConsole, *, quiet: bool, ver
         except IoprofError as error:
             raise type(error)(f"pipeline.{name}: {error}") from error
     return [
-        prepare_with_progress(plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=verify)
+        prepare_with_progress(
+            plan.store,
+            plan.spec.workload,
+            plan.layout,
+            console=console,
+            quiet=quiet,
+            verify=verify,
+            smaller=plan.spec.smaller_dataset,
+        )
         for plan in plans
         if plan.loader.reads_storage
     ]

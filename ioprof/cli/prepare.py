@@ -14,6 +14,7 @@ from ioprof.contract import Layout
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import Phase, Progress, ignore
+from ioprof.dataset.room import SMALLER
 from ioprof.dataset.verify import Verification
 from ioprof.dataset.verify import verify as verify_objects
 from ioprof.errors import DatasetError
@@ -45,7 +46,7 @@ class Show(Protocol):
 
 
 def prepare_with_progress(
-    store: Store, name: str, layout: Layout, *, console: Console, quiet: bool, verify: bool
+    store: Store, name: str, layout: Layout, *, console: Console, quiet: bool, verify: bool, smaller: str = SMALLER
 ) -> Prepared:
     """Prepare a dataset, show progress on ``console`` and say what was done.
 
@@ -56,6 +57,7 @@ def prepare_with_progress(
         console: where progress goes, usually stderr.
         quiet: show nothing.
         verify: read everything back afterwards.
+        smaller: how the dataset can be made smaller, for a refusal.
 
     Raises:
         StoreError: and those below it: the dataset could not be prepared.
@@ -63,7 +65,7 @@ def prepare_with_progress(
     """
     with open_show(console, quiet=quiet) as show:
         try:
-            prepared = prepare(store, name, layout, on_progress=show)
+            prepared = prepare(store, name, layout, on_progress=show, smaller=smaller)
         except KeyboardInterrupt:
             _say_what_stays(console, quiet=quiet)
             raise

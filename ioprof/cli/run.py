@@ -138,7 +138,13 @@ def _prepared(plan: RunPlan, console: TalkConsole, *, quiet: bool) -> Prepared |
             console.print(f"the loader {plan.spec.loader} reads no storage: no dataset is prepared", soft_wrap=True)
         return None
     return prepare_with_progress(
-        plan.store, plan.spec.workload, plan.layout, console=console, quiet=quiet, verify=False
+        plan.store,
+        plan.spec.workload,
+        plan.layout,
+        console=console,
+        quiet=quiet,
+        verify=False,
+        smaller=plan.spec.smaller_dataset,
     )
 
 
@@ -170,7 +176,9 @@ def prepare_command(
     layout = find_workload(spec.workload)(spec.workload_params, spec.run.seed).layout()
     store = open_store(spec.store.url)
     with interruptible():
-        prepared = prepare_with_progress(store, spec.workload, layout, console=talk(), quiet=quiet, verify=verify)
+        prepared = prepare_with_progress(
+            store, spec.workload, layout, console=talk(), quiet=quiet, verify=verify, smaller=spec.smaller_dataset
+        )
     print(place(prepared.store))
     return 0
 

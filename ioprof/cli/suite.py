@@ -89,7 +89,13 @@ class _Shows:
         plan = plan_run(spec)
         if plan.loader.reads_storage:
             prepare_with_progress(
-                plan.store, spec.workload, plan.layout, console=self._console, quiet=self._quiet, verify=False
+                plan.store,
+                spec.workload,
+                plan.layout,
+                console=self._console,
+                quiet=self._quiet,
+                verify=False,
+                smaller=plan.spec.smaller_dataset,
             )
 
 

@@ -18,7 +18,7 @@ from ioprof.dataset.chunks import (
 from ioprof.dataset.manifest import Manifest, open_manifest
 from ioprof.dataset.marker import BOOKKEEPING, MARKER_PATH, Marker, dataset_id, identity_json, read_marker
 from ioprof.dataset.place import place
-from ioprof.dataset.room import check_room, need, total_bytes
+from ioprof.dataset.room import SMALLER, check_room, need, total_bytes
 from ioprof.errors import DatasetError
 from ioprof.store.base import Entry, Store
 
@@ -59,7 +59,7 @@ def claimed(dataset: Store, layout: Layout) -> Marker | None:
     return marker
 
 
-def make_plan(dataset: Store, layout: Layout, workers: int) -> Plan:
+def make_plan(dataset: Store, layout: Layout, workers: int, smaller: str = SMALLER) -> Plan:
     """Return what is left to do in a claimed directory.
 
     Raises:
@@ -80,7 +80,7 @@ def make_plan(dataset: Store, layout: Layout, workers: int) -> Plan:
     everything = list(chunks(layout.count, marker.chunk_objects))
     remaining = [chunk for chunk in everything if chunk.number not in done]
     kept = [chunk for chunk in everything if chunk.number in done]
-    check_room(dataset, need(layout, remaining))
+    check_room(dataset, need(layout, remaining), smaller)
     return Plan(
         dataset=dataset,
         layout=layout,

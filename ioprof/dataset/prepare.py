@@ -28,7 +28,7 @@ from ioprof.dataset.place import place
 from ioprof.dataset.plan import Plan, claimed, make_plan, matching_manifest
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Phase, Progress, ignore
-from ioprof.dataset.room import Need, check_room, need
+from ioprof.dataset.room import SMALLER, Need, check_room, need
 from ioprof.dataset.write import WriteJob
 from ioprof.errors import SpecError, StoreError, StoreFullError
 from ioprof.store.base import Store
@@ -73,6 +73,7 @@ def prepare(
     *,
     workers: int | None = None,
     on_progress: OnProgress = ignore,
+    smaller: str = SMALLER,
 ) -> Prepared:
     """Make sure that the dataset of ``layout`` stands complete in ``<store>/<name>-<identity digits>``.
 
@@ -85,6 +86,7 @@ def prepare(
         layout: the objects.
         workers: processes that write; None takes as many as suit the store.
         on_progress: called with cumulative figures, some times a second.
+        smaller: how the dataset can be made smaller, for a refusal.
 
     Raises:
         StoreFullError: the store lacks bytes or inodes, before or part way; what was written stays.
@@ -101,10 +103,10 @@ def prepare(
             if manifest is not None:
                 return _reused(dataset, manifest, started_ns)
         if marker is None:
-            check_room(store, need(layout, chunks(layout.count, 4096)))
+            check_room(store, need(layout, chunks(layout.count, 4096)), smaller)
         dataset.make_dir(DONE_DIRECTORY)
         with locked(dataset):
-            return _fill(dataset, layout, workers, on_progress, started_ns)
+            return _fill(dataset, make_plan(dataset, layout, workers, smaller), workers, on_progress, started_ns)
 
 
 def dataset_path(name: str, layout: Layout) -> str:
@@ -136,9 +138,9 @@ def still_needed(store: Store, name: str, layout: Layout) -> Need:
         return need(layout, [one for one in chunks(layout.count, marker.chunk_objects) if one.number not in done])
 
 
-def _fill(dataset: Store, layout: Layout, workers: int, on_progress: OnProgress, started_ns: int) -> Prepared:
+def _fill(dataset: Store, plan: Plan, workers: int, on_progress: OnProgress, started_ns: int) -> Prepared:
     """Write what is missing; this process holds the dataset."""
-    plan = make_plan(dataset, layout, workers)
+    layout = plan.layout
     write_marker(dataset, plan.marker)
     write_manifest(dataset, layout, plan.marker.total_bytes)
     tally = _Tally(plan, on_progress)

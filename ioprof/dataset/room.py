@@ -58,8 +58,14 @@ def need(layout: Layout, remaining: Iterable[Chunk]) -> Need:
     )
 
 
-def check_room(store: Store, needed: Need) -> None:
+SMALLER = "a smaller dataset"
+"""What to do where a dataset does not fit; callers that know the workload name its flags."""
+
+
+def check_room(store: Store, needed: Need, smaller: str = SMALLER) -> None:
     """Raise where the store has less left than is needed; stores that cannot say are believed.
+
+    ``smaller`` says how the dataset can be made smaller.
 
     Raises:
         StoreFullError: too few bytes or inodes.
@@ -69,13 +75,13 @@ def check_room(store: Store, needed: Need) -> None:
         raise StoreFullError(
             f"{place(store)}: needs {format_bytes(needed.size_bytes)}, "
             f"{format_bytes(capacity.free_bytes)} are free; "
-            "use fewer or smaller files (--files, --file-size), free some space, or give another --store"
+            f"use {smaller}, free some space, or give another --store"
         )
     if capacity.free_inodes is not None and capacity.free_inodes < needed.inodes:
         raise StoreFullError(
             f"{place(store)}: needs {format_count(needed.inodes)} inodes, "
             f"{format_count(capacity.free_inodes)} are free; "
-            "use fewer files (--files), or a filesystem made for more of them"
+            f"use {smaller}, or a filesystem made for more of them"
         )
 
 

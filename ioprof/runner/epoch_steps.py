@@ -47,8 +47,12 @@ def check_epoch_has_steps(spec: RunSpec, workload: Workload) -> None:
         fewer = "fewer workers, "
     raise SpecError(
         f"loader.batch_size = {spec.loader_section.batch_size}: more than {where}, so there "
-        f"would be no batch; use a smaller batch, {fewer}more files, or --set loader.drop_last=false"
+        f"would be no batch; use a smaller batch, {fewer}{_more(spec)}, or --set loader.drop_last=false"
     )
+
+
+def _more(spec: RunSpec) -> str:
+    return f"more data ({spec.size_flags})" if spec.size_flags else "more data"
 
 
 def check_steps_are_measured(spec: RunSpec, workload: Workload) -> None:
@@ -69,5 +73,5 @@ def check_steps_are_measured(spec: RunSpec, workload: Workload) -> None:
         raise SpecError(
             f"run.epochs = {spec.run.epochs}: the run would have {steps} steps, and the first {spec.run.warmup} are "
             "warm-up and left out of the figures, so nothing would be measured; use more epochs, a smaller batch, "
-            "more files, or --warmup 0"
+            f"{_more(spec)}, or --warmup 0"
         )

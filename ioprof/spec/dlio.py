@@ -43,7 +43,7 @@ def read_dlio(target: str, scale: str | None) -> RawSpec:
         raise SpecError(f"{target}: which configuration? write dlio:FILE.yaml")
     path = Path(name)
     file, share = read_dlio_file(path), _share(scale)
-    raw = RawSpec(file=path)
+    raw = RawSpec(file=path, is_scaled=True)
     mapper = _Mapper(file, raw)
     if file.flag("workflow.train") is False or not file.has("dataset.format"):
         if not file.flag("workflow.checkpoint"):

@@ -128,8 +128,15 @@ class RunSpec:
     """What of another program's configuration became nothing here."""
     departures: tuple[str, ...] = ()
     """What of it would have changed the load."""
+    size_flags: str = field(default="", compare=False)
+    """The flags that decide how large the dataset is, for refusals; empty where the workload has none."""
     duration_is_default: bool = False
     """Neither epochs nor a duration was given, so a number of epochs on top would replace the duration."""
+
+    @property
+    def smaller_dataset(self) -> str:
+        """What a refusal for lack of room advises: a phrase that names the flags."""
+        return f"a smaller dataset ({self.size_flags})" if self.size_flags else "a smaller dataset"
 
     def sections(self, *, as_text: bool) -> dict[str, dict[str, str | int | float | bool | None]]:
         """Return the spec as nested dictionaries, in the order of a spec file.

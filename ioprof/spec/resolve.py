@@ -23,6 +23,7 @@ from ioprof.spec.model import (
     Section,
     StoreSection,
 )
+from ioprof.spec.size_flags import size_flags
 from ioprof.spec.sources import COMMAND_LINE, THROTTLE, RawSpec, Value
 from ioprof.store.throttle import parse_throttle
 from ioprof.store.throttled_url import PREFIX
@@ -64,6 +65,7 @@ def resolve(raw: RawSpec) -> RunSpec:
         run=run,
         duration_is_default=duration_is_default,
         compute_origin=_compute_origin(raw),
+        size_flags=size_flags(workload.Params, is_scaled=raw.is_scaled),
         caveats=(*raw.caveats, *_stand_ins_told(raw)),
         departures=tuple(raw.departures),
     )

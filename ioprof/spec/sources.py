@@ -38,6 +38,8 @@ class RawSpec:
     """What of it would have changed the load."""
     stand_ins: dict[tuple[str, str], str] = field(default_factory=dict)
     """What it leaves open and the result depends on, by section and key: told unless it is given on top."""
+    is_scaled: bool = False
+    """``--scale`` decides how large its dataset is."""
     epochs_between_saves: int | None = None
     """It counts ``checkpoint.every`` in epochs: how many steps these are depends on what is given on top."""
 
