@@ -341,7 +341,7 @@ class Batch:
     block_io_delay_ns: int = -1
     """Worker thread blocked for block I/O up to fetch_end, in ticks of 10 ms; known where the kernel counts it."""
     client_hit_bytes: int = -1
-    """Bytes this host's page cache served."""
+    """Bytes that this host's page cache held just before they were read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +363,9 @@ class WorkerJob:
     """Records each process may keep in full; beyond it whole batches are sampled."""
     scratch: str = ""
     """Where workers of a `WritingWorkload` may write, relative to the store's root."""
+    cache_budget: float = 0.01
+    """Share of its time that a worker may spend on asking what the page cache holds of the reads to come; 0: it does
+    not ask, infinity: it asks before every read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

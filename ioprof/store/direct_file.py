@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ioprof.errors import SpecError
 from ioprof.host.store_facts import nearest_existing, store_facts
+from ioprof.store.cache_witness import CacheWitness
 from ioprof.store.calls import Calls
 from ioprof.store.tap_file import LocalTapFile, Tapped
+from ioprof.trace.hits import UNKNOWN, with_hit
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
 
@@ -42,7 +44,7 @@ class DirectTapFile(LocalTapFile):
     """
 
     def __init__(
-        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, calls: Calls = os, *,
+        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, witness: CacheWitness, calls: Calls = os, *,
         buffer: AlignedBuffer, block_bytes: int,
     ) -> None:  # fmt: skip
         """Open the file.
@@ -52,13 +54,14 @@ class DirectTapFile(LocalTapFile):
             obj: the object's index, for the trace.
             recorder: what the operations are recorded with.
             tapped: told the bytes of each read.
+            witness: told of each read, where it wants to be.
             calls: what they are done with.
             buffer: what reads go through.
             block_bytes: the device's logical block: offsets and lengths are multiples of it.
         Raises:
             OSError: it cannot be opened; the error is counted.
         """
-        super().__init__(path, obj, recorder, tapped, calls, flags=os.O_DIRECT)
+        super().__init__(path, obj, recorder, tapped, witness, calls, flags=os.O_DIRECT)
         self._buffer = buffer
         self._block_bytes = block_bytes
 
@@ -89,8 +92,11 @@ class DirectTapFile(LocalTapFile):
         except OSError as error:
             self._recorder.record(Kind.READ, start_ns, _now(), 0, self.obj, error_code(error))
             raise
+        end_ns = _now()
         ended = got_bytes < needed_bytes and (got_bytes == 0 or got_bytes % self._block_bytes != 0)
-        self._recorder.record(Kind.READ, start_ns, _now(), got_bytes, self.obj, SHORT_READ if ended else 0)
+        hit = self._witness.direct(got_bytes) if self._witness.asking else UNKNOWN
+        size = with_hit(got_bytes, hit)
+        self._recorder.record(Kind.READ, start_ns, end_ns, size, self.obj, SHORT_READ if ended else 0)
         self._tapped(got_bytes, offset)
         if ended:
             raise self._short(offset + got_bytes)

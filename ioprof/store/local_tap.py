@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ioprof.clock import as_ns
 from ioprof.errors import StoreError
@@ -51,7 +51,10 @@ class LocalTap(Tap):
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
         # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
-        now, open_, read_, close_ = _now_s, self.calls.open, self.calls.read, self.calls.close
+        now, read_, close_ = _now_s, self.calls.read, self.calls.close
+        open_: Callable[[str, int], int] = self.calls.open
+        if self.witness.asking:
+            open_ = self.witness.opener(open_)
         contents, left_out = list[bytes](), list[int]()
         stamps, keep, opened = self.recorder.stamps, contents.append, 0.0
         before = len(stamps)
@@ -77,7 +80,7 @@ class LocalTap(Tap):
                 keep(content)
                 start = end
         finally:
-            self._name(objects, sizes_bytes, (len(stamps) - before) // STAMPS, left_out)
+            self._name(objects, sizes_bytes, before, left_out)
         return contents
 
     def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Objects | None) -> Sequence[int]:
@@ -116,12 +119,12 @@ class LocalTap(Tap):
 
     def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
-        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped, self.calls)
+        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped, self.witness, self.calls)
 
     def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
         """Open a file with O_DIRECT; see `Tap.open_direct`."""
         return DirectTapFile(
-            self.root + path, obj, self.recorder, self._tapped_blocks, self.calls,
+            self.root + path, obj, self.recorder, self._tapped_blocks, self.witness, self.calls,
             buffer=buffer, block_bytes=block_bytes,
         )  # fmt: skip
 
@@ -170,12 +173,15 @@ class LocalTap(Tap):
         self.recorder.record(Kind.WRITE, start, _now(), written, obj, 0)
         return written
 
-    def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], done: int, left_out: list[int]) -> None:
-        """Tell the recorder which objects the new stamps belong to: those up to here, without those left out."""
+    def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], before: int, left_out: list[int]) -> None:
+        """Tell the recorder which objects the stamps since ``before`` belong to, without those left out."""
+        done = (len(self.recorder.stamps) - before) // STAMPS
         if left_out or done < len(objects):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
-        self.recorder.name_reads(objects, sizes_bytes)
+        asked = self.witness.asking
+        recorded = self.witness.objects_read(self.recorder.stamps, before, sizes_bytes) if asked else sizes_bytes
+        self.recorder.name_reads(objects, recorded)
         if sizes_bytes is not self._summed:
             self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
         self.tapped_bytes += self._sums[0]
@@ -196,6 +202,8 @@ class LocalTap(Tap):
             return
         failed = _now()
         self.calls.close(descriptor)
+        if self.witness.asking:
+            start_s += self.witness.object_failed()
         got_bytes, code = (
             (error.got_bytes, error.code) if isinstance(error, PartialReadError) else (0, error_code(error))
         )

@@ -9,6 +9,7 @@ from typing import TypeVar
 from ioprof.clock import as_ns
 from ioprof.errors import StoreError
 from ioprof.store.base import Entry, Store
+from ioprof.store.cache_witness import CacheWitness
 from ioprof.store.direct_file import AlignedBuffer
 from ioprof.store.open_files import OpenFiles
 from ioprof.store.pace import Pace
@@ -41,6 +42,7 @@ class Tap:
         kept: files that a reader keeps open from batch to batch; they end with the tap.
         pace: what makes the operations of a throttled store last; None where they are the store's own.
         decodes: False hands samples on as they were read, for who asks what the store alone gives.
+        witness: asks what the page cache holds of what is about to be read; asks nothing by itself.
     """
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
@@ -56,6 +58,7 @@ class Tap:
         self.kept: OpenFiles | None = None
         self.pace: Pace | None = None
         self.decodes = True
+        self.witness = CacheWitness(recorder)
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.

@@ -13,7 +13,9 @@ from typing import Protocol, Self
 
 from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
+from ioprof.store.cache_witness import CacheWitness
 from ioprof.store.calls import Calls
+from ioprof.trace.hits import UNKNOWN, with_hit
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
 from ioprof.trace.recorder import Recorder
 
@@ -67,7 +69,15 @@ class LocalTapFile(ClosesAtExit):
     """A file read by pread."""
 
     def __init__(
-        self, path: str, obj: int, recorder: Recorder, tapped: Tapped, calls: Calls = os, *, flags: int = 0
+        self,
+        path: str,
+        obj: int,
+        recorder: Recorder,
+        tapped: Tapped,
+        witness: CacheWitness,
+        calls: Calls = os,
+        *,
+        flags: int = 0,
     ) -> None:
         """Open the file.
 
@@ -76,6 +86,7 @@ class LocalTapFile(ClosesAtExit):
             obj: the object's index, for the trace.
             recorder: what the operations are recorded with.
             tapped: told the bytes of each read.
+            witness: asked what the page cache holds before a read, where it wants to be.
             calls: what they are done with.
             flags: further flags of open(2), such as ``os.O_DIRECT``.
         Raises:
@@ -84,6 +95,7 @@ class LocalTapFile(ClosesAtExit):
         self.obj = obj
         self._recorder = recorder
         self._tapped = tapped
+        self._witness = witness
         self._calls = calls
         start = _now()
         try:
@@ -95,13 +107,14 @@ class LocalTapFile(ClosesAtExit):
 
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         """Return exactly these bytes; see `TapFile.read_at`."""
+        hit = self._witness.range(self.descriptor, offset, size_bytes) if self._witness.asking else UNKNOWN
         start = _now()
         try:
             content = self._calls.pread(self.descriptor, size_bytes, offset)
         except OSError as error:
             self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
             raise
-        self._note(start, offset, len(content), size_bytes)
+        self._note(start, offset, len(content), size_bytes, hit)
         if len(content) == size_bytes:
             return content
         if not content:
@@ -111,21 +124,22 @@ class LocalTapFile(ClosesAtExit):
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill a buffer; see `TapFile.read_into`."""
         while buffer:
+            hit = self._witness.range(self.descriptor, offset, len(buffer)) if self._witness.asking else UNKNOWN
             start = _now()
             try:
                 got_bytes = self._calls.preadv(self.descriptor, (buffer,), offset)
             except OSError as error:
                 self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
                 raise
-            self._note(start, offset, got_bytes, len(buffer))
+            self._note(start, offset, got_bytes, len(buffer), hit)
             if not got_bytes:
                 raise self._short(offset)
             buffer, offset = buffer[got_bytes:], offset + got_bytes
 
-    def _note(self, start_ns: int, offset: int, got_bytes: int, asked_bytes: int) -> None:
+    def _note(self, start_ns: int, offset: int, got_bytes: int, asked_bytes: int, hit: int) -> None:
         """Record a read; one that gave less than it was asked for is no error before the end is reached."""
         failed = SHORT_READ if asked_bytes and not got_bytes else 0
-        self._recorder.record(Kind.READ, start_ns, _now(), got_bytes, self.obj, failed)
+        self._recorder.record(Kind.READ, start_ns, _now(), with_hit(got_bytes, hit), self.obj, failed)
         self._tapped(got_bytes, offset)
 
     def _short(self, offset: int) -> ShortReadError:

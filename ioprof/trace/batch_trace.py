@@ -51,6 +51,7 @@ class BatchStamps(NamedTuple):
     voluntary_switches: int = -1
     involuntary_switches: int = -1
     block_io_delay_ns: int = -1
+    client_hit_bytes: int = -1
 
     def batch(self, data: object, dispatch_ns: int) -> Batch:
         """Return the batch as it reaches the consumer."""
@@ -76,6 +77,7 @@ class BatchStamps(NamedTuple):
             voluntary_switches=self.voluntary_switches,
             involuntary_switches=self.involuntary_switches,
             block_io_delay_ns=self.block_io_delay_ns,
+            client_hit_bytes=self.client_hit_bytes,
         )
 
 
@@ -91,6 +93,8 @@ class BatchTrace:
         self.worker = worker
         self.recorder = Recorder(job.trace_dir, rank=job.rank, worker=worker, span_budget=job.span_budget)
         self.tap: Tap = tap_store(job.store, self.recorder)
+        self._witness = self.tap.witness
+        self._witness.budget = job.cache_budget
         self._job = job
         self._epoch_reader = job.source if isinstance(job.source, EpochReader) else None
         self._epoch_ender = job.source if isinstance(job.source, EpochEnder) else None
@@ -126,6 +130,7 @@ class BatchTrace:
         self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
         if start_ns >= self._next_io_ns:
             self._note_io(start_ns)
+        self._witness.begin(number)
 
     def _begin_epoch(self, epoch: int, number: int, start_ns: int) -> None:
         self._epoch = epoch
@@ -166,6 +171,7 @@ class BatchTrace:
             storage_ns,
             prep_ns,
             *account,
+            self._witness.end(self._made_ns),
         )
 
     def _is_accounted(self) -> bool:

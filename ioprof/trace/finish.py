@@ -83,6 +83,7 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
         update={
             "epochs": raw.raw_epochs(found.folder),
             "kernel_io": raw.kernel_io(processes),
+            "cache_counts": raw.cache_counts(processes),
             "page_faults": raw.page_faults(processes),
             "held_operations": raw.held_operations(processes),
             "sample_every": raw.sample_every(processes),

@@ -9,8 +9,8 @@ Layout, all little-endian words of eight bytes:
                                                  first and number of object reads, first and number of singles
                 stamps    READS x 4 float64      object reads: open start, read start, close start, close end
                 objects   READS                  object index of each
-                sizes     READS                  bytes of each
-                singles   SINGLES x 6            other operations: kind, start, end, bytes, object, error
+                sizes     READS                  bytes of each, and what the page cache held of it (`ioprof.trace.hits`)
+                singles   SINGLES x 6            other operations: kind, start, end, bytes (as above), object, error
 
 One word decides what is true: copy and half ``generation % 2`` are current. A flush adds the fresh operations to
 the other copy, appends those to be kept to the spans file, and only then raises the generation. Within a half,
@@ -32,7 +32,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ioprof.host.residency import METHODS
 from ioprof.trace.histogram import BUCKETS, bucket_of
+from ioprof.trace.hits import BYTES_MASK, HIT_SHIFT
 from ioprof.trace.kinds import Kind, Phase
 
 Words = NDArray[np.int64]
@@ -106,8 +108,38 @@ class Header(IntEnum):
     """Bytes of the pages that reads reached into; 0 in files from before they were counted."""
     FAULTS = 32
     """Page faults of copies out of mapped files: `FAULT_WORDS` words for each phase, in the order of `Phase`."""
+    CACHE_METHOD = 127
+    """How the page cache was asked: a number of `CACHE_METHODS`, 0 where nobody asked, -1 where nothing answers."""
+    CACHE = 128
+    """What the page cache held: a word for each `CacheWord`, for each phase in the order of `Phase`."""
 
 
+class CacheWord(IntEnum):
+    """What is counted of the page cache in each phase; pages are those of the reads that were asked about."""
+
+    BATCHES = 0
+    ASKED_BATCHES = 1
+    COST_NS = 2
+    """What asking took."""
+    UNANSWERED = 3
+    """Reads about which the kernel gave no answer."""
+    OBJECTS = 4
+    """Reads of whole objects, and reads around the page cache."""
+    OBJECT_PAGES = 5
+    OBJECT_HITS = 6
+    """Those of the pages that were in the page cache before the read."""
+    RANGES = 7
+    """Reads of a part of an object: what earlier ones made the kernel read ahead is among the hits."""
+    RANGE_PAGES = 8
+    RANGE_HITS = 9
+    ALL_OBJECT_PAGES = 10
+    """The same pages, each batch counted as often as there were batches for one that was asked about."""
+    ALL_OBJECT_HITS = 11
+    ALL_RANGE_PAGES = 12
+    ALL_RANGE_HITS = 13
+
+
+CACHE_METHODS = ("", *METHODS)
 FAULT_WORDS = 3
 """Major faults, minor faults, and copies that had a major one."""
 
@@ -115,6 +147,11 @@ FAULT_WORDS = 3
 def faults_of(words: Words) -> Words:
     """Return the page faults of each phase, shape (phases, FAULT_WORDS), as a view."""
     return words[Header.FAULTS : Header.FAULTS + len(Phase) * FAULT_WORDS].reshape(len(Phase), FAULT_WORDS)
+
+
+def cache_of(words: Words) -> Words:
+    """Return what was counted of the page cache, shape (phases, len(CacheWord)), as a view."""
+    return words[Header.CACHE : Header.CACHE + len(Phase) * len(CacheWord)].reshape(len(Phase), len(CacheWord))
 
 
 def counts_of(words: Words, copy: int) -> Words:
@@ -203,7 +240,7 @@ def _block(words: Words, marks: Words, reads: int, singles: int, at: tuple[int, 
 class Operations:
     """Decoded operations, column by column; one row per operation."""
 
-    __slots__ = ("batch", "duration_ns", "error", "kind", "object", "phase", "size_bytes", "start_ns")
+    __slots__ = ("batch", "duration_ns", "error", "hit", "kind", "object", "phase", "size_bytes", "start_ns")
 
     def __init__(self, block: Block) -> None:
         """Decode a block; object reads become three operations each."""
@@ -213,7 +250,8 @@ class Operations:
         self.kind = np.concatenate([np.repeat(_READ_PARTS, reads), one[:, 0]])
         self.start_ns = np.concatenate([starts.T.ravel(), one[:, 1]])
         self.duration_ns = np.concatenate([_durations_ns(block.stamps).ravel(), one[:, 2] - one[:, 1]])
-        self.size_bytes = np.concatenate([nothing, block.sizes, nothing, one[:, 3]])
+        sizes = np.concatenate([nothing, block.sizes, nothing, one[:, 3]])
+        self.size_bytes, self.hit = sizes & BYTES_MASK, sizes >> HIT_SHIFT
         self.object = np.concatenate([*[block.objects] * 3, one[:, 4]])
         self.error = np.concatenate([*[nothing] * 3, one[:, 5]])
         self.batch = np.concatenate([*[block.of_reads(2)] * 3, block.of_singles(2)])
@@ -252,7 +290,7 @@ def _add_reads(counts: Words, phase: int, block: Block) -> list[int]:
     shortest, longest, total = durations.min(axis=1), durations.max(axis=1), durations.sum(axis=1)
     slots = []
     for part, kind in enumerate(_READ_PARTS.tolist()):
-        size_bytes = int(block.sizes.sum()) if kind == Kind.READ else 0
+        size_bytes = int((block.sizes & BYTES_MASK).sum()) if kind == Kind.READ else 0
         facts = (len(block.stamps), size_bytes, 0, int(total[part]), int(shortest[part]), int(longest[part]))
         slots.append(_add(counts, phase, kind, facts, buckets[part * BUCKETS : (part + 1) * BUCKETS]))
     return slots
@@ -262,7 +300,7 @@ def _add_singles(counts: Words, phase: int, singles: Words) -> list[int]:
     """Add other operations, sorted by kind once: a mask for each kind would go over all of them again."""
     order = np.argsort(singles[:, 0].astype(np.uint8), kind="stable")
     kinds, start_ns, end_ns, size_bytes, _, error = np.ascontiguousarray(singles[order].T)
-    durations, failed = end_ns - start_ns, error != 0
+    durations, failed, size_bytes = end_ns - start_ns, error != 0, size_bytes & BYTES_MASK
     buckets = bucket_of(durations)
     bounds = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
     slots = []

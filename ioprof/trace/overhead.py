@@ -33,7 +33,7 @@ def measured_cost(job: WorkerJob) -> TracingCost:
         RunDirectoryError: no temporary folder is writable.
     """
     with tempfile.TemporaryDirectory(prefix="ioprof-calibrate-") as scratch:
-        trace = BatchTrace(replace(job, trace_dir=scratch, store=LocalStore(scratch)), worker=0)
+        trace = BatchTrace(replace(job, trace_dir=scratch, store=LocalStore(scratch), cache_budget=0.0), worker=0)
         empty_ns = statistics.median(_batch_ns(trace, 0) for _ in range(_REPEATS))
         full_ns = statistics.median(_batch_ns(trace, _SAMPLES) for _ in range(_REPEATS))
         trace.close()

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from ioprof.trace import opsfile
+from ioprof.trace.hits import ALL_CACHED, UNKNOWN
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import COUNTERS, KINDS, Block, Header, Operations, Words
+from ioprof.trace.opsfile import COUNTERS, KINDS, Block, CacheWord, Header, Operations, Words
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.run_record import EpochRecord, HeldOperations, KernelIo, PageFaults
+from ioprof.trace.run_record import CacheCounts, EpochRecord, HeldOperations, KernelIo, PageFaults
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(
@@ -172,10 +173,8 @@ def _spans_of(process: RawProcess, block: Block) -> pa.RecordBatch:
         "object": operations.object,
         "error": operations.error,
     }
-    arrays = [
-        pa.nulls(count, field.type) if field.name == "client_hit" else pa.array(columns[field.name]).cast(field.type)
-        for field in SPANS
-    ]
+    hit = pa.array(operations.hit == ALL_CACHED, mask=operations.hit == UNKNOWN)
+    arrays = [hit if field.name == "client_hit" else pa.array(columns[field.name]).cast(field.type) for field in SPANS]
     return pa.RecordBatch.from_arrays(arrays, schema=SPANS)
 
 
@@ -220,6 +219,21 @@ def held_operations(processes: list[RawProcess]) -> HeldOperations | None:
         sum(process.header(word) for process in processes) for word in (Header.HELD, Header.HELD_SLOWER)
     )
     return HeldOperations(operations=operations, slower=slower) if operations else None
+
+
+def cache_counts(processes: list[RawProcess]) -> list[CacheCounts]:
+    """Return what was counted of the page cache, for each worker and phase that made batches."""
+    return [
+        CacheCounts(
+            worker=process.header(Header.WORKER),
+            phase=phase.label,
+            method=opsfile.CACHE_METHODS[max(0, process.header(Header.CACHE_METHOD))] or None,
+            **{word.name.lower(): counts[word] for word in CacheWord},
+        )
+        for process in processes
+        for phase, counts in zip(Phase, opsfile.cache_of(process.words).tolist(), strict=True)
+        if counts[CacheWord.BATCHES]
+    ]
 
 
 def spans_traced(processes: list[RawProcess]) -> int:

@@ -21,9 +21,9 @@ from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, Header
+from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, CacheWord, Header
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
 _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
@@ -207,6 +207,18 @@ class Recorder:
         self._batches += 1
         _TOTALS.pack_into(self._map, _TOTALS_AT, self._worker_time_ns, self._batches)
 
+    def note_cache(self, method: int, counts: Sequence[int]) -> None:
+        """Add what was counted of the page cache for the open batch, in the order of `CacheWord`.
+
+        Args:
+            method: how the kernel was asked, the value of `Header.CACHE_METHOD`.
+            counts: amounts, added to those of the open phase.
+        """
+        self._ints[Header.CACHE_METHOD] = method
+        for at, count in enumerate(counts, Header.CACHE + self._phase * len(CacheWord)):
+            if count:
+                self._ints[at] += count
+
     def note_faults(self, major_faults: int, minor_faults: int) -> None:
         """Add the page faults of one copy out of a mapped file."""
         at = Header.FAULTS + self._phase * opsfile.FAULT_WORDS
@@ -262,8 +274,13 @@ def sampled(block: Block, sample_every: int) -> Block:
     if sample_every == 1:
         return block
     batch = block.marks[:, 2]
-    scattered = batch.astype(np.uint64) * _GOLDEN
+    scattered = batch.astype(np.uint64) * np.uint64(_GOLDEN)
     return block.where((scattered < np.uint64(2**64 // sample_every)) | (batch < 0))
+
+
+def is_sampled(batch: int, sample_every: int) -> bool:
+    """Tell the same of one batch by its number, from 0."""
+    return sample_every == 1 or batch * _GOLDEN % 2**64 < 2**64 // sample_every
 
 
 @functools.lru_cache(maxsize=64)

@@ -107,6 +107,36 @@ class HeldOperations(_Record):
     """Those whose real operation alone took longer than that: their time is the real store's."""
 
 
+class CacheCounts(_Record):
+    """What the page cache held of one worker's reads in one phase of the run, of the batches that were asked about."""
+
+    worker: int
+    phase: str
+    """Label of `ioprof.trace.kinds.Phase`."""
+    method: str | None
+    """How the kernel was asked: cachestat, rwf_nowait or mincore; None: nobody asked, or none of them answered."""
+    batches: int
+    asked_batches: int
+    cost_ns: int
+    """What asking took."""
+    unanswered: int
+    """Reads about which the kernel gave no answer."""
+    objects: int
+    """Reads of whole objects, and reads around the page cache, of which nothing is ever served from there."""
+    object_pages: int
+    object_hits: int
+    """Those of the pages that were in the page cache before the read."""
+    ranges: int
+    """Reads of a part of an object: what earlier ones made the kernel read ahead is among the hits."""
+    range_pages: int
+    range_hits: int
+    all_object_pages: int
+    """The same, each batch counted as often as there were batches for one that was asked about."""
+    all_object_hits: int
+    all_range_pages: int
+    all_range_hits: int
+
+
 class EpochRecord(_Record):
     """One pass over the dataset, on the run's clock."""
 
@@ -182,6 +212,8 @@ class RunRecord(_Record):
     epochs: list[EpochRecord] = Field(default_factory=list)
     kernel_io: list[KernelIo] | None = None
     """None: /proc/PID/io was not readable."""
+    cache_counts: list[CacheCounts] = Field(default_factory=list)
+    """Empty in runs from before reads were asked about."""
     page_faults: list[PageFaults] = Field(default_factory=list)
     """Empty where nothing was read through mapped files."""
     held_operations: HeldOperations | None = None

@@ -66,7 +66,13 @@ BATCHES = _schema(
         _field("samples", pa.int32(), "1", "samples in the batch"),
         _field("bytes", pa.int64(), "B", "bytes of the samples as stored"),
         _field("errors", pa.int32(), "1", "samples left out because an operation failed"),
-        _field("client_hit_bytes", pa.int64(), "B", "bytes served by this host's page cache", nullable=True),
+        _field(
+            "client_hit_bytes",
+            pa.int64(),
+            "B",
+            "in this host's page cache before they were read; null: not asked",
+            nullable=True,
+        ),
     ],
 )
 
@@ -81,7 +87,7 @@ SPANS = _schema(
         _field("duration_ns", pa.int64(), "ns", "operation took"),
         _field("bytes", pa.int64(), "B", "bytes moved; 0 for metadata operations"),
         _field("object", pa.int64(), "1", "object index; -1 where it has none"),
-        _field("client_hit", pa.bool_(), "1", "page cache held it all before; null: not known", nullable=True),
+        _field("client_hit", pa.bool_(), "1", "page cache held it all before; null: not asked", nullable=True),
         _field("error", pa.int32(), "1", "0, errno, or a code of ioprof.trace.kinds"),
     ],
 )

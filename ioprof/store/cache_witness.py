@@ -1,0 +1,171 @@
+"""Asks, before reads, what of them the page cache holds; as often as a small share of the worker's time allows.
+
+Asking costs about a microsecond, and a small file out of a warm page cache takes three or four. So whole batches are
+asked about, or not at all: all of them where that costs at most `BUDGET` of the worker's time, which is nearly always
+so where a device is waited for; else one in N, N a power of two that follows what asking and batches were seen to
+cost. Which batches those are depends on their number alone, as in `ioprof.trace.recorder.sampled`: all workers choose
+alike. Each batch is also counted N times, for an estimate in which those asked about stand for those that were not.
+
+What asking takes is no part of any operation: an object's opening begins that much later in the trace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from ioprof.host.residency import METHODS, PAGE_BYTES, Method, Residency, first_answer
+from ioprof.trace.hits import ALL_CACHED, SOME_MISSING, UNKNOWN, with_hit
+from ioprof.trace.opsfile import CACHE_METHODS, STAMPS
+from ioprof.trace.recorder import Recorder, is_sampled
+
+BUDGET = 0.01
+"""Share of the worker's time that asking may take."""
+_SPARSEST = 1 << 16
+_OBJECTS, _RANGES = 0, 3
+"""Where the reads, pages and cached pages of whole objects stand in the sums of a batch, and those of ranges."""
+_NONE_ANSWERS = -1
+UNKNOWN_BYTES = -1
+_now_s = time.perf_counter
+
+
+class CacheWitness:
+    """What the page cache held of one worker's reads.
+
+    Attributes:
+        asking: whether the open batch is asked about; looked at before each read.
+        budget: share of the worker's time that asking may take; 0 never asks, infinity always.
+    """
+
+    def __init__(self, recorder: Recorder, *, methods: Sequence[Method] = METHODS) -> None:
+        """Ask nothing yet.
+
+        Args:
+            recorder: keeps what was counted.
+            methods: ways to ask that may be tried.
+        """
+        self.asking = False
+        self.budget = 0.0
+        self._recorder = recorder
+        self._methods = methods
+        self._way: Residency | None = None
+        self._method = 0
+        self._every = 1
+        self._cost_s = self._made_s = 0.0
+        """Smoothed: what asking about a batch takes, and making a batch without that."""
+        self._found: list[int] = []
+        self._took: list[float] = []
+        """Of objects opened since `objects_read`: cached pages of each, -1 for unknown, and what asking took."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._took_s = 0.0
+        self._sums = [0] * 6
+        self._hit_bytes = self._unanswered = 0
+
+    def begin(self, number: int) -> None:
+        """Say which batch the coming reads are for."""
+        every, allowed_s = 1, self.budget * self._made_s
+        while self._cost_s > allowed_s * every and every < _SPARSEST:
+            every *= 2
+        self._every = every
+        self.asking = self.budget > 0 and self._method != _NONE_ANSWERS and is_sampled(number, every)
+
+    def end(self, made_ns: int) -> int:
+        """Count the batch; return those of its bytes that were in the page cache, -1 where that is not known.
+
+        Args:
+            made_ns: time that making the batch took.
+        """
+        if not self.asking:
+            self._made_s += (made_ns / 1e9 - self._made_s) / 4
+            if self.budget > 0:
+                self._recorder.note_cache(self._method, (1,))
+            return UNKNOWN_BYTES
+        self.asking = False
+        took_s, sums, unanswered, hit_bytes = self._took_s, self._sums, self._unanswered, self._hit_bytes
+        made_s = max(0.0, made_ns / 1e9 - took_s)
+        is_first = not self._made_s
+        self._made_s += (made_s - self._made_s) / (1 if is_first else 4)
+        self._cost_s += (took_s - self._cost_s) / (1 if is_first else 4)
+        scaled = [self._every * sums[at] for at in (_OBJECTS + 1, _OBJECTS + 2, _RANGES + 1, _RANGES + 2)]
+        self._recorder.note_cache(self._method, (1, 1, round(took_s * 1e9), unanswered, *sums, *scaled))
+        self._clear()
+        known = not unanswered and (sums[_OBJECTS] or sums[_RANGES])
+        return hit_bytes if known else UNKNOWN_BYTES
+
+    def opener(self, open_: Callable[[str, int], int]) -> Callable[[str, int], int]:
+        """Return what opens files whose whole content will be read next, and asks about each."""
+
+        def asking_open(path: str, flags: int) -> int:
+            descriptor = open_(path, flags)
+            start_s = _now_s()
+            self._found.append(self._ask(descriptor, 0, 0))
+            self._took.append(_now_s() - start_s)
+            return descriptor
+
+        return asking_open
+
+    def object_failed(self) -> float:
+        """Forget the object opened last, which could not be read; return the seconds that asking took."""
+        self._found.pop()
+        return self._took.pop()
+
+    def objects_read(self, stamps: list[float], first: int, sizes_bytes: Sequence[int]) -> Sequence[int]:
+        """Count the objects read since the last call; return what their sizes are recorded as.
+
+        Args:
+            stamps: of object reads, four each; opening is put off by what asking took.
+            first: where theirs begin.
+            sizes_bytes: their sizes.
+        """
+        start_s = _now_s()
+        took, found = self._took, self._found
+        stamps[first::STAMPS] = map(float.__add__, stamps[first::STAMPS], took)
+        words = [
+            with_hit(size_bytes, self._count(_OBJECTS, size_bytes, -(-size_bytes // PAGE_BYTES), cached))
+            for size_bytes, cached in zip(sizes_bytes, found, strict=True)
+        ]
+        self._took_s += sum(took) + _now_s() - start_s
+        del took[:], found[:]
+        return words
+
+    def range(self, descriptor: int, offset: int, size_bytes: int) -> int:
+        """Ask about a part of a file that will be read next; return what `ioprof.trace.hits` calls it."""
+        if not size_bytes:
+            return UNKNOWN
+        start_s = _now_s()
+        pages = (offset + size_bytes - 1) // PAGE_BYTES - offset // PAGE_BYTES + 1
+        hit = self._count(_RANGES, size_bytes, pages, self._ask(descriptor, offset, size_bytes))
+        self._took_s += _now_s() - start_s
+        return hit
+
+    def direct(self, size_bytes: int) -> int:
+        """Count a read around the page cache: nothing is served from there, and nobody need be asked."""
+        return self._count(_OBJECTS, size_bytes, -(-size_bytes // PAGE_BYTES), 0)
+
+    def _ask(self, descriptor: int, offset: int, size_bytes: int) -> int:
+        if self._way is not None:
+            return self._way.pages(descriptor, offset, size_bytes)
+        answer = first_answer(descriptor, offset, size_bytes, methods=self._methods)
+        if answer is None:
+            self._method = _NONE_ANSWERS
+            return -1
+        self._way, found = answer
+        self._method = CACHE_METHODS.index(self._way.method)
+        return found
+
+    def _count(self, kind: int, size_bytes: int, pages: int, cached: int) -> int:
+        if cached < 0:
+            self._unanswered += 1
+            return UNKNOWN
+        sums = self._sums
+        sums[kind] += 1
+        sums[kind + 1] += pages
+        if cached >= pages:
+            sums[kind + 2] += pages
+            self._hit_bytes += size_bytes
+            return ALL_CACHED
+        sums[kind + 2] += cached
+        self._hit_bytes += size_bytes * cached // pages
+        return SOME_MISSING

@@ -1,0 +1,69 @@
+"""Each way to ask for cached pages, on real files: what was read is there, what was evicted is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, first_answer
+from ioprof.host.store_facts import store_facts
+
+PAGES = 64
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> Iterator[int]:
+    """Yield a file of 64 pages, cached and on the device, that nothing reads ahead."""
+    if store_facts(tmp_path)["is_memory"]:
+        pytest.skip("files here live in memory: nothing can be evicted")
+    (tmp_path / "file").write_bytes(os.urandom(PAGES * PAGE_BYTES))
+    fd = os.open(tmp_path / "file", os.O_RDWR)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_way_counts_the_pages_of_a_range(descriptor: int, method: Method) -> None:
+    """All of a cached file, both pages that two bytes lie in, and the two that were read after it was evicted."""
+    answer = first_answer(descriptor, methods=[method])
+    if answer is None:
+        pytest.skip(f"{method} does not work here")
+    way, cached = answer
+    assert cached == PAGES
+    whole = (way.pages(descriptor, 0, 0), way.pages(descriptor, 0, PAGES * PAGE_BYTES))
+    assert (*whole, way.pages(descriptor, PAGE_BYTES - 1, 2)) == (PAGES, PAGES, 2)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.pread(descriptor, 2 * PAGE_BYTES, 0)
+    assert way.method == method
+    # The third way may find a page that it made the kernel read a moment ago.
+    assert way.pages(descriptor, 0, 3 * PAGE_BYTES) in ((2, 3) if method == "rwf_nowait" else (2,))
+
+
+def test_the_first_way_that_answers_is_kept(descriptor: int) -> None:
+    """In the order of the list; where none is allowed, or the file is not there, there is none."""
+    first = first_answer(descriptor)
+    assert first is not None
+    others = [method for method in METHODS if method != first[0].method]
+    second = first_answer(descriptor, methods=others)
+    assert second is not None
+    assert (second[0].method, second[1]) == (others[0], PAGES)
+    assert first_answer(descriptor, methods=[]) is None
+    assert first_answer(-1) is None
+
+
+def test_pages_that_are_not_on_the_device_yet_are_told(descriptor: int) -> None:
+    """They cannot be evicted before they are written back."""
+    way = CacheStat()
+    if way.pages(descriptor, 0, 0) < 0:
+        pytest.skip("no cachestat(2) here")
+    assert way.unwritten_pages(descriptor) == 0
+    os.pwrite(descriptor, b"changed", 0)
+    assert way.unwritten_pages(descriptor) >= 1
+    os.fsync(descriptor)
+    assert way.unwritten_pages(descriptor) == 0
+    assert way.unwritten_pages(-1) == -1
