@@ -12,11 +12,13 @@ from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
 from ioprof.errors import IoprofError, SpecError, nearest
 from ioprof.report.jsonfile import write_summary
+from ioprof.runner.beside_run import measure_beside
 from ioprof.runner.gate import Gate
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
+from ioprof.runner.run_dataset import run_dataset
 from ioprof.runner.run_scratch import run_scratch
 from ioprof.spec.dlio import PREFIX, read_dlio
 from ioprof.spec.model import RunSpec
@@ -111,22 +113,28 @@ def record_and_load(
         StoreError: the workload writes, and the store cannot be written; no run directory was made.
     """
     with run_scratch(plan, prepared) as scratch:
-        return _recorded(Recording(plan, prepared, command, observer, scratch, gate))
-
-
-def _recorded(recording: Recording) -> Run:
-    try:
-        recording.run()
-    except (Interrupted, IoprofError) as cause:
-        with shielded():
-            try:
-                partial = _analysed(recording.directory)
-            except IoprofError as second:
-                # Often the same full disk; what ended the run is what the user must hear of.
-                cause.add_note(str(second))
-                raise cause from second
-        raise RecordingStoppedError(partial, cause) from cause
+        recording = Recording(plan, prepared, command, observer, scratch, gate)
+        try:
+            recording.run()
+            measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer)
+        except (Interrupted, IoprofError) as cause:
+            raise _stopped(recording.directory, cause) from cause
     return _analysed(recording.directory)
+
+
+def _stopped(directory: Path, cause: Interrupted | IoprofError) -> RecordingStoppedError:
+    """Return what was left of a run that ended early.
+
+    Raises:
+        Interrupted, IoprofError: not even that can be analysed; it is the cause, with a note of why.
+    """
+    with shielded():
+        try:
+            return RecordingStoppedError(_analysed(directory), cause)
+        except IoprofError as second:
+            # Often the same full disk; what ended the run is what the user must hear of.
+            cause.add_note(str(second))
+            raise cause from second
 
 
 def load(directory: Path | str) -> Run:

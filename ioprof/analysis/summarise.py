@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
+from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
+from ioprof.analysis.evidence import evidence_of
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
 from ioprof.analysis.lateness import lateness
@@ -32,7 +34,6 @@ from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
 from ioprof.analysis.steadiness import steadiness, unsteady
 from ioprof.analysis.summary import (
     AcceleratorFacts,
-    Baselines,
     CacheEvidence,
     Closing,
     Coverage,
@@ -52,16 +53,13 @@ from ioprof.analysis.utilization import (
     progress,
     utilization,
 )
-from ioprof.analysis.verdict import NO_PROBE, verdict
+from ioprof.analysis.verdict import NO_EVIDENCE, verdict
 from ioprof.trace.kinds import Phase
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 _NOT_YET = {
-    "ceiling_samples_per_s": NO_PROBE,
-    "baselines.no_workers_samples_per_s": "needs the baseline runs, which this version does not have",
-    "baselines.transport_samples_per_s": "needs the baseline runs, which this version does not have",
-    "findings": NO_PROBE,
+    "findings": "needs the pipeline replay, which this version does not have",
     "idle_if_free": "needs the pipeline replay, which this version does not have",
 }
 
@@ -101,6 +99,19 @@ def summarise(trace: Trace) -> Summary:
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
     iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
+    found, taken_out = ceiling(run, trace.probe, reasons), baselines(trace.probe, reasons)
+    evidence = None
+    if done.samples_per_s is not None and done.wall_s is not None and found is not None:
+        evidence = evidence_of(
+            trace,
+            delivered_per_s=done.samples_per_s,
+            demand_per_s=done.demand_samples_per_s,
+            wall_s=done.wall_s,
+            idle=use.idle_by_cause,
+            totals=steady,
+            cpu=cpu,
+            baselines=taken_out,
+        )
     answer, no_verdict = verdict(
         use.accelerator_utilization,
         use.idle_by_cause,
@@ -109,6 +120,8 @@ def summarise(trace: Trace) -> Summary:
         steps=done.steps,
         prefetched=prefetched,
         names=names_sentence(steady, iops),
+        evidence=evidence,
+        no_evidence=reasons.by_key.get("ceiling", NO_EVIDENCE),
     )
     reasons.by_key.update(no_verdict)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
@@ -139,7 +152,8 @@ def summarise(trace: Trace) -> Summary:
         samples_per_s=done.samples_per_s,
         samples_per_s_ci95=done.samples_per_s_ci95,
         demand_samples_per_s=done.demand_samples_per_s,
-        ceiling_samples_per_s=None,
+        ceiling_samples_per_s=None if found is None else found.samples_per_s,
+        ceiling=found,
         steady=evenness,
         lateness=lateness(run, ranks, reasons),
         outliers=search.found(reasons),
@@ -160,7 +174,7 @@ def summarise(trace: Trace) -> Summary:
         coverage=seen,
         mapped=mapped,
         checkpoints=saved,
-        baselines=Baselines(no_workers_samples_per_s=None, transport_samples_per_s=None),
+        baselines=taken_out,
         findings=None,
         errors=errors,
         sample_every=run.sample_every,

@@ -220,11 +220,35 @@ class CheckpointStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What the store gave plain processes for the same samples, right after the run, with no loader in the way."""
+
+    samples_per_s: float
+    """The most; the same as ``ceiling_samples_per_s``."""
+    ci95: tuple[float, float] | None
+    bytes_per_s: float
+    operations_per_s: float
+    at_processes: int
+    """Where it was reached."""
+    processes_needed: int
+    """The fewest that come within 5 %."""
+    at_workers_samples_per_s: float | None
+    """With as many processes as the loader has workers."""
+    limited_by: str
+    """``store``; ``client``: this host's CPUs; ``unknown``: the probe ended before more processes brought no more."""
+    is_lower_bound: bool
+    """The store may give more: it is not what the limit was."""
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """The same work with one part taken out."""
+    """The same work with one part taken out, in samples/s."""
 
     no_workers_samples_per_s: float | None
+    """The same loader without worker processes, nothing taking time between batches."""
     transport_samples_per_s: float | None
+    """The same loader and workers, fed from memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +321,7 @@ class Summary:
     demand_samples_per_s: float | None
     """What all accelerators together could eat of batches as large as those measured."""
     ceiling_samples_per_s: float | None
+    ceiling: Ceiling | None = None
     steady: Steadiness | None = None
     lateness: Lateness | None = None
     outliers: Outliers | None = None

@@ -1,10 +1,11 @@
-"""The answer in one sentence, as far as the evidence goes without the store's ceiling beside it."""
+"""The answer in one sentence: what binds the run, as far as the evidence goes."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
 from ioprof.analysis.bootstrap import MIN_STEPS
+from ioprof.analysis.bound import BoundName, Evidence, bound_of
 from ioprof.analysis.summary import IdleByCause, Verdict
 from ioprof.analysis.wording import percent, whole_percent
 
@@ -14,7 +15,8 @@ MAIN_CAUSE_SHARE = 0.5
 """A cause is named as the main one when it holds more than half of the idle time."""
 WORTHLESS_PREFETCHED_SHARE = 0.2
 """Beyond this share of measured batches made ahead, the figures tell of the warm-up's work."""
-NO_PROBE = "needs the ceiling probe, which this version does not have"
+NO_CONFIDENCE = "no probability is put on a verdict: the numbers in it, and their intervals, are the evidence"
+NO_EVIDENCE = "needs the store's ceiling and the loader's baselines, which were not measured"
 
 _CAUSE_WORDS = {
     "fetch": "inside storage operations (fetch)",
@@ -35,6 +37,8 @@ def verdict(
     steps: int,
     prefetched: int,
     names: str | None = None,
+    evidence: Evidence | None = None,
+    no_evidence: str = NO_EVIDENCE,
 ) -> tuple[Verdict, dict[str, str]]:
     """Return the verdict and the reasons of its nulls.
 
@@ -46,21 +50,55 @@ def verdict(
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
         names: what a run that works on names alone found; None for other runs.
+        evidence: what was measured beside it; None: nothing was.
+        no_evidence: why nothing was; unused otherwise.
     """
-    reasons = {"verdict.confidence": NO_PROBE}
+    reasons = {"verdict.confidence": NO_CONFIDENCE}
     if 0 < steps < MIN_STEPS or prefetched > steps * WORTHLESS_PREFETCHED_SHARE:
         reasons["verdict.bound"] = "too few steps to judge"
         return Verdict(bound=None, sentence=_too_few(steps, prefetched), confidence=None), reasons
     if names is not None and (utilization is None or idle is None):
         return Verdict(bound="metadata", sentence=f"{names} {_NO_DEMAND}", confidence=None), reasons
     if utilization is None or idle is None:
+        if evidence is not None and samples_per_s is not None:
+            return _bound(
+                f"The loader delivered {samples_per_s:,.0f} samples/s as fast as they were taken", evidence, reasons
+            )
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
     if utilization >= HEALTHY_UTILIZATION:
         sentence = f"The accelerator was busy {percent(utilization)}: nothing starves it."
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
-    reasons["verdict.bound"] = "telling slow storage from a slow loader " + NO_PROBE
-    return Verdict(bound=None, sentence=_starved(utilization, idle), confidence=None), reasons
+    starved = _starved(utilization, idle)
+    if evidence is not None:
+        return _bound(starved.removesuffix("."), evidence, reasons)
+    reasons["verdict.bound"] = no_evidence
+    return Verdict(bound=None, sentence=starved, confidence=None), reasons
+
+
+def _bound(head: str, evidence: Evidence, reasons: dict[str, str]) -> tuple[Verdict, dict[str, str]]:
+    """Return the verdict that the evidence leads to, and its reasons."""
+    found = bound_of(evidence)
+    if found.name is None:
+        reasons["verdict.bound"] = found.because
+    told = f"{found.because[:1].upper()}{found.because[1:]}"
+    opening = "" if found.name is None else f"{_BOUND_WORDS[found.name]}: "
+    sentence = f"{head}. {opening}{found.because if opening else told}."
+    return Verdict(bound=found.name, sentence=sentence, confidence=None), reasons
+
+
+_BOUND_WORDS: dict[BoundName, str] = {
+    "accelerator": "Nothing starves it",
+    "storage-latency": "The store's latency is the limit",
+    "storage-bandwidth": "The store's bandwidth is the limit",
+    "metadata": "The store's metadata operations are the limit",
+    "cpu": "This host's CPUs are the limit, not the store",
+    "loader": "The loader is the limit, not the store",
+    "workers": "There are too few workers",
+    "prefetch": "Too few batches are made ahead",
+    "order": "Batches that come in order wait for slow ones",
+    "transfer": "Copies to the accelerator are the limit",
+}
 
 
 _NO_DEMAND = "Without an accelerator there is no demand to hold that against."

@@ -25,8 +25,11 @@ from ioprof.cli.options import (
     Label,
     Loader,
     MaxErrors,
+    MostProcesses,
+    NoProbe,
     Plugin,
     Prefetch,
+    ProbeDuration,
     Quiet,
     Require,
     Results,
@@ -109,6 +112,7 @@ def run(
     results: Results = None,
     label: Label = None,
     require: Require = None,
+    no_probe: NoProbe = False,
     as_json: Json = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
@@ -125,6 +129,8 @@ def run(
 
     flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "accelerator",
                    "compute", "epochs", "duration", "cache", "seed", "max_errors", "results", "label")  # fmt: skip
+    if no_probe:
+        flags.append(("probe", "false"))
     reported(run_command)(
         target, flags, set_ or [], ctx.args, require=require or [], dry_run=dry_run, as_json=as_json, quiet=quiet
     )
@@ -159,18 +165,16 @@ def probe(
     store: Store = None,
     files: Files = None,
     file_size: FileSize = None,
-    cache: Annotated[str | None, typer.Option(help="page cache: cold, warm or asis")] = None,
-    duration: Annotated[str | None, typer.Option(help="time for all levels together (default 20s)")] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="most processes to read with at once (default 128)")
-    ] = None,
-    seed: Seed = None,
+    cache: Cache = None,
+    duration: ProbeDuration = None,
+    processes: MostProcesses = None,
     results: Results = None,
-    label: Annotated[str | None, typer.Option(help="added to the probe directory's name")] = None,
-    set_: Set = None,
-    plugin: Plugin = None,
+    label: Label = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    set_: Set = None,
+    plugin: Plugin = None,
+    seed: Seed = None,
 ) -> None:
     """Measure the store's ceiling: the workload's own reads without a loader, with ever more processes."""
     from ioprof.cli.probe import probe_command

@@ -78,6 +78,25 @@ Require = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="print JSON on stdout", rich_help_panel=RESULT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="no progress on stderr", rich_help_panel=RESULT)]
+NoProbe = Annotated[
+    bool,
+    typer.Option(
+        "--no-probe",
+        metavar="",
+        help="do not measure the store's ceiling and the loader's baselines after the steps",
+        rich_help_panel=LENGTH,
+    ),
+]
+ProbeDuration = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="time for all levels together (default 20s)", rich_help_panel=LENGTH),
+]
+MostProcesses = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=4096, metavar="N", help="most processes that read at once (default 128)", rich_help_panel=LENGTH
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", metavar="", help="print the resolved spec as TOML and stop", rich_help_panel=MORE),

@@ -13,6 +13,7 @@ from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.show import LiveObserver
 from ioprof.compound.json_file import make_directory
 from ioprof.errors import RunDirectoryError, RunError, UsageError
+from ioprof.probe.pattern import Pattern
 from ioprof.probe.probe import MOST_PROCESSES, probe
 from ioprof.report.probe import render_probe
 from ioprof.runner.interrupt import Interrupted, interruptible
@@ -85,7 +86,7 @@ def _probed(
     observer.phase("probing the store")
     try:
         found = probe(
-            probe_job(plan, run_dataset(plan, prepared)),
+            Pattern(probe_job(plan, run_dataset(plan, prepared))),
             budget_ns=budget_ns,
             first=1,
             most=most,

@@ -28,7 +28,12 @@ class PhaseEnd:
 def run_phase(specs: dict[str, RunSpec], command: list[str]) -> PhaseEnd:
     """Run pipelines together until all have ended; one that fails ends the others, which keep what they measured."""
     with contextlib.ExitStack() as stack:
-        runs = {name: stack.enter_context(RunProcess(Order(spec, command, gated=True))) for name, spec in specs.items()}
+        # A probe beside one pipeline would load the store while the others still run.
+        orders = {
+            name: Order(replace(spec, run=spec.run.model_copy(update={"probe": False})), command, gated=True)
+            for name, spec in specs.items()
+        }
+        runs = {name: stack.enter_context(RunProcess(order)) for name, order in orders.items()}
         failed: str | None = None
         interrupted: Interrupted | None = None
         try:

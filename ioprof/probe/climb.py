@@ -14,8 +14,6 @@ NEEDED_SHARE = 0.95
 """The fewest processes that reach this share of the ceiling are those that it needs."""
 _STAYED_ENOUGH = 2
 """So many levels in a row that look no better end a climb, however wide their intervals."""
-BUSY_RATIO = 0.9
-"""From this share of the CPUs in use, they are what limits."""
 
 Measure = Callable[[int], LevelRecord | None]
 """Measures a level with so many processes; None: there was too little to read, or no time left."""
@@ -85,33 +83,20 @@ def ceiling_of(climbed: Climbed) -> CeilingRecord | None:
     )
 
 
-def is_client_limited(level: LevelRecord) -> bool:
-    """Tell whether this host's CPUs, and not the store, kept a level where it was.
-
-    They did where they were all in use, by the probe or by other programs; and where processes waited longer for a CPU
-    than for the store: what limits is where the queue is.
-    """
-    queued, blocked = level.run_queue_ratio, level.blocked_ratio
-    return max(level.on_cpu_ratio, level.host_cpu_ratio) > BUSY_RATIO or (
-        queued is not None and blocked is not None and queued > blocked
-    )
-
-
 def _limit(best: LevelRecord, still_grew: bool) -> tuple[LimitedBy, str]:
     at = f"{best.processes} process{'' if best.processes == 1 else 'es'}"
-    used = f"the probe used {_percent(best.on_cpu_ratio)} of its CPUs"
-    if is_client_limited(best):
-        waits = ""
-        if best.run_queue_ratio is not None and best.blocked_ratio is not None:
-            waits = (
-                f"; its {at} waited for a CPU {_percent(best.run_queue_ratio)} of their time and for the store "
-                f"{_percent(best.blocked_ratio)}"
-            )
-        in_use = f"all CPUs of the host were {_percent(best.host_cpu_ratio)} in use"
-        return "client", f"{used}, and {in_use}{waits}: the store may give more than this host can take"
+    told = f"the probe used {_percent(best.on_cpu_ratio)} of its CPUs, all of the host's were "
+    told += f"{_percent(best.host_cpu_ratio)} in use"
+    if best.run_queue_ratio is not None and best.blocked_ratio is not None:
+        told += f"; {at} waited for a CPU {_percent(best.run_queue_ratio)} of the time and for the store "
+        told += _percent(best.blocked_ratio)
+    if best.is_client_limited:
+        return "client", f"{told}: the store may give more than this host can take"
+    if best.is_crowded:
+        return "unknown", f"{told}: with CPUs free, the store may give more"
     if still_grew:
         return "unknown", f"the rate still grew at {at}, where the probe ended: the store may give more"
-    return "store", f"more processes brought no more, and {used}"
+    return "store", f"more processes brought no more; {told}"
 
 
 def _percent(ratio: float) -> str:

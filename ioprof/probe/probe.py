@@ -10,7 +10,7 @@ from ioprof.clock import now_ns
 from ioprof.host.cgroup import cpu_quota_cores
 from ioprof.probe.climb import ceiling_of, climb
 from ioprof.probe.level import FEWEST_WINDOWS, PRECISION_RATIO, WINDOW_NS, measure_level
-from ioprof.probe.pattern import Pattern, ProbeJob
+from ioprof.probe.pattern import Pattern
 from ioprof.probe.rates import half_width_ratio
 from ioprof.probe.scalability import scalability
 from ioprof.trace.probe_record import CeilingRecord, LevelRecord, ScalabilityRecord
@@ -42,7 +42,7 @@ def usable_cores() -> float:
 
 
 def probe(
-    job: ProbeJob,
+    pattern: Pattern,
     *,
     budget_ns: int,
     first: int,
@@ -54,7 +54,7 @@ def probe(
     """Climb until the rate no longer grows or the time is up; evicting and warming is not counted as time.
 
     Args:
-        job: what is probed.
+        pattern: hands out what each level reads.
         budget_ns: time for all levels together.
         first: processes of the first level.
         most: processes that must not be exceeded.
@@ -65,7 +65,7 @@ def probe(
     Raises:
         RunError: a process of the probe failed.
     """
-    cores, pattern = usable_cores(), Pattern(job)
+    cores = usable_cores()
     pattern.prepare(is_warm=is_warm)
     start_ns = now_ns() - pattern.spent_ns
     begun: list[int] = []
@@ -97,17 +97,17 @@ def probe(
         ceiling=ceiling_of(climbed),
         scalability=scalability(climbed.levels),
         cores=cores,
-        caveats=[*pattern.caveats, *_caveats(climbed.levels, job, is_cold=pattern.is_cold)],
+        caveats=[*pattern.caveats, *_caveats(climbed.levels, pattern)],
     )
 
 
-def _caveats(levels: list[LevelRecord], job: ProbeJob, *, is_cold: bool) -> list[str]:
+def _caveats(levels: list[LevelRecord], pattern: Pattern) -> list[str]:
     found = []
-    short = [level for level in levels if level.ended == "read-through"]
-    if is_cold and (not levels or any(half_width_ratio(one.window_samples_per_s) > PRECISION_RATIO for one in short)):
+    short = [half_width_ratio(level.window_samples_per_s) for level in levels if level.ended == "read-through"]
+    if pattern.is_cold and (not levels or any(half > PRECISION_RATIO for half in short)):
         found.append(
-            f"the dataset ({job.samples:,} samples) is too small to be read cold for as long as a level should take: "
-            "levels ended when each sample had been read once; use a larger dataset for narrower intervals"
+            f"the dataset ({pattern.job.samples:,} samples) is too small to be read cold for as long as a level should "
+            "take: levels ended when each sample had been read once; use a larger dataset for narrower intervals"
         )
     failed = sum(level.failed_samples for level in levels)
     if failed:

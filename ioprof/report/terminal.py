@@ -11,6 +11,7 @@ from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
+from ioprof.report.beside import beside_lines
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.report.waits import waiting_lines
@@ -39,7 +40,7 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     blocks = [
         _header(summary, run, width),
         _idle(summary, run, width),
-        _delivered(summary, width),
+        [*_delivered(summary, width), *beside_lines(summary, width)],
         _operations(summary.operations, width),
         _checkpoints(summary.checkpoints, width),
         _start(summary, width),

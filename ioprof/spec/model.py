@@ -103,7 +103,7 @@ class RunSection(Section):
         description="records each process keeps; beyond, 1 in N batches is traced in full",
     )
     probe: bool = Field(
-        True, description="measure the store's ceiling and the loader's baselines after the steps, about ten seconds"
+        True, description="after the steps, measure the store's ceiling and the loader's baselines: about ten seconds"
     )
     results: str = Field("./results", description="folder that gets the run directory")
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")

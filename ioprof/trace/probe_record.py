@@ -15,6 +15,10 @@ PROBE_JSON = "probe.json"
 PROBE_FORMAT = 1
 """Raised when a key changes its meaning; keys may be added without."""
 
+BUSY_RATIO = 0.9
+"""From this share of the CPUs in use, they are what limits."""
+CROWDED_RATIO = 0.5
+"""Time waited for a CPU over that for the store, from which on no rate is the store's alone."""
 ProbeOutcome = Literal["complete", "skipped", "interrupted", "failed"]
 LimitedBy = Literal["store", "client", "unknown"]
 LevelEnd = Literal["precise", "time", "read-through"]
@@ -77,6 +81,24 @@ class LevelRecord(_Record):
     client_hit_ratio: float | None
     """Share of the bytes read that this host's page cache served; None: it cannot be told here."""
     failed_samples: int
+
+    @property
+    def is_client_limited(self) -> bool:
+        """Whether this host's CPUs, and not the store, kept it where it was.
+
+        They did where the processes kept them all busy, and where processes waited longer for a CPU than for the store:
+        what limits is where the queue is.
+        """
+        queued, blocked = self.run_queue_ratio, self.blocked_ratio
+        if queued is None or blocked is None:
+            return max(self.on_cpu_ratio, self.host_cpu_ratio) > BUSY_RATIO
+        return self.on_cpu_ratio > BUSY_RATIO or queued > blocked
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the wait for a CPU was short of that for the store, but more than half of it."""
+        queued, blocked = self.run_queue_ratio, self.blocked_ratio
+        return queued is not None and blocked is not None and queued > blocked * CROWDED_RATIO
 
 
 class ScalabilityRecord(_Record):

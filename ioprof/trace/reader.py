@@ -12,6 +12,7 @@ from ioprof.errors import RunDirectoryError
 from ioprof.trace import raw
 from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
+from ioprof.trace.probe_record import read_probe
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import ADDED, BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
@@ -37,6 +38,7 @@ def load_trace(directory: Path) -> Trace:
             checkpoints=_checkpoints(directory),
             spans=lambda: _parquet_spans(directory / "spans.parquet"),
             has_spans=(directory / "spans.parquet").exists(),
+            probe=read_probe(directory),
         )
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"{directory}: cannot be read: {error}") from error

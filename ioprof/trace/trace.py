@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from ioprof.trace.probe_record import ProbeRecord
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.schema import CHECKPOINTS
 
@@ -25,5 +26,7 @@ class Trace:
     """Empty where none was asked for."""
     spans: Callable[[], Iterator[pa.RecordBatch]]
     """Start one pass over the spans; they may be many, so they are never whole in memory."""
+    probe: ProbeRecord | None = None
+    """None: the run has no probe.json."""
     has_spans: bool = True
     """False: they were left out when the run was published, and `spans` yields none."""

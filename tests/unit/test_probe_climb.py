@@ -84,13 +84,25 @@ def _until(measure: Callable[[int], LevelRecord | None], levels: int) -> Callabl
 
 @pytest.mark.parametrize(
     "busy",
-    [{"on_cpu_ratio": 0.95}, {"host_cpu_ratio": 0.97}, {"run_queue_ratio": 0.6, "blocked_ratio": 0.3}],
+    [
+        {"on_cpu_ratio": 0.95},
+        {"host_cpu_ratio": 0.97, "run_queue_ratio": None},
+        {"run_queue_ratio": 0.6, "blocked_ratio": 0.3},
+    ],
 )
 def test_a_host_without_free_cpus_is_not_taken_for_a_slow_store(busy: dict[str, float]) -> None:
     """Used by the probe, used by others, or seen in the queue for a CPU: the ceiling is the client's."""
     ceiling = ceiling_of(climb(lambda n: level(n, 500.0, **busy), first=1, most=8))
     assert ceiling is not None
     assert (ceiling.limited_by, ceiling.is_lower_bound) == ("client", True)
+
+
+def test_a_crowded_host_leaves_open_whose_limit_it_was() -> None:
+    """Processes that waited for the store, but half as long for a CPU too, would have got more with free ones."""
+    crowded = climb(lambda n: level(n, 500.0, run_queue_ratio=0.35, blocked_ratio=0.45), first=1, most=8)
+    ceiling = ceiling_of(crowded)
+    assert ceiling is not None
+    assert (ceiling.limited_by, ceiling.is_lower_bound) == ("unknown", True)
 
 
 def test_nothing_read_is_no_ceiling_of_zero() -> None:

@@ -1,0 +1,201 @@
+"""What binds a run, as far as its ceiling, its baselines and the kernel's accounting go; and why, in a sentence.
+
+Storage is blamed only for what nothing else explains: the loader fed from memory must be well faster, the workers must
+have waited for the store and not for a CPU, and the store must have given a plain reader no more than it gave the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ioprof.analysis.wording import whole_percent
+from ioprof.units import format_count
+
+CLOSE_RATIO = 1.10
+"""Rates within this ratio are the same: what one of them is limited by, limits the other."""
+WELL_ABOVE_RATIO = 1.20
+"""From this ratio on, what gave the higher rate does not explain the lower one."""
+MAIN_SHARE = 0.5
+"""What takes more than half dominates."""
+CROWDED_SHARE = 0.25
+"""From this share of their time in the run queue, workers lack CPUs."""
+BUSY_HOST_RATIO = 0.9
+WORKING_SHARE = 0.85
+"""Workers that make batches for less of the time than this were kept waiting by something else."""
+LARGE_READ_BYTES = 256 << 10
+"""Reads of this size and more are limited by bandwidth, smaller ones by latency: at 1 GB/s, so much takes a quarter of
+a millisecond, about what a request to a networked store takes before its first byte."""
+
+BoundName = Literal[
+    "accelerator", "storage-latency", "storage-bandwidth", "metadata", "cpu", "loader", "workers", "prefetch", "order",
+    "transfer",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of a run beside its own rate; None: not known."""
+
+    delivered_per_s: float
+    """Samples/s."""
+    demand_per_s: float | None
+    """What full speed needs; None: there is no accelerator."""
+    workers: int
+    cores: float | None
+    at_workers_per_s: float | None
+    """What the store gave as many plain processes as there are workers."""
+    best_per_s: float | None
+    """What it gave at most."""
+    best_processes: int
+    is_client_limited: bool
+    """Whether this host's CPUs, and not the store, limited what as many plain processes got."""
+    transport_per_s: float | None
+    no_workers_per_s: float | None
+    on_cpu_share: float | None
+    """Share of the workers' time on batches on a CPU."""
+    run_queue_share: float | None
+    """Share of it waiting for one."""
+    host_cpu_ratio: float | None
+    """Share of all the host's CPU time in use."""
+    prep_share: float | None
+    """Share of the workers' time in operations that went into decoding."""
+    working_share: float | None
+    """Share of the window in which workers made batches."""
+    spread: float | None
+    """Standard deviation of what batches took, relative to their mean."""
+    metadata_share: float
+    """Share of the time in storage operations that moved no data."""
+    read_bytes: float
+    """Mean size of a read."""
+    transfer_share: float
+    """Share of the idle time that went into copies to the accelerator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What binds, and the numbers that say so."""
+
+    name: BoundName | None
+    because: str
+
+
+def bound_of(evidence: Evidence) -> Bound:
+    """Return what binds a run; without a name where the evidence does not single out one part."""
+    for rule in (_transfer, _no_workers, _loader, _cpu, _storage, _waiting):
+        found = rule(evidence)
+        if found is not None:
+            return found
+    return Bound(name=None, because=_undecided(evidence))
+
+
+def _transfer(e: Evidence) -> Bound | None:
+    if e.transfer_share <= MAIN_SHARE:
+        return None
+    told = f"{whole_percent(e.transfer_share)} of its idle time went into copies to the accelerator"
+    return Bound(name="transfer", because=told)
+
+
+def _no_workers(e: Evidence) -> Bound | None:
+    if e.workers or e.demand_per_s is None:
+        return None
+    told = "without worker processes nothing is loaded while the accelerator works; use --workers 1 or more"
+    return Bound(name="workers", because=told)
+
+
+def _loader(e: Evidence) -> Bound | None:
+    """The loader delivers no more even where samples come from memory."""
+    if e.transport_per_s is None or e.delivered_per_s * CLOSE_RATIO < e.transport_per_s:
+        return None
+    told = (
+        f"the loader itself: fed from memory it delivers {_rate(e.transport_per_s)} samples/s, hardly more than the "
+        f"{_rate(e.delivered_per_s)} of this run"
+    )
+    if e.no_workers_per_s is not None and e.no_workers_per_s > WELL_ABOVE_RATIO * e.delivered_per_s:
+        told += f"; without workers, reading from the store, it delivers {_rate(e.no_workers_per_s)}"
+    if e.at_workers_per_s is not None and e.at_workers_per_s > WELL_ABOVE_RATIO * e.delivered_per_s:
+        told += f"; the store gives {_as_many(e)} {_rate(e.at_workers_per_s)}"
+    return Bound(name="loader", because=told)
+
+
+def _cpu(e: Evidence) -> Bound | None:
+    """Workers compute or wait for a CPU more than they wait for the store."""
+    if e.on_cpu_share is None or e.run_queue_share is None:
+        return None
+    if e.on_cpu_share + e.run_queue_share <= MAIN_SHARE:
+        return None
+    told = (
+        f"of the time on batches {whole_percent(e.on_cpu_share)} was work on a CPU and "
+        f"{whole_percent(e.run_queue_share)} waiting for a free one"
+    )
+    if e.prep_share is not None:
+        told += f" (preparing samples took {whole_percent(e.prep_share)} of that time)"
+    crowded = e.run_queue_share >= CROWDED_SHARE or (e.host_cpu_ratio or 0.0) >= BUSY_HOST_RATIO
+    if not crowded and e.cores is not None and e.workers < e.cores:
+        left = f"{e.cores - e.workers:g} of {e.cores:g} CPUs are left for more workers"
+        return Bound(name="workers", because=f"{told}; {left}")
+    if e.host_cpu_ratio is not None:
+        told += f"; all CPUs of the host were {whole_percent(e.host_cpu_ratio)} in use"
+    return Bound(name="cpu", because=told)
+
+
+def _storage(e: Evidence) -> Bound | None:
+    """The store gave plain processes no more, and the loader could have moved more."""
+    ceiling, best, transport = e.at_workers_per_s, e.best_per_s, e.transport_per_s
+    if ceiling is None or best is None or transport is None or e.is_client_limited:
+        return None
+    if e.delivered_per_s * CLOSE_RATIO < ceiling or transport < WELL_ABOVE_RATIO * e.delivered_per_s:
+        return None
+    told = (
+        f"the store gives {_as_many(e)} {_rate(ceiling)} samples/s without any loader, and the loader fed from memory "
+        f"delivers {_rate(transport)}"
+    )
+    if best > WELL_ABOVE_RATIO * ceiling:
+        more = f"but the store gives {e.best_processes} processes {_rate(best)}, so more workers would help"
+        return Bound(name="workers", because=f"{told}; {more}")
+    told += f"; more processes bring no more than {_rate(best)}"
+    if e.demand_per_s is not None:
+        told += f", and full speed needs {_rate(e.demand_per_s)}"
+    return Bound(name=_storage_kind(e), because=told)
+
+
+def _storage_kind(e: Evidence) -> BoundName:
+    if e.metadata_share > MAIN_SHARE:
+        return "metadata"
+    return "storage-bandwidth" if e.read_bytes >= LARGE_READ_BYTES else "storage-latency"
+
+
+def _waiting(e: Evidence) -> Bound | None:
+    """Store and loader could both give more: workers were busy with something else, or were kept waiting."""
+    store, moved, working = e.at_workers_per_s, e.transport_per_s, e.working_share
+    if store is None or moved is None or working is None or min(store, moved) < WELL_ABOVE_RATIO * e.delivered_per_s:
+        return None
+    told = f"the store gives {_as_many(e)} {_rate(store)} samples/s and the loader could move {_rate(moved)}, but "
+    told += f"workers made batches {whole_percent(working)} of the time"
+    if working >= WORKING_SHARE and e.prep_share is not None and e.prep_share > MAIN_SHARE:
+        prepared = f"and spent {whole_percent(e.prep_share)} of that preparing samples, mostly not on a CPU"
+        return Bound(name="workers", because=f"{told} {prepared}: more of them would help")
+    if working < WORKING_SHARE and e.demand_per_s is not None and e.spread is not None:
+        waited = f"and waited otherwise; what batches take differs by {whole_percent(e.spread)} (standard deviation)"
+        return Bound(name="prefetch", because=f"{told} {waited}: with a larger --prefetch slow ones hold up less")
+    return None
+
+
+def _undecided(e: Evidence) -> str:
+    known = [
+        f"the store gave {_as_many(e)} {_rate(e.at_workers_per_s)} samples/s" if e.at_workers_per_s is not None else "",
+        f"the loader fed from memory delivered {_rate(e.transport_per_s)}" if e.transport_per_s is not None else "",
+    ]
+    told = " and ".join(part for part in known if part)
+    if not told:
+        return "neither the store's ceiling nor the loader's own rate is known"
+    return f"{told}, this run {_rate(e.delivered_per_s)}: no single part explains it"
+
+
+def _as_many(e: Evidence) -> str:
+    count = max(1, e.workers)
+    return "one process" if count == 1 else f"{count} processes"
+
+
+def _rate(per_s: float) -> str:
+    return format_count(round(per_s) if per_s >= 100 else round(per_s, 1))

@@ -1,0 +1,73 @@
+"""What was measured beside a run: the store's ceiling and the loader's baselines, or why there are none."""
+
+from __future__ import annotations
+
+from ioprof.analysis.reasons import Reasons
+from ioprof.analysis.summary import Baselines, Ceiling
+from ioprof.trace.probe_record import BaselineRecord, ProbeRecord
+from ioprof.trace.run_record import RunRecord
+
+NO_RECORD = "there is no probe.json: the run ended before the probe, or an earlier version recorded it"
+NO_LEVEL = "no level of the probe read anything"
+
+
+def ceiling(run: RunRecord, probe: ProbeRecord | None, reasons: Reasons) -> Ceiling | None:
+    """Return the ceiling that the probe found."""
+    found = None if probe is None else probe.ceiling
+    why = _missing(probe) or NO_LEVEL
+    reasons.known("ceiling_samples_per_s", None if found is None else found.samples_per_s, why)
+    if found is None or probe is None:
+        return reasons.known("ceiling", None, why)
+    same = probe.level(max(1, workers_of(run)))
+    at_workers = reasons.known(
+        "ceiling.at_workers_samples_per_s",
+        None if same is None else same.samples_per_s,
+        "the probe had no level with as many processes as the loader has workers",
+    )
+    interval = reasons.known("ceiling.ci95", found.samples_per_s_ci95, "too few windows for an interval")
+    return Ceiling(
+        samples_per_s=found.samples_per_s,
+        ci95=interval,
+        bytes_per_s=found.bytes_per_s,
+        operations_per_s=found.operations_per_s,
+        at_processes=found.at_processes,
+        processes_needed=found.processes_needed,
+        at_workers_samples_per_s=at_workers,
+        limited_by=found.limited_by,
+        is_lower_bound=found.is_lower_bound,
+        evidence=found.evidence,
+    )
+
+
+def baselines(probe: ProbeRecord | None, reasons: Reasons) -> Baselines:
+    """Return both baselines."""
+    why = _missing(probe) or "the probe ended before it"
+    parts = {"no_workers": None, "transport": None} if probe is None else {
+        "no_workers": probe.no_workers, "transport": probe.transport,
+    }  # fmt: skip
+    return Baselines(
+        **{f"{name}_samples_per_s": _rate(f"baselines.{name}_samples_per_s", part, why, reasons)
+           for name, part in parts.items()}
+    )  # fmt: skip
+
+
+def workers_of(run: RunRecord) -> int:
+    """Return the loader's worker processes; 0 where it has none or does not say."""
+    workers = run.spec.get("loader", {}).get("workers")
+    return workers if isinstance(workers, int) else 0
+
+
+def _rate(key: str, part: BaselineRecord | None, why: str, reasons: Reasons) -> float | None:
+    if part is None:
+        return reasons.known(key, None, why)
+    return reasons.known(key, part.samples_per_s, part.reason or "no rate was recorded")
+
+
+def _missing(probe: ProbeRecord | None) -> str | None:
+    """Return why figures may be missing; None: the probe went to its end."""
+    if probe is None:
+        return NO_RECORD
+    return None if probe.outcome == "complete" else f"the probe was {_ENDINGS[probe.outcome]}: {probe.reason}"
+
+
+_ENDINGS = {"skipped": "skipped", "interrupted": "interrupted", "failed": "not finished"}

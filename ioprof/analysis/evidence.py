@@ -1,0 +1,100 @@
+"""Gathers from a trace what `bound_of` judges by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ioprof.analysis.bound import Evidence
+from ioprof.analysis.ceiling import workers_of
+from ioprof.analysis.operations import KindTotals
+from ioprof.analysis.summary import Baselines, CpuTime, IdleByCause
+from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
+from ioprof.trace.trace import Trace
+
+
+def evidence_of(
+    trace: Trace,
+    *,
+    delivered_per_s: float,
+    demand_per_s: float | None,
+    wall_s: float,
+    idle: IdleByCause | None,
+    totals: list[KindTotals],
+    cpu: CpuTime,
+    baselines: Baselines,
+) -> Evidence:
+    """Return what is known of a run beside its own rate.
+
+    Args:
+        trace: the run.
+        delivered_per_s: samples/s.
+        demand_per_s: what full speed needs; None without an accelerator.
+        wall_s: length of the measured window.
+        idle: idle time by cause; None without an accelerator.
+        totals: operations of the measured batches.
+        cpu: where the workers' time on them went.
+        baselines: the loader's.
+    """
+    probe, workers = trace.probe, workers_of(trace.run)
+    same = None if probe is None else probe.level(max(1, workers))
+    best = None if probe is None else probe.ceiling
+    batches = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
+    made_s = _made_s(batches)
+    accounted = sum(part for part in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s) if part is not None)
+    return Evidence(
+        delivered_per_s=delivered_per_s,
+        demand_per_s=demand_per_s,
+        workers=workers,
+        cores=None if probe is None else probe.cores,
+        at_workers_per_s=None if same is None else same.samples_per_s,
+        best_per_s=None if best is None else best.samples_per_s,
+        best_processes=0 if best is None else best.at_processes,
+        is_client_limited=same is not None and same.is_client_limited,
+        transport_per_s=baselines.transport_samples_per_s,
+        no_workers_per_s=baselines.no_workers_samples_per_s,
+        on_cpu_share=_share(cpu.on_cpu_s, accounted),
+        run_queue_share=_share(cpu.run_queue_s, accounted),
+        host_cpu_ratio=cpu.utilization,
+        prep_share=_share(_sum_s(batches, "prep_ns"), float(made_s.sum())),
+        working_share=min(1.0, float(made_s.sum()) / (max(1, workers) * wall_s)) if len(made_s) and wall_s else None,
+        spread=float(made_s.std() / made_s.mean()) if len(made_s) > 1 and made_s.mean() > 0 else None,
+        metadata_share=_metadata_share(totals),
+        read_bytes=_read_bytes(totals),
+        transfer_share=_transfer_share(idle),
+    )
+
+
+def _made_s(batches: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return how long each batch took its worker, where that is known."""
+    took = pc.subtract(batches["collate_end_ns"], batches["fetch_start_ns"]).drop_null().to_numpy()
+    return np.asarray(took, dtype=np.float64) / 1e9
+
+
+def _sum_s(batches: pa.Table, column: str) -> float | None:
+    total = pc.sum(batches[column]).as_py()
+    return None if total is None else total / 1e9
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return None if part is None or whole <= 0 else min(1.0, part / whole)
+
+
+def _metadata_share(totals: list[KindTotals]) -> float:
+    storage = [kind for kind in totals if kind.kind in STORAGE_KINDS]
+    whole_ns = sum(kind.total_ns for kind in storage)
+    moved_ns = sum(kind.total_ns for kind in storage if kind.kind in (*READ_KINDS, *WRITE_KINDS))
+    return 0.0 if whole_ns <= 0 else 1 - moved_ns / whole_ns
+
+
+def _read_bytes(totals: list[KindTotals]) -> float:
+    reads = [kind for kind in totals if kind.kind in READ_KINDS]
+    return sum(kind.bytes for kind in reads) / max(1, sum(kind.count for kind in reads))
+
+
+def _transfer_share(idle: IdleByCause | None) -> float:
+    if idle is None:
+        return 0.0
+    whole = idle.fetch + idle.prep + idle.transfer + idle.checkpoint + idle.other + idle.unexplained
+    return idle.transfer / whole if whole > 0 else 0.0
