@@ -25,7 +25,7 @@ def reported(command: Callable[_Words, int]) -> Callable[_Words, None]:
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except IoprofError as error:
-            _end(_told("error: " + str(error), error), error.exit_code)
+            _end(_told("error: " + " ".join(str(error).splitlines()), error), error.exit_code)
         except KeyboardInterrupt as interrupt:
             # Interrupted carries its signal; a plain KeyboardInterrupt is SIGINT.
             _end(_told("interrupted", interrupt), getattr(interrupt, "exit_code", 130))

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.prepare import prepare_with_progress
-from ioprof.compound.json_file import read_record
 from ioprof.compound.mixed import MixedRun
 from ioprof.compound.mixed_record import MIXED_FORMAT, MIXED_JSON, MixedRecord, PhaseRecord
 from ioprof.compound.mixed_spec import FLAGS, SUMMARY, MixedSpec, raw_mixed, resolve_mixed
@@ -22,6 +21,7 @@ from ioprof.report.compound_tables import figure_cells
 from ioprof.report.mixed import render_mixed
 from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.plan import plan_run
+from ioprof.trace.json_record import read_record
 from ioprof.trace.rundir import check_results
 from ioprof.units import format_duration
 

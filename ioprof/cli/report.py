@@ -13,13 +13,13 @@ from ioprof.analysis.glance import Glance, glance
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.analysis.wording import percent
-from ioprof.compound.json_file import read_record
 from ioprof.compound.mixed_record import MIXED_FORMAT, MIXED_JSON, MixedRecord
 from ioprof.compound.suite_record import SUITE_FORMAT, SUITE_JSON, SuiteRecord
 from ioprof.errors import RunDirectoryError
 from ioprof.plugins import MIXED
 from ioprof.report.jsonfile import SUMMARY_JSON, read_summary
 from ioprof.report.terminal import render
+from ioprof.trace.json_record import read_record
 from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord

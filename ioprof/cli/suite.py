@@ -12,7 +12,6 @@ from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.mixed import MixedTalk, prepare_pipelines
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.show import LiveObserver
-from ioprof.compound.json_file import read_record
 from ioprof.compound.mixed_spec import MixedSpec
 from ioprof.compound.suite import SuiteRun
 from ioprof.compound.suite_record import SUITE_FORMAT, SUITE_JSON, SuiteEntryRecord, SuiteRecord
@@ -23,6 +22,7 @@ from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import plan_run
 from ioprof.spec.model import RunSpec
+from ioprof.trace.json_record import read_record
 from ioprof.trace.rundir import check_results
 
 

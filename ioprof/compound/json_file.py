@@ -1,18 +1,14 @@
-"""Reading and replacing suite.json and mixed.json."""
+"""Replacing suite.json and mixed.json, and the folders that hold them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ioprof.errors import RunDirectoryError
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def write_record(path: Path, record: BaseModel) -> None:
@@ -30,31 +26,6 @@ def write_record(path: Path, record: BaseModel) -> None:
         raise RunDirectoryError(
             f"{path}: cannot be written: {error.strerror}; the run directories beside it are kept"
         ) from error
-
-
-def read_record(path: Path, model: type[_Model], newest: int) -> _Model:
-    """Return what a file holds.
-
-    Raises:
-        RunDirectoryError: it cannot be read, is corrupt, or was written by a newer ioprof.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        version = json.loads(text)["format"]
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(f"{path}: corrupt: not what ioprof writes ({error})") from error
-    if not isinstance(version, int) or version > newest:
-        raise RunDirectoryError(
-            f"{path}: format {version!r} is newer than {newest}, the newest this ioprof reads; upgrade ioprof"
-        )
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunDirectoryError(f"{path}: corrupt: {where}: {first['msg']}") from error
 
 
 def make_directory(results: Path, name: str) -> Path:

@@ -67,12 +67,10 @@ def add_file(path: Path) -> ModuleType:
     Raises:
         PluginError: it cannot be read, does not import, or another file has its name.
     """
-    if os.pathsep in str(path.resolve()):
+    resolved = _checked(path)
+    if os.pathsep in str(resolved):
         raise PluginError(f"{path}: a plug-in's path must not hold '{os.pathsep}'; move the file elsewhere")
-    if not path.is_file() or path.suffix != ".py":
-        what = "not a .py file" if path.exists() else "no such plug-in file"
-        raise PluginError(f"{path}: {what}; --plugin takes a Python file that defines workloads or loaders")
-    known, resolved = files(), path.resolve()
+    known = files()
     if resolved not in known:
         if (other := next((one for one in known if module_name(one) == module_name(resolved)), None)) is not None:
             raise PluginError(f"{path}: the plug-in file {other} has the same name; rename one of them")
@@ -82,6 +80,26 @@ def add_file(path: Path) -> ModuleType:
     except PluginError:
         set_files(known)
         raise
+
+
+def _checked(path: Path) -> Path:
+    """Return the absolute path of a Python file.
+
+    Raises:
+        PluginError: there is none.
+    """
+    try:
+        what = None if path.is_file() else "not a .py file" if path.exists() else "no such plug-in file"
+        resolved = path.resolve()
+    except (OSError, RuntimeError) as error:
+        # Links in a circle are a RuntimeError, a name that is too long an OSError.
+        told = getattr(error, "strerror", None) or "links to itself"
+        raise PluginError(f"{path}: cannot be a plug-in file: {told}") from error
+    if what is not None or path.suffix != ".py":
+        raise PluginError(
+            f"{path}: {what or 'not a .py file'}; --plugin takes a Python file that defines workloads or loaders"
+        )
+    return resolved
 
 
 def import_file(path: Path) -> ModuleType:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ioprof.errors import RunDirectoryError
+from ioprof.trace.json_record import read_record
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.schema import FORMAT
 
@@ -80,28 +78,7 @@ def read_run_json(directory: Path) -> RunRecord:
         RunDirectoryError: not a run directory, corrupt, or written by a newer ioprof.
     """
     path = directory / RUN_JSON
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RunDirectoryError(f"{directory}: not a run directory (it has no {RUN_JSON})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
-    _refuse_newer(path, text)
-    try:
-        return RunRecord.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunDirectoryError(f"{path}: corrupt: {where}: {first['msg']}") from error
-
-
-def _refuse_newer(path: Path, text: str) -> None:
-    try:
-        content = json.loads(text)
-        version = content["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(f"{path}: corrupt: not a run record ({error})") from error
-    if not isinstance(version, int) or version > FORMAT:
-        raise RunDirectoryError(
-            f"{path}: format {version!r} is newer than {FORMAT}, the newest this ioprof reads; upgrade ioprof"
-        )
+    # Asked of the name itself: what lies in its place, or behind it, is told by the reader.
+    if not os.path.lexists(path):
+        raise RunDirectoryError(f"{directory}: not a run directory (it has no {RUN_JSON})")
+    return read_record(path, RunRecord, FORMAT)

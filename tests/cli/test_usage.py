@@ -35,6 +35,16 @@ def test_words_that_are_not_understood_are_told_in_one_line(
     assert capsys.readouterr() == ("", f"ioprof: error: {told}\n")
 
 
+def test_a_line_break_in_a_value_does_not_break_the_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was pasted: logs get one line."""
+    monkeypatch.setattr(sys, "argv", ["ioprof", "run", "small-files", "--set", "1\n2"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.startswith("ioprof: error: --set 1 2: write it as section.key=value")
+
+
 def test_no_words_at_all_show_the_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The first thing that a newcomer types; `-h` is understood as well."""
     for words, code in (([], 2), (["-h"], 0)):

@@ -123,6 +123,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         use_plugin_file(tmp_path / "gone.py")
 
 
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    """A name that is too long, and a link to itself: told in a line, as by every other refusal."""
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    for path, told in ((tmp_path / ("x" * 300 + ".py"), "File name too long"), (tmp_path / "loop.py", "loop.py: ")):
+        with pytest.raises(PluginError, match=told):
+            use_plugin_file(path)
+
+
 def test_two_files_of_one_name_or_one_workload_are_refused(tmp_path: Path) -> None:
     """Pickles name the file's stem, so that two of them would be mixed up."""
     use_plugin_file(EXAMPLE)

@@ -84,10 +84,10 @@ def test_unknown_keys_of_a_newer_minor_version_are_passed_over(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "corrupt: not a run record"),
-        ("{", "corrupt: not a run record"),
-        ("[]", "corrupt: not a run record"),
-        ("{}", "corrupt: not a run record"),
+        ("", "corrupt: not what ioprof writes"),
+        ("{", "corrupt: not what ioprof writes"),
+        ("[]", "corrupt: not what ioprof writes"),
+        ("{}", "corrupt: not what ioprof writes"),
         ('{"format": 1}', "corrupt: "),
         ('{"format": "one"}', "format 'one' is newer than"),
         (f'{{"format": {FORMAT + 1}}}', f"format {FORMAT + 1} is newer than {FORMAT}, .*upgrade ioprof"),
