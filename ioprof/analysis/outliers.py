@@ -22,7 +22,7 @@ LISTED = 10
 """So many are named, the longest first."""
 TELLING_SHARE = 0.5
 """What the worker did is told where it took this share of the wait."""
-BETWEEN = "between operations"
+BETWEEN, FETCH, PREP = "between operations", "fetch", "prep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class Outliers:
 
     steps: int
     """How many there are."""
+    opening_epochs: int
+    """How many of them are the first of an epoch."""
     over_ns: int | None
     """Waits longer than this are extreme; None: no step was measured."""
     longest: tuple[Outlier, ...]
@@ -85,6 +87,7 @@ class OutlierSearch:
         self._over_ns = _limit_ns(measured) if measured else None
         extreme = [wait for rank in measured for wait in _longer(rank, self._over_ns or 0)]
         self._count = len(extreme)
+        self._opening = sum(_opens_epoch(wait) for wait in extreme)
         self._watched = sorted(extreme, key=lambda wait: wait.start_ns - wait.end_ns)[:LISTED]
 
     def watching(self, spans: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -112,7 +115,10 @@ class OutlierSearch:
         """Return what was found, after the spans have passed; ``reasons`` takes in why there is no limit."""
         reasons.known("outliers.over_ns", self._over_ns, "no step was measured")
         return Outliers(
-            steps=self._count, over_ns=self._over_ns, longest=tuple(self._named(wait) for wait in self._watched)
+            steps=self._count,
+            opening_epochs=self._opening,
+            over_ns=self._over_ns,
+            longest=tuple(self._named(wait) for wait in self._watched),
         )
 
     def _named(self, wait: _Watched) -> Outlier:
@@ -126,7 +132,7 @@ class OutlierSearch:
             worker=int(rank.worker[index]),
             at_s=(wait.start_ns - int(rank.wait_start_ns[0])) / 1e9,
             wait_ns=wait.end_ns - wait.start_ns,
-            opens_epoch=index == 0 or bool(rank.epoch[index] != rank.epoch[index - 1]),
+            opens_epoch=_opens_epoch(wait),
             worker_did=did,
             worker_did_ns=did_ns,
         )
@@ -163,6 +169,11 @@ def _longer(rank: RankSteps, limit_ns: int) -> list[_Watched]:
     ]
 
 
+def _opens_epoch(wait: _Watched) -> bool:
+    epoch = wait.rank.epoch
+    return wait.index == 0 or bool(epoch[wait.index] != epoch[wait.index - 1])
+
+
 def _by_batch(batches: pa.Table, wait: _Watched) -> dict[str, int]:
     """Return what the batch as a whole took, where its worker's spans were not kept."""
     chosen = pc.and_(
@@ -171,4 +182,4 @@ def _by_batch(batches: pa.Table, wait: _Watched) -> dict[str, int]:
     rows = batches.filter(chosen).select(["storage_ns", "prep_ns"]).to_pylist()
     if not rows:
         return {}
-    return {"fetch": rows[0]["storage_ns"] or 0, "prep": rows[0]["prep_ns"] or 0}
+    return {FETCH: rows[0]["storage_ns"] or 0, PREP: rows[0]["prep_ns"] or 0}

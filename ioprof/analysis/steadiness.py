@@ -10,13 +10,18 @@ from ioprof.analysis.measured import RankSteps, finds_warmup, ranks_after, step_
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.start_up import LEAST_STEPS, start_up_steps
 from ioprof.analysis.wording import percent, whole_percent
+from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 from ioprof.units import format_count
 
 WIDE = 0.05
 """A rate whose interval reaches further than this share to either side is told to be known badly."""
 DRIFT = 0.05
-"""Halves of a run whose rates differ by more than this share, beyond chance, are no steady state."""
+"""Halves of a run whose rates differ by more than this share are no steady state..."""
+SURE_DRIFT = 0.02
+"""... and told to be none where the interval of their ratio leaves out all that is nearer to 1 than this."""
+SPEED_CHANGE = 1.2
+"""A CPU that became faster or slower by more than this factor is told: the loop's own scatter is half of that."""
 START_UP_BIAS = 0.02
 """A start-up that stayed in the figures is told where it moves the rate by more than this share."""
 
@@ -32,6 +37,8 @@ class Steadiness:
     drift_ratio: float | None
     """Samples/s in the second half of the steps that are left over those in the first."""
     drift_ratio_ci95: tuple[float, float] | None
+    speed_ratio: float | None
+    """Speed of one of the host's CPUs after the run over that before it, by a short loop of arithmetic."""
 
 
 def steadiness(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> Steadiness:
@@ -60,6 +67,7 @@ def steadiness(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> Steadi
         samples_per_s=reasons.known("steady.samples_per_s", rate, "no measured step took any time"),
         drift_ratio=reasons.known("steady.drift_ratio", drift, no_halves),
         drift_ratio_ci95=reasons.known("steady.drift_ratio_ci95", interval, no_halves),
+        speed_ratio=reasons.known("steady.speed_ratio", _speed_ratio(trace.run), "the CPU was not timed at both ends"),
     )
 
 
@@ -85,8 +93,28 @@ def unsteady(
         interval: their 95 % interval.
     """
     if not rate:
-        return ()
-    return (*_start_up(trace, ranks, found, rate), *_drift(found), *_wide(rate, interval))
+        return tuple(_speed(found))
+    step_count = len(step_times(ranks).step_ns)
+    return (
+        *_speed(found),
+        *_start_up(trace, ranks, found, rate),
+        *(list(_drift(found)) or _wide(step_count, rate, interval)),
+    )
+
+
+def _speed_ratio(run: RunRecord) -> float | None:
+    timed = run.calibration
+    return timed.before_ns / timed.after_ns if timed is not None and timed.after_ns else None
+
+
+def _speed(found: Steadiness) -> Iterator[str]:
+    ratio = found.speed_ratio
+    if ratio is not None and not 1 / SPEED_CHANGE <= ratio <= SPEED_CHANGE:
+        yield (
+            f"This machine changed: one CPU was {max(ratio, 1 / ratio):.1f} times "
+            f"{'faster' if ratio > 1 else 'slower'} after the run than before it, so its clock rate changed or other "
+            "work came or went, and parts of the run are not alike. Run again, with nothing else at work."
+        )
 
 
 def _start_up(trace: Trace, ranks: list[RankSteps], found: Steadiness, rate: float) -> Iterator[str]:
@@ -108,7 +136,9 @@ def _start_up(trace: Trace, ranks: list[RankSteps], found: Steadiness, rate: flo
 
 def _drift(found: Steadiness) -> Iterator[str]:
     ratio, interval = found.drift_ratio, found.drift_ratio_ci95
-    if ratio is None or interval is None or abs(ratio - 1) <= DRIFT or interval[0] <= 1 <= interval[1]:
+    if ratio is None or interval is None or abs(ratio - 1) <= DRIFT:
+        return
+    if interval[0] <= 1 + SURE_DRIFT and interval[1] >= 1 - SURE_DRIFT:
         return
     low, high = sorted(abs(100 * (bound - 1)) for bound in interval)
     yield (
@@ -118,12 +148,14 @@ def _drift(found: Steadiness) -> Iterator[str]:
     )
 
 
-def _wide(rate: float, interval: tuple[float, float] | None) -> Iterator[str]:
+def _wide(steps: int, rate: float, interval: tuple[float, float] | None) -> Iterator[str]:
     if interval is None:
         return
     half = (interval[1] - interval[0]) / 2 / rate
     if half > WIDE:
+        # An interval narrows with the square root of the steps; a few more than that, so that it gets below.
+        needed = f"{float(f'{1.1 * steps * (half / WIDE) ** 2:.2g}'):,.0f}"
         yield (
-            f"Samples/s are known to ± {percent(half)} only: steps differ too much for a run as short as this. "
-            f"About {(half / WIDE) ** 2:.1f} times as many steps would make it {whole_percent(WIDE)}."
+            f"Samples/s are known to ± {percent(half)} only: steps differ too much for so few of them ({steps:,}). "
+            f"It takes about {needed} to know them to {whole_percent(WIDE)}."
         )

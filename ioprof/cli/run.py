@@ -89,7 +89,7 @@ def run_command(
         check_all(requirements, json.loads(finished.summary.to_json()))
     if not finished.summary.steps:
         raise RunError(
-            f"nothing was measured: the run ended within the {spec.run.warmup} steps of its warm-up; "
+            f"nothing was measured: the run ended within the {spec.run.warmup_steps} steps of its warm-up; "
             "use a longer --duration, more epochs or a smaller --warmup"
         )
     return 0

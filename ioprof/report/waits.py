@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from ioprof.analysis.outliers import Outlier, Outliers
+from ioprof.analysis.outliers import BETWEEN, FETCH, PREP, Outlier, Outliers
 from ioprof.analysis.summary import Summary
 from ioprof.report.layout import fact
 from ioprof.units import format_duration
@@ -32,21 +32,23 @@ def _late_words(summary: Summary) -> str:
 
 
 def _outlier_words(extreme: Outliers, steps: int) -> str:
-    named = "; ".join(map(_named, extreme.longest[:_SHOWN]))
-    more = "the longest: " if extreme.steps > _SHOWN else ""
-    return f"{extreme.steps:,} of {steps:,} steps waited over {format_duration(extreme.over_ns or 0)}; {more}{named}"
+    told = f"{extreme.steps:,} of {steps:,} steps waited over {format_duration(extreme.over_ns or 0)}"
+    openers = [one for one in extreme.longest if one.opens_epoch]
+    if openers:
+        told += (
+            f", {extreme.opening_epochs:,} of them the first of an epoch (up to {format_duration(openers[0].wait_ns)})"
+        )
+    others = [one for one in extreme.longest if not one.opens_epoch][:_SHOWN]
+    return "; ".join([told, *map(_named, others)])
 
 
 def _named(one: Outlier) -> str:
-    where = f"step {one.step:,}"
-    if one.opens_epoch:
-        where += f" (the first of epoch {one.epoch})"
-    told = f"{where} {format_duration(one.wait_ns)} for batch {one.batch:,}"
+    told = f"step {one.step:,} {format_duration(one.wait_ns)} for batch {one.batch:,}"
     if one.worker >= 0:
         told += f" of worker {one.worker}"
-    if one.worker_did is not None and one.worker_did_ns is not None:
-        told += f", {format_duration(one.worker_did_ns)} of it {_DOING.get(one.worker_did, f'in {one.worker_did}')}"
-    return told
-
-
-_DOING = {"between operations": "outside all operations"}
+    if one.worker_did is None or one.worker_did_ns is None:
+        return told
+    spent = format_duration(one.worker_did_ns)
+    if one.worker_did in (FETCH, PREP):
+        return f"{told}, which had {spent} of {one.worker_did}"
+    return f"{told}, {spent} of it {'' if one.worker_did == BETWEEN else 'in '}{one.worker_did}"

@@ -61,17 +61,18 @@ def check_steps_are_measured(spec: RunSpec, workload: Workload) -> None:
     Raises:
         SpecError: its epochs have no more steps than the warm-up.
     """
-    if spec.run.steps is not None and spec.run.steps <= spec.run.warmup:
+    warmup = spec.run.warmup_steps
+    if spec.run.steps is not None and spec.run.steps <= warmup:
         raise SpecError(
-            f"run.steps = {spec.run.steps}: the first {spec.run.warmup} are warm-up and left out of the figures, so "
+            f"run.steps = {spec.run.steps}: the first {warmup} are warm-up and left out of the figures, so "
             "nothing would be measured; use more steps, or --warmup 0"
         )
     if spec.run.epochs is None:
         return
     steps = spec.run.epochs * steps_per_epoch(spec, workload)
-    if steps <= spec.run.warmup:
+    if steps <= warmup:
         raise SpecError(
-            f"run.epochs = {spec.run.epochs}: the run would have {steps} steps, and the first {spec.run.warmup} are "
+            f"run.epochs = {spec.run.epochs}: the run would have {steps} steps, and the first {warmup} are "
             "warm-up and left out of the figures, so nothing would be measured; use more epochs, a smaller batch, "
             f"{_more(spec)}, or --warmup 0"
         )

@@ -50,7 +50,7 @@ def first_record(plan: RunPlan, dataset: RunDataset, command: list[str], started
         host=host_facts(),
         versions=package_versions() | plugin_files.versions(),
         clock=clock_facts(),
-        warmup_steps=spec.run.warmup,
+        warmup_steps=spec.run.warmup_steps,
     )
 
 

@@ -16,6 +16,7 @@ from ioprof.contract import Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, RunDirectoryError, RunError
 from ioprof.host.sampler import HostSampler
+from ioprof.host.speed import spin_ns
 from ioprof.runner.cache_changes import CacheChanges
 from ioprof.runner.caveat_warnings import heard
 from ioprof.runner.checkpoints import checkpoints_of
@@ -34,7 +35,7 @@ from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.liveness import held
 from ioprof.trace.overhead import measured_cost
-from ioprof.trace.run_record import Outcome, OverheadRecord, RunRecord
+from ioprof.trace.run_record import CalibrationRecord, Outcome, OverheadRecord, RunRecord
 from ioprof.trace.rundir import RAW, create_run_directory, write_run_json
 
 RANK = 0
@@ -142,6 +143,19 @@ class Recording:
         job = self._load_job()
         self._note(overhead=_overhead(job.worker))
         self._plan.accelerator.accelerator.calibrate()
+        # Beside other pipelines the CPU's speed at either end is theirs as well: it would tell nothing of the machine.
+        with contextlib.nullcontext() if self._gate is not None else self._timed_cpu():
+            self._drive_steps(job)
+
+    @contextlib.contextmanager
+    def _timed_cpu(self) -> Iterator[None]:
+        """Note the CPU's speed before and after the block; after it only where it ended well."""
+        before_ns = spin_ns()
+        self._note(calibration=CalibrationRecord(before_ns=before_ns))
+        yield
+        self._note(calibration=CalibrationRecord(before_ns=before_ns, after_ns=spin_ns()))
+
+    def _drive_steps(self, job: LoadJob) -> None:
         with contextlib.ExitStack() as stack:
             try:
                 self._steps(job, stack)
@@ -239,7 +253,7 @@ class Recording:
             store=self._dataset.store,
             trace_dir=str(self._raw),
             rank=RANK,
-            warmup_batches=spec.run.warmup,
+            warmup_batches=spec.run.warmup_steps,
             span_budget=spec.run.span_budget,
             scratch=self._scratch.scratch.path if self._scratch is not None else "",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -11,6 +11,7 @@ from ioprof.accelerator.step_times import parse_step_times
 from ioprof.contract import PluginParams
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 
+DEFAULT_WARMUP = 5
 CacheState = Literal["cold", "warm", "asis"]
 CheckpointMode = Literal["sync", "background"]
 
@@ -89,7 +90,10 @@ class RunSection(Section):
         None, gt=0, le=30 * 86400 * 10**9, description="stop dispatching after this time; default: 30s without epochs"
     )
     steps: Count | None = Field(None, ge=1, le=10**12, description="stop after so many steps, warm-up included")
-    warmup: Count = Field(5, ge=0, le=1_000_000, description="first steps left out of the figures")
+    warmup: Annotated[Count, Field(ge=0, le=1_000_000)] | Literal["auto"] = Field(
+        DEFAULT_WARMUP,
+        description="first steps left out of the figures; auto: as many as prove to be start-up, and at least 5",
+    )
     cache: CacheState = Field(
         "cold",
         description="cold: evicted from the page cache before each epoch; warm: read once first; asis: left",
@@ -107,6 +111,11 @@ class RunSection(Section):
     )
     results: str = Field("./results", description="folder that gets the run directory")
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps that are left out of the figures in any case."""
+        return DEFAULT_WARMUP if self.warmup == "auto" else self.warmup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

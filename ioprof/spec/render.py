@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import UnionType
-from typing import Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -52,21 +52,29 @@ def shown(model: type[BaseModel], key: str) -> str:
 def allowed(model: type[BaseModel], key: str) -> str:
     """Return what a parameter may be, as people write it: ``1 to 1M``, ``cold, warm or asis``; empty: any text."""
     field = model.model_fields[key]
-    kind = _without_none(field.annotation)
+    kind, bounding = _without_none(field.annotation), list(field.metadata)
+    if get_origin(kind) is Annotated:
+        bounding += [bound for one in get_args(kind)[1:] for bound in getattr(one, "metadata", ())]
     if kind is bool or get_origin(kind) is Literal:
         names = ["true", "false"] if kind is bool else [str(one) for one in get_args(kind)]
         return f"{', '.join(names[:-1])} or {names[-1]}"
     bounds = {
         name: _bound(model, key, getattr(one, name), excluded=name == "lt")
-        for one in field.metadata
+        for one in bounding
         for name in ("ge", "gt", "le", "lt")
         if getattr(one, name, None) is not None
     }
     low = bounds.get("ge") or (f"more than {bounds['gt']}" if "gt" in bounds else "")
     high = bounds.get("le") or bounds.get("lt", "")
     if low and high:
-        return f"{low} to {high}"
+        return f"{low} to {high}{_words_instead(field.annotation)}"
     return f"{low} and up" if low else f"up to {high}" if high else ""
+
+
+def _words_instead(annotation: object) -> str:
+    """Return the words that may stand in place of a number: `` or auto``; nothing where there are none."""
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    return "".join(f" or {word}" for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
 
 
 def _without_none(annotation: object) -> object:

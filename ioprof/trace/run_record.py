@@ -167,6 +167,14 @@ class OverheadRecord(_Record):
     """Time workers spent on batches (fetch start to collate end), summed."""
 
 
+class CalibrationRecord(_Record):
+    """How fast one CPU of the host was: the same short piece of work, timed at both ends of the run."""
+
+    before_ns: int
+    after_ns: int | None = None
+    """None: the run ended early."""
+
+
 class MlperfRecord(_Record):
     """What MLPerf Storage asks of the workload, and what of it this run does not keep."""
 
@@ -219,6 +227,8 @@ class RunRecord(_Record):
     held_operations: HeldOperations | None = None
     """None: the store is not throttled."""
     overhead: OverheadRecord | None = None
+    calibration: CalibrationRecord | None = None
+    """None in runs before it was kept, and in those that ended before it."""
     mlperf: MlperfRecord | None = None
     """None: MLPerf Storage has no such workload."""
     sample_every: int = 1

@@ -28,7 +28,7 @@ def test_help_behind_a_workload_lists_its_flags_with_default_and_range(tmp_path:
     assert (told.returncode, told.stderr) == (0, "")
     assert _row(told.stdout, "--files").startswith("--files 20000 1 to 1G number of files")
     assert "fork, spawn or forkserver" in _row(told.stdout, "--start-method")
-    assert "5 0 to 1M" in _row(told.stdout, "--warmup")
+    assert "5 0 to 1M or auto" in _row(told.stdout, "--warmup")
     assert "h100" in _row(told.stdout, "--accelerator")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -204,6 +204,7 @@ class _Bounded(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     ratio: float = Field(1.0, ge=1.0, le=100.0)
     few: Count | None = Field(None, le=12)
+    some: Annotated[Count, Field(ge=0, le=1000)] | Literal["auto"] = "auto"
     shuffle: bool = True
     method: Literal["fork", "spawn", "forkserver"] | None = None
     label: str = ""
@@ -219,6 +220,7 @@ class _Bounded(BaseModel):
         ("seed", "0 to 2^63 - 1"),
         ("ratio", "1 to 100"),
         ("few", "up to 12"),
+        ("some", "0 to 1k or auto"),
         ("shuffle", "true or false"),
         ("method", "fork, spawn or forkserver"),
         ("label", ""),
@@ -227,6 +229,16 @@ class _Bounded(BaseModel):
 def test_a_range_is_told_in_the_units_that_people_write(key: str, text: str) -> None:
     """Limits stand in the help as they may be typed."""
     assert allowed(_Bounded, key) == text
+
+
+def test_the_warmup_may_be_left_to_the_run() -> None:
+    """``auto`` keeps its name in the spec and leaves out as many steps as the default in any case."""
+    spec = resolve(_raw(run={"warmup": "auto"}))
+    assert (spec.run.warmup, spec.run.warmup_steps) == ("auto", resolve(_raw()).run.warmup_steps)
+    assert 'warmup = "auto"' in to_toml(spec)
+    for wrong in ("-1", "2M", "often"):
+        with pytest.raises(SpecError, match=r"run\.warmup = "):
+            resolve(_raw(run={"warmup": wrong}))
 
 
 def test_plain_and_written_values_of_a_spec_agree() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,8 @@ from ioprof.analysis.bootstrap import StepTimes, rate_ci95
 from ioprof.analysis.measured import counted_ranks, measured_ranks
 from ioprof.analysis.start_up import LEAST_STEPS, start_up_steps
 from ioprof.analysis.summarise import summarise
-from ioprof.trace.run_record import RunRecord
+from ioprof.host.speed import spin_ns
+from ioprof.trace.run_record import CalibrationRecord, RunRecord
 from ioprof.trace.trace import Trace
 
 
@@ -186,5 +189,32 @@ def test_a_rate_that_is_known_badly_says_how_many_steps_it_takes() -> None:
     """Forty uneven steps are not enough; four thousand are."""
     wild = np.random.default_rng(4).lognormal(0, 1, 4000) * 10 * MS
     (caveat,) = told(run_of(wild[:45]), "are known to")
-    assert "times as many steps" in caveat
+    asked = re.search(r"so few of them \(40\)\. It takes about ([\d,]+) to", caveat)
+    assert asked is not None
+    assert 300 <= int(asked[1].replace(",", "")) <= 4000
     assert told(run_of(wild), "are known to") == []
+
+
+@pytest.mark.parametrize(("after_ns", "words"), [(150, "1.5 times slower"), (50, "2.0 times faster"), (110, None)])
+def test_a_machine_whose_speed_changed_is_told(after_ns: int, words: str | None) -> None:
+    """In both directions; a tenth is within the loop's own scatter."""
+    calibration = CalibrationRecord(before_ns=100, after_ns=after_ns)
+    trace = run_of(noisy(300), run_record(busy_ns=None, calibration=calibration))
+    summary = summarise(trace)
+    assert summary.steady is not None
+    assert summary.steady.speed_ratio == 100 / after_ns
+    assert [words in caveat for caveat in told(trace, "This machine changed") if words] == [True] * (words is not None)
+    assert bool(told(trace, "This machine changed")) == (words is not None)
+
+
+def test_the_speed_of_a_run_that_ended_early_is_not_known() -> None:
+    """One of the two values is no comparison."""
+    summary = summarise(run_of(noisy(300), run_record(calibration=CalibrationRecord(before_ns=100))))
+    assert summary.steady is not None
+    assert (summary.steady.speed_ratio, "both ends" in summary.reasons["steady.speed_ratio"]) == (None, True)
+
+
+def test_the_fastest_round_is_the_speed() -> None:
+    """Rounds that were interrupted do not count."""
+    stamps = iter([0, 300, 300, 400, 400, 1400] + [n for k in range(97) for n in (10_000 * k, 10_000 * k + 500)])
+    assert spin_ns(lambda: next(stamps)) == 100
