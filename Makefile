@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: check lint types test-unit test bench dist clean
+.PHONY: check lint types test-unit test bench overhead dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -30,6 +30,9 @@ bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
 	$(PYTHON) tests/benchmarks/bench_prepare.py --files $(FILES)
 	$(PYTHON) tests/benchmarks/bench_torch_map.py
 	$(PYTHON) tests/benchmarks/bench_analysis.py 1000000 20000
+
+overhead:  ## what tracing costs: pairs of runs with and without it; about ten minutes, on a quiet machine
+	$(PYTHON) tests/benchmarks/bench_overhead.py --pairs 20
 
 dist:
 	$(PYTHON) -m build --outdir dist .

@@ -361,6 +361,10 @@ class WorkerJob:
     """Batches below this number count as warm-up in the operation statistics."""
     span_budget: int
     """Records each process may keep in full; beyond it whole batches are sampled."""
+    overhead_budget: float = 0.01
+    """Share of a worker's time that tracing may take, 0.0 to 1.0; beyond it fewer batches are looked at closely."""
+    span_ns: float = 0.0
+    """What tracing one operation takes, as calibrated."""
     scratch: str = ""
     """Where workers of a `WritingWorkload` may write, relative to the store's root."""
     cache_budget: float = 0.01

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.raw import raw_operations, raw_processes, raw_spans
-from ioprof.trace.recorder import Recorder
+from ioprof.trace.recorder import READ_STAMPS, Recorder
 
 READS = 3600
 """Per batch: three batches do not fit a ring, so every third one flushes."""
@@ -18,9 +19,17 @@ def record_batch(target: Recorder, number: int, reads: int = READS) -> None:
     """Record a batch of object reads whose objects go on where those of the batch before end."""
     target.begin(int(Phase.STEADY), batch=number, start_ns=1)
     at_s = (1000.0 + number + index / READS for index in range(reads))
-    target.stamps.extend(at + part * 1e-6 for at in at_s for part in range(4))
-    target.name_reads(range(number * READS, number * READS + reads), [10] * reads)
+    stamps = [at + part * 1e-6 for at in at_s for part in range(4)]
+    add_reads(target, stamps, range(number * READS, number * READS + reads), [10] * reads)
     target.end()
+
+
+def add_reads(target: Recorder, stamps_s: Sequence[float], objects: Sequence[int], sizes_bytes: Sequence[int]) -> None:
+    """Record object reads of four stamps each, as a tap does."""
+    at = target.room(len(objects))
+    for read in range(len(objects)):
+        READ_STAMPS.pack_into(target.mapping, at + read * READ_STAMPS.size, *stamps_s[read * 4 : read * 4 + 4])
+    target.name_reads(objects, sizes_bytes, sum(stamps_s[3::4]) - sum(stamps_s[0::4]))
 
 
 def check(folder: Path, least: int, most: int) -> int:

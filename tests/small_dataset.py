@@ -62,6 +62,7 @@ class SmallDataset:
             rank=0,
             warmup_batches=1,
             span_budget=10**6,
+            overhead_budget=1.0,
         )
         return LoadJob(
             worker=worker,

@@ -48,6 +48,7 @@ class SmallStreamDataset:
             world_size=world_size,
             warmup_batches=1,
             span_budget=10**6,
+            overhead_budget=1.0,
         )
         return LoadJob(
             worker=worker,

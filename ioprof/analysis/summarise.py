@@ -310,16 +310,23 @@ def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
 
 
 def _overhead(trace: Trace, reasons: Reasons) -> Overhead:
-    """Share = (operations x span cost + batches x hook cost) / time the workers spent on batches."""
+    """Share = (operations x span cost + hooks around batches + folding) / time the workers spent on batches.
+
+    The span cost is calibrated; the hooks were measured in the workers, or calibrated in older runs.
+    """
     record, unknown = trace.run.overhead, "the run ended before it measured its own cost"
     if record is None:
-        reasons.by_key.update(dict.fromkeys(("overhead.span_ns", "overhead.spans"), unknown))
+        reasons.by_key.update(dict.fromkeys((f"overhead.{name}" for name in ("span_ns", "spans", "batch_ns")), unknown))
         return Overhead(span_ns=None, spans=None, share_of_worker_time=reasons.number(_SHARE, unknown))
-    spent_ns = record.spans * record.span_ns + trace.batches.num_rows * record.batch_ns
+    measured = record.hooks_ns is not None and record.batches > 0
+    batches = record.batches if measured else trace.batches.num_rows
+    batch_ns = (record.hooks_ns or 0) / record.batches if measured else record.batch_ns
+    spent_ns = record.spans * record.span_ns + batches * batch_ns + record.flush_ns
     share = spent_ns / record.worker_time_ns if record.worker_time_ns > 0 else None
     return Overhead(
         span_ns=record.span_ns,
         spans=record.spans,
+        batch_ns=batch_ns,
         share_of_worker_time=reasons.known(_SHARE, share, "the workers' time on batches is not known"),
     )
 

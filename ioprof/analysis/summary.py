@@ -157,6 +157,8 @@ class Overhead:
 
     span_ns: float | None
     spans: int | None
+    batch_ns: float | None = None
+    """CPU time of the hooks around one batch, as measured in the workers; calibrated in older runs."""
     share_of_worker_time: float | None
 
 

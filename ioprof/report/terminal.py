@@ -44,7 +44,7 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
         _operations(summary.operations, width),
         _checkpoints(summary.checkpoints, width),
         _start(summary, width),
-        _costs(summary, width),
+        _costs(summary, run, width),
         _caveats(summary, width),
         _verdict(summary, run, width),
     ]
@@ -239,12 +239,14 @@ def _start(summary: Summary, width: int) -> list[Text]:
     return lines
 
 
-def _costs(summary: Summary, width: int) -> list[Text]:
+def _costs(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     lines = [*_cpu(summary, width), *_seen(summary, width), *_mapped(summary, width)]
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
         told = f"{tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
-        told += f"({tracing.spans or 0:,} operations at {format_duration(tracing.span_ns)} each, estimated)"
+        told += f"({tracing.spans or 0:,} operations at {format_duration(tracing.span_ns)} each, estimated"
+        measured = run.overhead is not None and run.overhead.hooks_ns is not None and tracing.batch_ns is not None
+        told += f"; {format_duration(tracing.batch_ns or 0)} around each batch, measured)" if measured else ")"
         lines += fact("tracing", told, width)
     return lines
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,7 +141,9 @@ class Recording:
 
     def _drive(self) -> None:
         job = self._load_job()
-        self._note(overhead=_overhead(job.worker))
+        overhead = _overhead(job.worker)
+        self._note(overhead=overhead)
+        job = replace(job, worker=replace(job.worker, span_ns=overhead.span_ns))
         self._plan.accelerator.accelerator.calibrate()
         # Beside other pipelines the CPU's speed at either end is theirs as well: it would tell nothing of the machine.
         with contextlib.nullcontext() if self._gate is not None else self._timed_cpu():
@@ -255,6 +257,7 @@ class Recording:
             rank=RANK,
             warmup_batches=spec.run.warmup_steps,
             span_budget=spec.run.span_budget,
+            overhead_budget=spec.run.overhead_budget,
             scratch=self._scratch.scratch.path if self._scratch is not None else "",
         )
         return LoadJob(

@@ -109,6 +109,12 @@ class RunSection(Section):
     probe: bool = Field(
         True, description="after the steps, measure the store's ceiling and the loader's baselines: about ten seconds"
     )
+    overhead_budget: float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="share of the workers' time that tracing may take; beyond, fewer batches are looked at closely",
+    )
     results: str = Field("./results", description="folder that gets the run directory")
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from ioprof.host.residency import METHODS, PAGE_BYTES, Method, Residency, first_answer
 from ioprof.trace.hits import ALL_CACHED, SOME_MISSING, UNKNOWN, with_hit
-from ioprof.trace.opsfile import CACHE_METHODS, STAMPS
+from ioprof.trace.opsfile import CACHE_METHODS
 from ioprof.trace.recorder import Recorder, is_sampled
 
 BUDGET = 0.01
@@ -111,24 +111,24 @@ class CacheWitness:
         self._found.pop()
         return self._took.pop()
 
-    def objects_read(self, stamps: list[float], first: int, sizes_bytes: Sequence[int]) -> Sequence[int]:
-        """Count the objects read since the last call; return what their sizes are recorded as.
+    def objects_read(self, first: int, sizes_bytes: Sequence[int]) -> tuple[Sequence[int], float]:
+        """Count the objects read since the last call; return what to record as sizes, and the seconds that asking took.
 
         Args:
-            stamps: of object reads, four each; opening is put off by what asking took.
-            first: where theirs begin.
+            first: where the recorder has their stamps; opening is put off by what asking took.
             sizes_bytes: their sizes.
         """
         start_s = _now_s()
         took, found = self._took, self._found
-        stamps[first::STAMPS] = map(float.__add__, stamps[first::STAMPS], took)
+        asking_s = sum(took)
+        self._recorder.put_off(first, took)
         words = [
             with_hit(size_bytes, self._count(_OBJECTS, size_bytes, -(-size_bytes // PAGE_BYTES), cached))
             for size_bytes, cached in zip(sizes_bytes, found, strict=True)
         ]
-        self._took_s += sum(took) + _now_s() - start_s
+        self._took_s += asking_s + _now_s() - start_s
         del took[:], found[:]
-        return words
+        return words, asking_s
 
     def range(self, descriptor: int, offset: int, size_bytes: int) -> int:
         """Ask about a part of a file that will be read next; return what `ioprof.trace.hits` calls it."""

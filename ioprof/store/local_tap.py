@@ -23,14 +23,15 @@ from ioprof.store.throttled import MAPPED_IS_UNTHROTTLED, SlowedStore, Throttled
 from ioprof.store.whole_read import PartialReadError, pages_of_range, read_on, whole_pages
 from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import Kind, error_code
-from ioprof.trace.opsfile import STAMPS
-from ioprof.trace.recorder import Recorder
+from ioprof.trace.opsfile import READS
+from ioprof.trace.recorder import READ_STAMPS, Recorder
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _MOST_PER_WRITE = 1 << 30
 """The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
 _now = time.perf_counter_ns
 _now_s = time.perf_counter
+_pack, _STAMPS_BYTES = READ_STAMPS.pack_into, READ_STAMPS.size
 
 
 class LocalTap(Tap):
@@ -50,15 +51,18 @@ class LocalTap(Tap):
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
+        if len(paths) > READS:
+            return self._in_pieces(paths, sizes_bytes, objects)
         # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
         now, read_, close_ = _now_s, self.calls.read, self.calls.close
         open_: Callable[[str, int], int] = self.calls.open
         if self.witness.asking:
             open_ = self.witness.opener(open_)
         contents, left_out = list[bytes](), list[int]()
-        stamps, keep, opened = self.recorder.stamps, contents.append, 0.0
-        before = len(stamps)
-        start = now()
+        pack, mapping, keep, opened = _pack, self.recorder.mapping, contents.append, 0.0
+        first = at = self.recorder.room(len(paths))
+        begun = start = now()
+        took_s = 0.0
         try:
             for path, size_bytes in zip(paths, sizes_bytes, strict=True):
                 descriptor = -1
@@ -71,16 +75,26 @@ class LocalTap(Tap):
                 except OSError as error:
                     left_out.append(len(contents) + len(left_out))
                     self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
-                    start = now()
+                    took_s += start - begun
+                    begun = start = now()
                     continue
                 read = now()
                 close_(descriptor)
                 end = now()
-                stamps += (start, opened, read, end)
+                pack(mapping, at, start, opened, read, end)
+                at += _STAMPS_BYTES
                 keep(content)
                 start = end
         finally:
-            self._name(objects, sizes_bytes, before, left_out)
+            self._name(objects, sizes_bytes, first, at, left_out, took_s + start - begun)
+        return contents
+
+    def _in_pieces(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
+        """Read more objects than the recorder has room for at once."""
+        contents = list[bytes]()
+        for first in range(0, len(paths), READS):
+            part = slice(first, first + READS)
+            contents += self.read_objects(paths[part], sizes_bytes[part], objects[part])
         return contents
 
     def open_each(self, kind: Kind, flags: int, paths: Sequence[str], objects: Objects | None) -> Sequence[int]:
@@ -173,15 +187,25 @@ class LocalTap(Tap):
         self.recorder.record(Kind.WRITE, start, _now(), written, obj, 0)
         return written
 
-    def _name(self, objects: Sequence[int], sizes_bytes: Sequence[int], before: int, left_out: list[int]) -> None:
-        """Tell the recorder which objects the stamps since ``before`` belong to, without those left out."""
-        done = (len(self.recorder.stamps) - before) // STAMPS
+    def _name(
+        self,
+        objects: Sequence[int],
+        sizes_bytes: Sequence[int],
+        first: int,
+        end: int,
+        left_out: list[int],
+        took_s: float,
+    ) -> None:
+        """Tell the recorder which objects the stamps from ``first`` to ``end`` belong to, without those left out."""
+        done = (end - first) // _STAMPS_BYTES
         if left_out or done < len(objects):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
-        asked = self.witness.asking
-        recorded = self.witness.objects_read(self.recorder.stamps, before, sizes_bytes) if asked else sizes_bytes
-        self.recorder.name_reads(objects, recorded)
+        if self.witness.asking:
+            recorded, asking_s = self.witness.objects_read(first, sizes_bytes)
+            self.recorder.name_reads(objects, recorded, took_s - asking_s)
+        else:
+            self.recorder.name_reads(objects, sizes_bytes, took_s)
         if sizes_bytes is not self._summed:
             self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
         self.tapped_bytes += self._sums[0]

@@ -6,6 +6,7 @@ A loader's worker holds one `BatchTrace`: `begin`, read through `tap`, `fetched`
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import NamedTuple
 
 from ioprof.clock import now_ns
@@ -15,16 +16,17 @@ from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadRea
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
 from ioprof.trace.batch_account import UNACCOUNTED, account_of
+from ioprof.trace.budget import Budget, Look
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
 IO_INTERVAL_NS = 200_000_000
 """How often /proc/PID/io is read at most: it costs as much as several batches' worth of stamps."""
-SHORT_BATCH_NS = 2_000_000
-ACCOUNTED_ONE_IN = 8
-"""Where batches take less than `SHORT_BATCH_NS`, two readings of the kernel's accounting would be a few per cent of
-their time: then only one batch in so many is accounted, and the others carry null."""
+WORTH_SPARING = 0.05
+"""Share of the overhead's budget from which on it helps to keep fewer full spans."""
 
+_cpu_ns = time.thread_time_ns
+_ACCOUNTED = Look.ACCOUNTED
 _WARMUP, _STEADY, _EPOCH_START = int(Phase.WARMUP), int(Phase.STEADY), int(Phase.EPOCH_START)
 _CLOSING = int(Phase.CLOSING)
 
@@ -107,10 +109,12 @@ class BatchTrace:
         self._start_ns = self._fetched_ns = -1
         self._begun: ThreadReading | None = None
         self._fetched: ThreadReading | None = None
-        self._made_ns = SHORT_BATCH_NS
         self._batches = 0
         self._handed_over_batches = 0
         """Batches begun when the reader last handed over what it held."""
+        self._budget = Budget(job.overhead_budget)
+        self._look = Look.COUNTED
+        self._hooks_ns = self._flushes = 0
         self._noted_batches = -1
         """Batches begun when `note_last_io` took its reading."""
         self._start_bytes = self._start_failed = 0
@@ -118,11 +122,13 @@ class BatchTrace:
 
     def begin(self, epoch: int, number: int) -> None:
         """A batch's fetch starts now."""
+        look = self._look = self._budget.next_look()
+        entered_ns = _cpu_ns() if look else 0
         self._number = number
         self._batches += 1
         self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
         self._start_sums = self.recorder.storage_ns, self.recorder.prep_ns
-        self._begun = self._accounting.read() if self._is_accounted() else None
+        self._begun = self._accounting.read() if look == _ACCOUNTED else None
         self._start_ns = start_ns = now_ns()
         if epoch != self._epoch:
             self._begin_epoch(epoch, number, start_ns)
@@ -131,6 +137,8 @@ class BatchTrace:
         if start_ns >= self._next_io_ns:
             self._note_io(start_ns)
         self._witness.begin(number)
+        if look:
+            self._hooks_ns = _cpu_ns() - entered_ns
 
     def _begin_epoch(self, epoch: int, number: int, start_ns: int) -> None:
         self._epoch = epoch
@@ -139,27 +147,32 @@ class BatchTrace:
             start = EpochStart(epoch=epoch, rank=self._job.rank, worker=self.worker, scratch=self._job.scratch)
             self._epoch_reader.begin_epoch(self.tap, start)
             self.recorder.end()
+        self._look = Look.COUNTED  # what it did by itself is no cost of tracing, and cannot be told from it
 
     def fetched(self) -> None:
         """The last sample is there."""
         self._fetched_ns = now_ns()
         if self._begun is not None:
+            entered_ns = _cpu_ns()
             self._fetched = self._accounting.read()
+            self._hooks_ns += _cpu_ns() - entered_ns
 
     def end(self, samples: int) -> BatchStamps:
         """The batch is joined: return its stamps and make its operations survive this process."""
         end_ns = now_ns()
+        look, recorder = self._look, self.recorder
+        entered_ns = _cpu_ns() - recorder.flush_ns if look else 0
         begun, fetched = self._begun, self._fetched
         account = UNACCOUNTED
         if begun is not None and fetched is not None:
             account = account_of(begun, fetched, self._accounting.read())
-        self.recorder.end()
-        storage_ns = self.recorder.storage_ns - self._start_sums[0]
-        prep_ns = self.recorder.prep_ns - self._start_sums[1]
-        self._made_ns = end_ns - self._start_ns
-        self.recorder.note_batch(self._made_ns)
+        recorder.end()
+        storage_ns = recorder.storage_ns - self._start_sums[0]
+        prep_ns = recorder.prep_ns - self._start_sums[1]
+        made_ns = end_ns - self._start_ns
+        recorder.note_batch(made_ns)
         # By position, in the order of the fields: keywords cost a microsecond per batch.
-        return BatchStamps(
+        stamps = BatchStamps(
             self.worker,
             self._number,
             samples,
@@ -171,12 +184,22 @@ class BatchTrace:
             storage_ns,
             prep_ns,
             *account,
-            self._witness.end(self._made_ns),
+            self._witness.end(made_ns),
         )
+        if look:
+            self._learn(look, self._hooks_ns + _cpu_ns() - recorder.flush_ns - entered_ns, made_ns)
+        return stamps
 
-    def _is_accounted(self) -> bool:
-        """Judge by the batch before: how long this one takes is not known yet."""
-        return self._made_ns >= SHORT_BATCH_NS or self._batches % ACCOUNTED_ONE_IN == 0
+    def _learn(self, look: Look, hooks_ns: int, made_ns: int) -> None:
+        """Note what the hooks took of a batch, and look at fewer if that is too much."""
+        recorder, budget = self.recorder, self._budget
+        budget.took(look, hooks_ns, made_ns)
+        recorder.note_hooks(look == _ACCOUNTED, hooks_ns)
+        if recorder.flushes != self._flushes:
+            self._flushes = recorder.flushes
+            spans_ratio = recorder.operations * self._job.span_ns / max(recorder.worker_time_ns, 1)
+            if budget.hooks_ratio + spans_ratio > self._job.overhead_budget:
+                recorder.spare(WORTH_SPARING * self._job.overhead_budget)
 
     def _note_io(self, at_ns: int) -> None:
         if self.tap.pace is not None:

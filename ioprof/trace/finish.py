@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ioprof.host.sampler import read_host_raw
 from ioprof.trace import raw
+from ioprof.trace.opsfile import Header
 from ioprof.trace.run_record import OverheadRecord, RunRecord
 from ioprof.trace.rundir import RAW
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, HOST, OPERATIONS, SPANS, STEPS
@@ -78,7 +79,13 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
     """Return the record with what only the raw files know: epochs, kernel counters, tracing cost, sampling, losses."""
     processes = found.processes
     overhead = record.overhead or OverheadRecord(span_ns=0.0, batch_ns=0.0)
-    traced = {"spans": raw.spans_traced(processes), "worker_time_ns": raw.worker_time_ns(processes)}
+    traced = {
+        "spans": raw.spans_traced(processes),
+        "worker_time_ns": raw.worker_time_ns(processes),
+        "hooks_ns": raw.hooks_ns(processes),
+        "flush_ns": raw.flush_ns(processes),
+        "batches": sum(process.header(Header.BATCHES) for process in processes),
+    }
     return record.model_copy(
         update={
             "epochs": raw.raw_epochs(found.folder),

@@ -108,6 +108,14 @@ class Header(IntEnum):
     """Bytes of the pages that reads reached into; 0 in files from before they were counted."""
     FAULTS = 32
     """Page faults of copies out of mapped files: `FAULT_WORDS` words for each phase, in the order of `Phase`."""
+    FLUSH_NS = 72
+    """CPU time spent in folding halves into the statistics."""
+    HOOKS_ACCOUNTED_NS = 73
+    """CPU time of the hooks around the batches that the kernel's accounting was read for; their number follows."""
+    HOOKS_ACCOUNTED = 74
+    HOOKS_TIMED_NS = 75
+    """The same for some of the other batches."""
+    HOOKS_TIMED = 76
     CACHE_METHOD = 127
     """How the page cache was asked: a number of `CACHE_METHODS`, 0 where nobody asked, -1 where nothing answers."""
     CACHE = 128

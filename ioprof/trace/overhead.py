@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ioprof.contract import WorkerJob
 from ioprof.store.local import LocalStore
 from ioprof.trace.batch_trace import BatchTrace
+from ioprof.trace.recorder import READ_STAMPS
 
 _SAMPLES = 64
 _REPEATS = 40
@@ -41,17 +42,19 @@ def measured_cost(job: WorkerJob) -> TracingCost:
 
 
 def _batch_ns(trace: BatchTrace, samples: int) -> int:
-    clock, stamps = time.perf_counter, trace.recorder.stamps
+    clock, pack, mapping = time.perf_counter, READ_STAMPS.pack_into, trace.recorder.mapping
     start_ns = time.perf_counter_ns()
     trace.begin(0, 0)
-    start = clock()
+    at = trace.recorder.room(samples)
+    begun = start = clock()
     for _ in range(samples):
         opened = clock()
         read = clock()
         end = clock()
-        stamps += (start, opened, read, end)
+        pack(mapping, at, start, opened, read, end)
+        at += READ_STAMPS.size
         start = end
-    trace.recorder.name_reads(range(samples), [4096] * samples)
+    trace.recorder.name_reads(range(samples), [4096] * samples, start - begun)
     trace.fetched()
     trace.end(samples)
     return time.perf_counter_ns() - start_ns

@@ -246,6 +246,26 @@ def worker_time_ns(processes: list[RawProcess]) -> int:
     return sum(process.header(Header.WORKER_TIME_NS) for process in processes)
 
 
+def hooks_ns(processes: list[RawProcess]) -> int | None:
+    """Return the CPU time of the hooks around all batches, judged by those in which it was measured; None: in none."""
+    found = [_hooks_ns(process) for process in processes if process.header(Header.BATCHES)]
+    return sum(one for one in found if one is not None) if any(one is not None for one in found) else None
+
+
+def _hooks_ns(process: RawProcess) -> int | None:
+    accounted, timed = process.header(Header.HOOKS_ACCOUNTED), process.header(Header.HOOKS_TIMED)
+    accounted_ns, timed_ns = process.header(Header.HOOKS_ACCOUNTED_NS), process.header(Header.HOOKS_TIMED_NS)
+    if not accounted and not timed:
+        return None
+    of_others_ns = timed_ns / timed if timed else accounted_ns / accounted
+    return accounted_ns + round((process.header(Header.BATCHES) - accounted) * of_others_ns)
+
+
+def flush_ns(processes: list[RawProcess]) -> int:
+    """Return the CPU time spent on folding operations into statistics."""
+    return sum(process.header(Header.FLUSH_NS) for process in processes)
+
+
 def lost_records(processes: list[RawProcess]) -> int:
     """Return the span records lost because the results disk was full."""
     return sum(process.header(Header.LOST_RECORDS) for process in processes)

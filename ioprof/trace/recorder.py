@@ -1,8 +1,10 @@
 """The hot path: records every operation of one process into its operations file.
 
-An object read costs the caller three clock reads, put on a list; when the batch ends, the lists are moved into the
-shared mapping column by column. Counts and histograms are exact for every operation; full spans are kept for every
-batch while the budget allows, then for one batch in N, N doubling each time the budget is passed.
+An object read costs the caller three clock reads and one packing into the shared mapping, where it counts once its
+batch's mark stands behind it. So little is left to do when a batch ends, and that is what matters: what runs once a
+batch finds the CPU's caches full of other things, and takes several times what it takes in a loop. Counts and
+histograms are exact for every operation; full spans are kept for every batch while the budgets allow, then for one
+batch in N, N doubling each time one is passed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import functools
 import mmap
 import os
 import struct
+import time
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +30,10 @@ _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
 _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
+READ_STAMPS = struct.Struct(f"<{STAMPS}d")
+"""The stamps of one object read."""
 _TOTALS = struct.Struct("<2q")
+_cpu_ns = time.thread_time_ns
 _TOTALS_AT = Header.WORKER_TIME_NS * WORD
 
 
@@ -37,10 +43,14 @@ class Recorder:
     Attributes:
         rank: of the accelerator that the operations are for.
         worker: who does them.
-        stamps: object reads of the open batch, four float seconds each; `LocalTap` extends it.
+        mapping: where `LocalTap` packs the `READ_STAMPS` of each object read, from the place on that `room` tells.
         singles: other operations of the open batch, six integers each.
-        storage_ns: time in storage operations that `end` has moved so far.
+        storage_ns: time in storage operations so far, those in `singles` not counted before `end`.
         prep_ns: time in decoding, likewise.
+        operations: how many were moved so far.
+        worker_time_ns: time spent on batches so far.
+        flushes: how often a half was folded into the statistics.
+        flush_ns: CPU time that took.
     """
 
     def __init__(self, trace_dir: str, *, rank: int, worker: int, span_budget: int) -> None:
@@ -51,25 +61,27 @@ class Recorder:
         """
         self.rank, self.worker = rank, worker
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
-        self.stamps: list[float] = []
         self.singles = array("q")
         self.storage_ns = self.prep_ns = 0
         self._chains = Chains()
-        self._objects: list[int] = []
-        self._sizes: list[int] = []
+        self._pending = 0
+        """Object reads of the open batch, named, for which no mark stands yet."""
+        self._in_room = False
+        """Between `room` and `name_reads`."""
         self._budget = span_budget
         self._kept = 0
         self._sample_every = 1
         self._changed: list[int] = []
-        self._worker_time_ns = 0
+        self.operations = self.worker_time_ns = self.flushes = self.flush_ns = 0
+        self._keep_ns = 0.0
         self._batches = 0
         try:
-            self._map = _reserved_map(stem.with_suffix(".ops"))
+            self.mapping = _reserved_map(stem.with_suffix(".ops"))
             self._spans = os.open(stem.with_suffix(".spans"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         except OSError as error:
             raise RunDirectoryError(f"{stem}: cannot record operations there: {error.strerror}") from error
-        self._words = np.frombuffer(self._map, dtype=np.int64)
-        self._ints = memoryview(self._map).cast("q")
+        self._words = np.frombuffer(self.mapping, dtype=np.int64)
+        self._ints = memoryview(self.mapping).cast("q")
         for half in (1, 0):
             start = opsfile.half_start(half)
             self._words[start : start + opsfile.HALF_WORDS] = 0  # takes the page faults now, not inside a batch
@@ -89,8 +101,8 @@ class Recorder:
     def record(self, kind: Kind, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
         """Record one operation."""
         self.singles.extend((kind, start_ns, end_ns, size_bytes, obj, error))
-        # Not in the middle of `LocalTap.read_objects`, whose stamps are named at its end: the batch's end moves all.
-        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS and len(self.stamps) == STAMPS * len(self._objects):
+        # Not in the middle of `LocalTap.read_objects`, whose stamps have a place already: the batch's end moves all.
+        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS and not self._in_room:
             self.end()
 
     def record_chain(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Objects | None) -> None:
@@ -105,69 +117,87 @@ class Recorder:
         if self._chains.operations >= SINGLES // 2:
             self.end()
 
-    def name_reads(self, objects: Sequence[int], sizes_bytes: Sequence[int]) -> None:
-        """Say which objects the latest stamps belong to, four stamps each, and how long they are."""
-        self._objects.extend(objects)
-        self._sizes.extend(sizes_bytes)
+    def room(self, reads: int) -> int:
+        """Make room for object reads of the open batch, `READS` at most; return where the stamps of the first go.
+
+        The place is an offset into `mapping`, in bytes; `name_reads` must follow, also where none came about.
+        """
+        self._in_room = True
+        if self._reads_used + self._pending + reads > READS:
+            if self._pending + reads > READS:
+                self.end()
+            self._flush()
+        return (self._start + opsfile.STAMPS_AT + (self._reads_used + self._pending) * STAMPS) * WORD
+
+    def put_off(self, first: int, by_s: Sequence[float]) -> None:
+        """Let object reads begin so much later, those packed from ``first`` on, which is a place as `room` tells it."""
+        at = first // WORD
+        self._words[at : at + len(by_s) * STAMPS].view(np.float64)[::STAMPS] += by_s
+
+    def name_reads(self, objects: Sequence[int], sizes_bytes: Sequence[int], took_s: float) -> None:
+        """Say which objects the stamps belong to that were packed since `room`.
+
+        Args:
+            objects: index of each.
+            sizes_bytes: how long each is.
+            took_s: time that the reads took together.
+        """
+        reads = len(objects)
+        if reads:
+            words, at = _words(reads), self._start + self._reads_used + self._pending
+            words.pack_into(self.mapping, (at + opsfile.OBJECTS_AT) * WORD, *objects)
+            words.pack_into(self.mapping, (at + opsfile.SIZES_AT) * WORD, *sizes_bytes)
+            self._pending += reads
+            self.storage_ns += round(took_s * 1e9)
+        self._in_room = False
 
     def end(self) -> None:
-        """Move what was recorded since `begin` into the shared mapping; survives SIGKILL from here on."""
+        """Make what was recorded since `begin` survive SIGKILL, from here on."""
         if self._chains.operations:
             self.singles.frombytes(self._chains.take_rows().tobytes())
+        if not self.singles:
+            if self._pending:
+                self._mark(0, 0)
+            return
         self._add_up()
-        reads, singles = len(self._objects), len(self.singles) // SINGLE_WORDS
-        if reads <= READS and singles <= SINGLES:
-            if reads or singles:
-                self._move(0, reads, 0, singles)
-        else:
-            for first in range(0, reads, READS):
-                self._move(first, min(READS, reads - first), 0, 0)
-            for first in range(0, singles, SINGLES):
-                self._move(0, 0, first, min(SINGLES, singles - first))
-        del self.stamps[:], self._objects[:], self._sizes[:], self.singles[:]
+        singles = len(self.singles) // SINGLE_WORDS
+        for first in range(0, singles, SINGLES):
+            self._mark(first, min(SINGLES, singles - first))
+        del self.singles[:]
 
     def _add_up(self) -> None:
-        """Add the time of what is about to be moved to the sums."""
-        self.storage_ns += round((sum(self.stamps[3::4]) - sum(self.stamps[0::4])) * 1e9)
-        if self.singles:
-            rows = np.frombuffer(self.singles, dtype=np.int64).reshape(-1, SINGLE_WORDS)
-            took_ns = rows[:, 2] - rows[:, 1]
-            prep_ns = int(took_ns[rows[:, 0] == Kind.DECODE].sum())
-            self.prep_ns += prep_ns
-            self.storage_ns += int(took_ns.sum()) - prep_ns
+        """Add the time of the singles to the sums."""
+        rows = np.frombuffer(self.singles, dtype=np.int64).reshape(-1, SINGLE_WORDS)
+        took_ns = rows[:, 2] - rows[:, 1]
+        prep_ns = int(took_ns[rows[:, 0] == Kind.DECODE].sum())
+        self.prep_ns += prep_ns
+        self.storage_ns += int(took_ns.sum()) - prep_ns
 
-    def _move(self, first_read: int, reads: int, first_single: int, singles: int) -> None:
-        if self._reads_used + reads > READS or self._singles_used + singles > SINGLES or self._marks_used == MARKS:
+    def _mark(self, first_single: int, singles: int) -> None:
+        """Write the mark of the pending reads, and of some singles, which are moved before."""
+        if self._singles_used + singles > SINGLES or self._marks_used == MARKS:
             self._flush()
-        start, at = self._start, self._reads_used
-        if reads:
-            last = first_read + reads
-            stamps, objects, sizes = self.stamps, self._objects, self._sizes
-            if reads != len(objects):
-                stamps = stamps[first_read * STAMPS : last * STAMPS]
-                objects, sizes = objects[first_read:last], sizes[first_read:last]
-            # A packer a column: three times as fast as an array made of the list.
-            stamp_columns, words = _packers(reads)
-            stamp_columns.pack_into(self._map, (start + opsfile.STAMPS_AT + at * STAMPS) * WORD, *stamps)
-            words.pack_into(self._map, (start + opsfile.OBJECTS_AT + at) * WORD, *objects)
-            words.pack_into(self._map, (start + opsfile.SIZES_AT + at) * WORD, *sizes)
+        start, reads = self._start, self._pending
         if singles:
             part = self.singles[first_single * SINGLE_WORDS : (first_single + singles) * SINGLE_WORDS]
             singles_at = start + opsfile.SINGLES_AT + self._singles_used * SINGLE_WORDS
             self._ints[singles_at : singles_at + len(part)] = memoryview(part)
         mark_at = (start + opsfile.MARKS_AT + self._marks_used * opsfile.MARK_WORDS) * WORD
         _MARK.pack_into(
-            self._map, mark_at,
-            0, self._epoch, self._batch, self._batch_start_ns, at, reads, self._singles_used, singles,
+            self.mapping, mark_at,
+            0, self._epoch, self._batch, self._batch_start_ns, self._reads_used, reads, self._singles_used, singles,
         )  # fmt: skip
         # The first word comes last: until it stands, a reader finds the end of the half here.
-        _WORD.pack_into(self._map, mark_at, self._phase + 1)
+        _WORD.pack_into(self.mapping, mark_at, self._phase + 1)
         self._marks_used += 1
         self._reads_used += reads
+        self._pending = 0
         self._singles_used += singles
+        self.operations += reads * (STAMPS - 1) + singles
 
     def _flush(self) -> None:
         """Fold the current half into the statistics and the spans file; the last store makes it true."""
+        entered_ns = _cpu_ns()
         words = self._words
         generation = int(words[Header.GENERATION])
         now, then = generation & 1, 1 - (generation & 1)
@@ -176,10 +206,26 @@ class Recorder:
         # The other copy is one flush behind, in the slots that flush changed and nowhere else.
         counts[self._changed] = current[self._changed]
         self._changed = opsfile.add_to_counts(counts, block)
+        kept_ns = _cpu_ns()
         self._keep_spans(block, generation)
+        self._keep_ns += _cpu_ns() - kept_ns
         opsfile.marks_of(words, then)[:] = 0
+        self._take_along(then)
         words[Header.GENERATION] = generation + 1
         self._use_half(then)
+        self.flushes += 1
+        self.flush_ns += _cpu_ns() - entered_ns
+        words[Header.FLUSH_NS] = self.flush_ns
+
+    def _take_along(self, half: int) -> None:
+        """Copy the pending reads to the beginning of the half that comes next: a batch has one mark and one place."""
+        if not self._pending:
+            return
+        there, here = opsfile.half_start(half), self._start
+        for column, width in ((opsfile.STAMPS_AT, STAMPS), (opsfile.OBJECTS_AT, 1), (opsfile.SIZES_AT, 1)):
+            first = here + column + self._reads_used * width
+            kept = self._words[first : first + self._pending * width]
+            self._words[there + column : there + column + len(kept)] = kept
 
     def _keep_spans(self, block: Block, generation: int) -> None:
         kept = sampled(block, self._sample_every)
@@ -196,16 +242,31 @@ class Recorder:
                 os.ftruncate(self._spans, end)
                 self._words[Header.LOST_RECORDS] += kept.records
         while self._kept > self._budget:
-            # The reader thins what was kept at the old rate, so the trace ends up sampled evenly.
-            self._sample_every *= 2
-            self._kept //= 2
-            self._words[Header.SAMPLE_EVERY] = self._sample_every
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keep the spans of half as many batches; the reader thins what was kept before, so all is sampled evenly."""
+        self._sample_every *= 2
+        self._kept //= 2
+        self._words[Header.SAMPLE_EVERY] = self._sample_every
+
+    def spare(self, worth_ratio: float) -> None:
+        """Keep the spans of half as many batches, if keeping them takes more of the worker's time than this share."""
+        if self._keep_ns > worth_ratio * self.worker_time_ns:
+            self._keep_ns /= 2
+            self._thin()
 
     def note_batch(self, worker_time_ns: int) -> None:
         """Add a finished batch to the totals that the overhead is judged against."""
-        self._worker_time_ns += worker_time_ns
+        self.worker_time_ns += worker_time_ns
         self._batches += 1
-        _TOTALS.pack_into(self._map, _TOTALS_AT, self._worker_time_ns, self._batches)
+        _TOTALS.pack_into(self.mapping, _TOTALS_AT, self.worker_time_ns, self._batches)
+
+    def note_hooks(self, accounted: bool, hooks_ns: int) -> None:
+        """Add what the hooks around one batch took; some batches stand for all of their kind."""
+        at = Header.HOOKS_ACCOUNTED_NS if accounted else Header.HOOKS_TIMED_NS
+        self._ints[at] += hooks_ns
+        self._ints[at + 1] += 1
 
     def note_cache(self, method: int, counts: Sequence[int]) -> None:
         """Add what was counted of the page cache for the open batch, in the order of `CacheWord`.
@@ -284,9 +345,9 @@ def is_sampled(batch: int, sample_every: int) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _packers(reads: int) -> tuple[struct.Struct, struct.Struct]:
-    """Return what packs the stamps of so many object reads, and one word of each."""
-    return struct.Struct(f"<{reads * STAMPS}d"), struct.Struct(f"<{reads}q")
+def _words(count: int) -> struct.Struct:
+    """Return what packs so many words: three times as fast as an array made of a list."""
+    return struct.Struct(f"<{count}q")
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

@@ -160,7 +160,14 @@ class OverheadRecord(_Record):
     span_ns: float
     """Calibrated cost of tracing one operation."""
     batch_ns: float
-    """Calibrated cost of the hooks around one batch."""
+    """Calibrated cost of the hooks around one batch, which real workers exceed: their CPU caches hold other things."""
+    hooks_ns: int | None = None
+    """CPU time of these hooks as the workers measured it in some of their batches, all batches together; None in runs
+    from before it was measured, and where no batch was."""
+    flush_ns: int = 0
+    """CPU time the workers spent on folding operations into statistics."""
+    batches: int = 0
+    """Batches made, delivered or not."""
     spans: int = 0
     """Operations traced."""
     worker_time_ns: int = 0

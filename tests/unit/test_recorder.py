@@ -20,6 +20,7 @@ from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import READS, SINGLES
 from ioprof.trace.raw import lost_records, raw_operations, raw_processes, raw_spans, sample_every
 from ioprof.trace.recorder import Recorder
+from tests.recorded_batches import add_reads
 
 
 class Operation(NamedTuple):
@@ -56,8 +57,7 @@ class Model:
 
     def _read(self, number: int, phase: Phase, steps: list[int], size_bytes: int, obj: int) -> None:
         stamps = list(itertools.accumulate([self.clock_ns, *steps]))
-        self.recorder.stamps.extend(stamp / 1e9 for stamp in stamps)
-        self.recorder.name_reads([obj], [size_bytes])
+        add_reads(self.recorder, [stamp / 1e9 for stamp in stamps], [obj], [size_bytes])
         for kind, start_ns, duration_ns in zip((Kind.OPEN, Kind.READ, Kind.CLOSE), stamps, steps, strict=False):
             moved = size_bytes if kind == Kind.READ else 0
             self.operations.append(Operation(number, phase, kind, start_ns, duration_ns, moved, obj, 0))
