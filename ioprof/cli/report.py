@@ -109,13 +109,17 @@ def _past_run(directory: Path) -> PastRun:
 
 
 def _figures(directory: Path) -> Glance:
-    """Return what summary.json says; where there is none, as after a kill, what the recorded steps say."""
+    """Return what summary.json says; what the recorded steps say where it is missing, as after a kill, or not readable.
+
+    One that an older or newer ioprof wrote may lack keys or have others; the steps are always there.
+    """
     try:
-        if not (directory / SUMMARY_JSON).exists():
-            return glance(load_trace(directory))
         summary = read_summary(directory)
-    except RunDirectoryError as error:
-        return Glance(accelerator_utilization=None, samples_per_s=None, problem=str(error))
+    except RunDirectoryError:
+        try:
+            return glance(load_trace(directory))
+        except RunDirectoryError as error:
+            return Glance(accelerator_utilization=None, samples_per_s=None, problem=str(error))
     return Glance(
         accelerator_utilization=summary.accelerator_utilization,
         samples_per_s=summary.samples_per_s,

@@ -107,6 +107,8 @@ def read_dlio_file(path: Path) -> DlioFile:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise SpecError(f"{path}: not a YAML file: nested too deeply") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not content:

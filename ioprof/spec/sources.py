@@ -73,6 +73,8 @@ def toml_content(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise SpecError(f"{path}: not a TOML file: nested too deeply") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         dlio = f"; for a DLIO configuration write dlio:{path}" if path.suffix in YAML else ""
         raise SpecError(f"{path}: not a TOML file: {error}{dlio}") from error

@@ -24,7 +24,7 @@ def read_record(path: Path, model: type[_Model], newest: int) -> _Model:
         version = json.loads(text)["format"]
     except (OSError, UnicodeDecodeError) as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunDirectoryError(f"{path}: corrupt: not what ioprof writes ({error})") from error
     if not isinstance(version, int) or version > newest:
         raise RunDirectoryError(

@@ -117,6 +117,15 @@ def test_the_table_of_past_runs_shows_name_utilisation_rate_and_outcome(
     assert all(word in printed(console) for word in ("good", " %", "complete", "H100"))
 
 
+def test_a_summary_of_another_version_costs_no_figures(tmp_path: Path, trace: Trace) -> None:
+    """Its keys are not today's; the steps beside it say the same."""
+    directory = write_run(tmp_path / "old", trace)
+    (directory / "summary.json").write_text('{"format": 1}')
+    (found,) = past_runs(tmp_path)
+    assert found.samples_per_s == summarise(trace).samples_per_s is not None
+    assert found.problem is None
+
+
 def test_the_table_says_why_there_are_no_figures(tmp_path: Path, console: Console) -> None:
     """A run that was killed before its first measured step, and one that cannot be read."""
     early = Pipeline(fetch=[30 * MS] * 3, prep=[MS] * 3, compute=[10 * MS] * 3).trace(warmup_steps=5)

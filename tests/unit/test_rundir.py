@@ -87,6 +87,7 @@ def test_unknown_keys_of_a_newer_minor_version_are_passed_over(tmp_path: Path) -
         ("", "corrupt: not what ioprof writes"),
         ("{", "corrupt: not what ioprof writes"),
         ("[]", "corrupt: not what ioprof writes"),
+        ("[" * 100_000, "corrupt: not what ioprof writes"),
         ("{}", "corrupt: not what ioprof writes"),
         ('{"format": 1}', "corrupt: "),
         ('{"format": "one"}', "format 'one' is newer than"),

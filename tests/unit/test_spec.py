@@ -80,6 +80,7 @@ def test_epochs_alone_set_no_duration() -> None:
         ("[accelerator]\ncompute = '2 weeks'", "accelerator.compute = '2 weeks': '2 weeks': unknown unit 'weeks'"),
         ("[workload]\nname = 4", "workload.name = 4: a name is text"),
         ("[loader", "not a TOML file: "),
+        ("a = " + "[" * 5000 + "]" * 5000, "not a TOML file: nested too deeply"),
     ],
 )
 def test_a_wrong_spec_file_is_refused_in_one_line_with_place_and_value(
