@@ -25,6 +25,8 @@ from ioprof.spec.resolve import named_loader, named_workload
 from ioprof.spec.sources import RawSpec
 from ioprof.units import format_duration, format_rate_bytes
 
+_MOST_DEFAULT = 20
+"""Columns that a default gets at least, where it is so long."""
 _MIXED = Listed(name=MIXED, summary=MIXED_SUMMARY, provider="ioprof", missing=None)
 
 
@@ -44,11 +46,15 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
         print(json.dumps(_everything(results), indent=2))
         return 0
     console = stdout()
-    console.print(_plugins("workloads", [*list_workloads(), _MIXED]))
-    console.print(_plugins("loaders", list_loaders()))
-    console.print(_suites())
-    console.print(_accelerators())
-    console.print(past_runs_table(past_runs(results), results))
+    for table in (
+        _plugins("workloads (ioprof run NAME)", [*list_workloads(), _MIXED]),
+        _plugins("loaders (ioprof run WORKLOAD --loader NAME)", list_loaders()),
+        _suites(),
+        _accelerators(),
+        past_runs_table(past_runs(results), results),
+    ):
+        console.print(table)
+        console.print()
     return 0
 
 
@@ -136,15 +142,20 @@ def print_run_parameters(raw: RawSpec) -> None:
     """Print every flag that the run of a spec takes, with its default and what it may be."""
     (workload_name, workload), (loader_name, loader) = named_workload(raw), named_loader(raw)
     console, wishes = stdout(), workload.defaults
-    console.print(_parameter_table(f"{workload_name}: its own flags", _rows(workload.Params)))
-    console.print(_parameter_table(f"{loader_name}: its own flags", _rows(loader.Params, "loader", wishes)))
     common = [
         *_rows(LoaderSection, "loader", wishes),
         *_rows(AcceleratorSection, "accelerator", wishes),
         *_rows(RunSection, "run", wishes),
     ]
-    console.print(_parameter_table("flags of every run", common))
-    console.print(_parameter_table("checkpoints, of every run", _rows(CheckpointSection, "checkpoint", wishes)))
+    for title, rows in (
+        (f"{workload_name}: its own flags", _rows(workload.Params)),
+        (f"{loader_name}: its own flags", _rows(loader.Params, "loader", wishes)),
+        ("flags of every run", common),
+        ("checkpoints, of every run", _rows(CheckpointSection, "checkpoint", wishes)),
+    ):
+        if rows:
+            console.print(_parameter_table(title, rows))
+            console.print()
 
 
 def _rows(
@@ -170,6 +181,10 @@ def _flag(section: str, key: str) -> str:
 
 def _parameter_table(title: str, rows: list[dict[str, str]]) -> Table:
     table = _table(title, "flag", "default", "may be", "meaning")
+    flag, default = table.columns[0], table.columns[1]
+    # A flag and what to type behind it are never cut off; only defaults too long for their column are folded.
+    flag.no_wrap, default.overflow, table.columns[-1].overflow = True, "fold", "fold"
+    default.min_width = min(_MOST_DEFAULT, max((len(row["default"]) for row in rows), default=0))
     for row in rows:
         table.add_row(row["flag"], row["default"], row["range"], row["meaning"])
     return table

@@ -24,6 +24,9 @@ def open_store(url: str) -> Store:
         raise StoreError("the store is empty: give a path or a URL, such as --store /mnt/data")
     if "\x00" in url:
         raise StoreError(f"{url!r} is not a path: it holds a zero byte")
+    if not url.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in url):
+        # Bytes that are no UTF-8 arrive as halves of pairs, which no report and no JSON can hold.
+        raise StoreError(f"{url!r}: not a path in UTF-8; give the directory another name, or a link to it")
     if url.startswith(PREFIX):
         return _throttled(url)
     if "://" not in url:

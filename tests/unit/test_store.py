@@ -223,3 +223,9 @@ def test_every_operation_fails_by_oserror_whatever_its_client_raises(
     with pytest.raises(PermissionError) as caught:
         OPERATIONS[operation](store)
     assert caught.value is denied
+
+
+def test_a_path_that_is_no_utf_8_is_refused() -> None:
+    """It could be neither printed nor kept in run.json."""
+    with pytest.raises(StoreError, match="not a path in UTF-8"):
+        open_store("data-\udce9")
