@@ -51,10 +51,16 @@ def _made_by_another(segment: str) -> bool:
 
 
 def _mapped_by_another(segment: str) -> bool:
+    # By its inode: the name in the map of a semaphore is one that it had while it was made.
+    try:
+        inode = os.stat(f"/dev/shm/{segment}").st_ino
+    except FileNotFoundError:
+        return False
     ours = {os.getpid()} | {child.pid for child in psutil.Process().children(recursive=True)}
     for pid in set(psutil.pids()) - ours:
         with contextlib.suppress(OSError):  # it has ended
-            if f"/dev/shm/{segment}\n" in Path(f"/proc/{pid}/maps").read_text():
+            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            if any(f" {inode} " in line and "/dev/shm/" in line for line in maps):
                 return True
     return False
 
