@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
+from weakref import WeakSet
 
 from ioprof.closing import ClosesAtExit
 from ioprof.store.base import Store
@@ -81,6 +82,7 @@ class LocalTapWriter(ClosesAtExit):
         self._calls = calls
         self._held = bytearray()
         self._descriptor = self._timed(Kind.CREATE, lambda: calls.open(path, _FLAGS, 0o666))
+        _being_written.add(self)
 
     def write(self, content: bytes | bytearray | memoryview) -> int:
         """Write; see `TapWriter.write`."""
@@ -126,6 +128,12 @@ class LocalTapWriter(ClosesAtExit):
             descriptor, self._descriptor = self._descriptor, -1
             self._timed(Kind.CLOSE, lambda: self._calls.close(descriptor))
 
+    def leave_to_parent(self) -> None:
+        """Close the file in a process that was forked while it is being written; nothing is recorded of that."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
     def _timed(self, kind: Kind, call: Callable[[], _Result]) -> _Result:
         start = _now()
         try:
@@ -135,6 +143,18 @@ class LocalTapWriter(ClosesAtExit):
             raise
         self._recorder.record(kind, start, _now(), 0, self._obj, 0)
         return result
+
+
+_being_written = WeakSet[LocalTapWriter]()
+
+
+def _leave_to_parent() -> None:
+    """Keep no file open that a thread of the parent is writing: removed, it would keep its room for a worker's life."""
+    for writer in list(_being_written):
+        writer.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class RemoteTapWriter(ClosesAtExit):

@@ -17,6 +17,7 @@ from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind
 from ioprof.trace.raw import raw_operations, raw_processes
 from ioprof.trace.recorder import Recorder
+from tests.open_descriptors import open_below
 
 
 def local_tap(folder: Path, trace_dir: Path) -> Tap:
@@ -106,3 +107,20 @@ def test_a_remote_object_appears_whole_or_not_at_all(trace_dir: Path) -> None:
     with pytest.raises(FileNotFoundError):
         store.read("dropped")
     assert counted(tap, trace_dir) == {"put": (1, 4, 0)}
+
+
+def test_a_forked_process_keeps_no_file_open_that_its_parent_writes(tmp_path: Path, trace_dir: Path) -> None:
+    """A checkpoint that is removed while a worker lives must give its room back; the parent writes on undisturbed."""
+    tap = local_tap(tmp_path / "files", trace_dir)
+    (tmp_path / "files").mkdir()
+    with tap.create_file("one") as file:
+        file.write(bytes(100_000))
+        child = os.fork()
+        if child == 0:
+            os._exit(len(open_below(tmp_path / "files")))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert open_below(tmp_path / "files")
+        file.write(bytes(100_000))
+        file.commit(sync=False)
+    assert (tmp_path / "files" / "one").stat().st_size == 200_000
+    assert counted(tap, trace_dir)["close"] == (1, 0, 0)
