@@ -275,6 +275,21 @@ def clean(
     reported(clean_command)(url, assume_yes=yes)
 
 
+@app.command()
+def selftest(
+    quick: Annotated[bool, typer.Option("--quick", help="about a minute instead of about four")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what is known: runs on a throttled store, asked against measured; exit code 1 if a figure is off.
+
+    Data and results stand in a temporary folder and are removed. Other work on this host shows in the errors.
+    """
+    from ioprof.cli.selftest import selftest_command
+
+    reported(selftest_command)(quick=quick, as_json=as_json, quiet=quiet)
+
+
 def _given(ctx: typer.Context, *names: str) -> list[tuple[str, str]]:
     return [(name.replace("_", "-"), ctx.params[name]) for name in names if ctx.params.get(name) is not None]
 

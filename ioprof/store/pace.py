@@ -23,7 +23,7 @@ class Pace:
     took long, lets the next one queue earlier by as much: a client that asks without pause gets the whole rate.
 
     Attributes:
-        operations: how many have ended.
+        held: operations, and the time asked for and given in ns, summed, of each kind that was held back.
         slower: those whose real operation alone took longer than latency and transfer.
     """
 
@@ -35,7 +35,7 @@ class Pace:
             clock: the device's queue; None where only latencies are asked for.
             stream: numbers of the rank and worker, which the jitter depends on.
         """
-        self.operations = 0
+        self.held: dict[Kind, list[int]] = {}
         self.slower = 0
         self._clock = clock
         self._latency_ns = throttle.latency_ns
@@ -44,6 +44,11 @@ class Pace:
         self._ns_per_byte = 1e9 / throttle.bandwidth_bytes_per_s if throttle.bandwidth_bytes_per_s else 0.0
         self._wait = PreciseWait()
         self._late_ns = 0
+
+    def begin_count(self) -> None:
+        """Forget what was held back so far: in a warm-up."""
+        self.held.clear()
+        self.slower = 0
 
     def timed(self, kind: Kind, call: Callable[[], _Result], moved: Callable[[_Result], int] | None = None) -> _Result:
         """Do an operation and return its result when it may end; one that fails takes its time as well.
@@ -77,8 +82,12 @@ class Pace:
         if self._clock is not None and is_data:
             transfer_ns = round(size_bytes * self._ns_per_byte)
             due_ns = self._clock.served_ns(start_ns - self._late_ns, self._operation_ns, transfer_ns)
-        self.operations += 1
         self.slower += _now() - start_ns > latency_ns + transfer_ns > 0
         due_ns = max(due_ns, start_ns) + latency_ns
         self._wait.until(due_ns)
-        self._late_ns = max(0, _now() - due_ns)
+        end_ns = _now()
+        self._late_ns = max(0, end_ns - due_ns)
+        sums = self.held.setdefault(kind, [0, 0, 0])
+        sums[0] += 1
+        sums[1] += due_ns - start_ns
+        sums[2] += end_ns - start_ns

@@ -115,6 +115,7 @@ class BatchTrace:
         self._budget = Budget(job.overhead_budget)
         self._look = Look.COUNTED
         self._hooks_ns = self._flushes = 0
+        self._is_steady = False
         self._noted_batches = -1
         """Batches begun when `note_last_io` took its reading."""
         self._start_bytes = self._start_failed = 0
@@ -133,12 +134,20 @@ class BatchTrace:
         if epoch != self._epoch:
             self._begin_epoch(epoch, number, start_ns)
         phase = _WARMUP if number < self._warmup_batches else _STEADY
+        if phase == _STEADY and not self._is_steady:
+            self._begin_steady()
         self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
         if start_ns >= self._next_io_ns:
             self._note_io(start_ns)
         self._witness.begin(number)
         if look:
             self._hooks_ns = _cpu_ns() - entered_ns
+
+    def _begin_steady(self) -> None:
+        """What a throttle gave is set beside the operations of the measured phase: it is counted from here on."""
+        self._is_steady = True
+        if self.tap.pace is not None:
+            self.tap.pace.begin_count()
 
     def _begin_epoch(self, epoch: int, number: int, start_ns: int) -> None:
         self._epoch = epoch
@@ -203,7 +212,7 @@ class BatchTrace:
 
     def _note_io(self, at_ns: int) -> None:
         if self.tap.pace is not None:
-            self.recorder.note_held(self.tap.pace.operations, self.tap.pace.slower)
+            self.recorder.note_held(self.tap.pace.held, self.tap.pace.slower)
         counters = self._process_io.read()
         if counters is not None:
             tap = self.tap

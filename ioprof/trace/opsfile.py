@@ -87,9 +87,8 @@ class Header(IntEnum):
     LOST_RECORDS = 6
     WORKER_TIME_NS = 8
     BATCHES = 9
-    HELD = 10
-    """Operations that a throttle held back, and those of them whose real operation alone took longer; 0 without one."""
-    HELD_SLOWER = 11
+    HELD_SLOWER = 10
+    """Operations that a throttle was to hold back, and whose real operation alone took longer."""
     IO_KNOWN = 16
     """1 once the words below hold a first and a last reading of /proc/PID/io, with the tapped bytes beside each."""
     IO_FIRST_TAPPED = 17
@@ -120,6 +119,8 @@ class Header(IntEnum):
     """How the page cache was asked: a number of `CACHE_METHODS`, 0 where nobody asked, -1 where nothing answers."""
     CACHE = 128
     """What the page cache held: a word for each `CacheWord`, for each phase in the order of `Phase`."""
+    HELD = 256
+    """What a throttle held back: `HELD_WORDS` words for each kind, in the order of `KINDS`; 0 without one."""
 
 
 class CacheWord(IntEnum):
@@ -148,6 +149,8 @@ class CacheWord(IntEnum):
 
 
 CACHE_METHODS = ("", *METHODS)
+HELD_WORDS = 3
+"""Operations, and the time that was asked for and given, in ns, over all of them."""
 FAULT_WORDS = 3
 """Major faults, minor faults, and copies that had a major one."""
 
@@ -160,6 +163,11 @@ def faults_of(words: Words) -> Words:
 def cache_of(words: Words) -> Words:
     """Return what was counted of the page cache, shape (phases, len(CacheWord)), as a view."""
     return words[Header.CACHE : Header.CACHE + len(Phase) * len(CacheWord)].reshape(len(Phase), len(CacheWord))
+
+
+def held_of(words: Words) -> Words:
+    """Return what a throttle held back of each kind, shape (KINDS, HELD_WORDS), as a view."""
+    return words[Header.HELD : Header.HELD + len(KINDS) * HELD_WORDS].reshape(len(KINDS), HELD_WORDS)
 
 
 def counts_of(words: Words, copy: int) -> Words:

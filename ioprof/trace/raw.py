@@ -18,7 +18,7 @@ from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, Block, CacheWord, Header, Operations, Words
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
-from ioprof.trace.run_record import CacheCounts, EpochRecord, HeldOperations, KernelIo, PageFaults
+from ioprof.trace.run_record import CacheCounts, EpochRecord, HeldKind, HeldOperations, KernelIo, PageFaults
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(
@@ -215,10 +215,15 @@ def page_faults(processes: list[RawProcess]) -> list[PageFaults]:
 
 def held_operations(processes: list[RawProcess]) -> HeldOperations | None:
     """Return how many operations a throttle held back; None where there was none, or nothing to hold."""
-    operations, slower = (
-        sum(process.header(word) for process in processes) for word in (Header.HELD, Header.HELD_SLOWER)
-    )
-    return HeldOperations(operations=operations, slower=slower) if operations else None
+    sums = sum((opsfile.held_of(process.words) for process in processes), np.zeros((len(KINDS), opsfile.HELD_WORDS)))
+    by_kind = {
+        kind.label: HeldKind(operations=int(operations), asked_ns=int(asked_ns), given_ns=int(given_ns))
+        for kind, (operations, asked_ns, given_ns) in zip(KINDS, sums.tolist(), strict=True)
+        if operations
+    }
+    slower = sum(process.header(Header.HELD_SLOWER) for process in processes)
+    held = sum(one.operations for one in by_kind.values())
+    return HeldOperations(operations=held, slower=slower, by_kind=by_kind) if held else None
 
 
 def cache_counts(processes: list[RawProcess]) -> list[CacheCounts]:

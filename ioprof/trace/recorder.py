@@ -15,7 +15,7 @@ import os
 import struct
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -287,9 +287,17 @@ class Recorder:
         self._ints[at + 1] += minor_faults
         self._ints[at + 2] += major_faults > 0
 
-    def note_held(self, operations: int, slower: int) -> None:
-        """Keep how many operations a throttle has held back so far, and how many of them were slower than it asks."""
-        self._ints[Header.HELD], self._ints[Header.HELD_SLOWER] = operations, slower
+    def note_held(self, held: Mapping[Kind, Sequence[int]], slower: int) -> None:
+        """Keep what a throttle has held back so far.
+
+        Args:
+            held: operations, time asked for and time given in ns, of each kind.
+            slower: operations that took longer by themselves.
+        """
+        rows = opsfile.held_of(self._words)
+        for kind, sums in held.items():
+            rows[opsfile.SLOT_OF_KIND[kind]] = sums
+        self._ints[Header.HELD_SLOWER] = slower
 
     def note_io(
         self,

@@ -98,13 +98,24 @@ class PageFaults(_Record):
     """Copies with at least one major fault."""
 
 
+class HeldKind(_Record):
+    """What a throttled store did to one kind of operation, by its own clock."""
+
+    operations: int
+    asked_ns: int
+    """How long they were to last, summed: latency, queueing and transfer."""
+    given_ns: int
+    """How long they lasted: longer where the real operation was slower, or the host woke up late."""
+
+
 class HeldOperations(_Record):
-    """What a throttled store did to the workers' operations."""
+    """What a throttled store did to the workers' operations of the measured phase."""
 
     operations: int
     """Operations that were to last longer than they would."""
     slower: int
     """Those whose real operation alone took longer than that: their time is the real store's."""
+    by_kind: dict[str, HeldKind]
 
 
 class CacheCounts(_Record):

@@ -93,7 +93,7 @@ def test_bandwidth_and_operations_are_shared_by_all_taps_of_a_store(tmp_path: Pa
             for tap in [one, other] * 5:
                 tap.read_objects([f"{tap.root}file"], [10_000], [0])
             assert one.pace is not None
-            assert one.pace.operations == 5
+            assert one.pace.held[Kind.READ][0] == 5
         rows = [row for batch in raw_spans(raw_processes(folder)[0]) for row in batch.to_pylist()]
         reads = [row for row in rows if row["kind"] == Kind.READ]
         last_ns, first_ns = (
@@ -129,9 +129,11 @@ def test_an_operation_slower_than_asked_is_counted(tmp_path: Path) -> None:
     pace = Pace(parse_throttle("latency=1us", "store"), None, (0, 0))
     for index in range(3):
         SlowedCalls(pace).close(os.open(tmp_path / f"{index}", os.O_CREAT | os.O_RDWR))
-    assert (pace.operations, pace.slower) == (0, 0)
+    assert (pace.held, pace.slower) == ({}, 0)
     SlowedCalls(pace).mkdir(str(tmp_path / "d"))
-    assert (pace.operations, pace.slower) == (1, 1)
+    operations, asked_ns, given_ns = pace.held[Kind.MKDIR]
+    assert (operations, asked_ns, pace.slower) == (1, 1000, 1)
+    assert given_ns > asked_ns
 
 
 class InterruptedPace(Pace):
@@ -168,6 +170,9 @@ def test_a_run_on_a_throttled_store_is_recorded_and_told_as_one(tmp_path: Path) 
     assert run.record.cache.evicted_objects == 32
     assert run.record.held_operations is not None
     assert run.record.held_operations.operations == 64
+    opens = run.record.held_operations.by_kind["open"]
+    assert (opens.operations, opens.asked_ns) == (32, 64_000_000)
+    assert opens.given_ns >= opens.asked_ns
     assert run.summary.operations["open"].latency_ns is not None
     assert run.summary.operations["open"].latency_ns.min >= 2_000_000
     assert "The store is throttled (latency=1ms&latency.open=2ms&iops=100k)" in run.summary.caveats[0]

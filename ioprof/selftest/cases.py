@@ -1,0 +1,120 @@
+"""The runs of the self-test: small files on a throttled local store, every time of theirs known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ioprof.spec.sources import Value
+
+MS = 1_000_000
+PREFETCH = 2
+Loader = Literal["processes", "torch-map"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run of known truth."""
+
+    name: str
+    workers: int
+    steps: int
+    """Measured ones; the warm-up comes on top."""
+    batch_size: int = 16
+    loader: Loader = "processes"
+    file_bytes: int = 4096
+    open_ns: int = 0
+    read_ns: int = 0
+    decode_ns: int = 0
+    compute_ns: int = MS
+    iops: int | None = None
+    bandwidth_bytes_per_s: int | None = None
+    jitter: str | None = None
+
+    @property
+    def warmup(self) -> int:
+        """Return steps that are left out: what is made ahead, and as much again."""
+        return 2 * PREFETCH * self.workers
+
+    @property
+    def throttle(self) -> str:
+        """Return the parameters of the store."""
+        wanted = {
+            "latency.open": f"{self.open_ns}ns" if self.open_ns else None,
+            "latency.read": f"{self.read_ns}ns" if self.read_ns else None,
+            "jitter": self.jitter,
+            "iops": self.iops,
+            "bandwidth": self.bandwidth_bytes_per_s,
+        }
+        return "&".join(f"{key}={value}" for key, value in wanted.items() if value is not None)
+
+    def sections(self, folder: Path) -> dict[str, dict[str, Value]]:
+        """Return the spec of the run.
+
+        Args:
+            folder: gets the dataset and the run directory.
+        """
+        # One epoch: nothing of ours between two of them. Read from the page cache: only the throttle takes time.
+        steps = self.warmup + self.steps
+        return {
+            "workload": {
+                "name": "small-files", "files": (steps + 4 * self.workers) * self.batch_size,
+                "file_size": f"{self.file_bytes}B", "decode": f"{self.decode_ns}ns", "discovery": "none",
+            },
+            "store": {"url": f"throttle+{folder / 'data'}?{self.throttle}"},
+            "loader": {
+                "name": self.loader, "workers": self.workers, "prefetch": PREFETCH, "batch_size": self.batch_size,
+            },
+            "accelerator": {"compute": f"{self.compute_ns}ns", "copy_to_device": False},
+            "run": {
+                "steps": steps, "warmup": self.warmup, "cache": "warm", "probe": False,
+                "results": str(folder / "results"),
+            },
+        }  # fmt: skip
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """Return the runs; ``quick`` takes a few of them, and shorter."""
+    return _QUICK if quick else _FULL
+
+
+def _latency(workers: int, loader: Loader = "processes", steps: int = 80) -> Case:
+    return Case(
+        name=f"latency, {_counted(workers)}, {loader}",
+        workers=workers, loader=loader, steps=steps, open_ns=2 * MS, read_ns=5 * MS, compute_ns=40 * MS,
+    )  # fmt: skip
+
+
+def _iops(workers: int, steps: int = 600) -> Case:
+    """Small batches: what is under way when the window opens counts as read in it."""
+    return Case(name=f"IOPS, {_counted(workers)}", workers=workers, steps=steps, batch_size=4, iops=500)
+
+
+def _bandwidth(workers: int, steps: int = 960) -> Case:
+    return Case(
+        name=f"bandwidth, {_counted(workers)}",
+        workers=workers, steps=steps, batch_size=4, file_bytes=64 << 10, bandwidth_bytes_per_s=50_000_000,
+    )  # fmt: skip
+
+
+def _counted(workers: int) -> str:
+    return f"{workers} worker{'s' * (workers > 1)}"
+
+
+_BUSY = Case(name="compute-bound, 2 workers, torch-map", workers=2, loader="torch-map", steps=40,
+             open_ns=2 * MS, read_ns=5 * MS, compute_ns=200 * MS)  # fmt: skip
+_DECODE = Case(name="decode, 1 worker, processes", workers=1, steps=60, open_ns=MS, read_ns=3 * MS, decode_ns=4 * MS,
+               compute_ns=40 * MS)  # fmt: skip
+_JITTER = Case(name="jitter, 1 worker, processes", workers=1, steps=120, read_ns=5 * MS, jitter="lognormal:0.5",
+               compute_ns=40 * MS)  # fmt: skip
+_FULL = [
+    *(_latency(workers, loader) for loader in ("processes", "torch-map") for workers in (1, 2, 4)),
+    replace(_BUSY, steps=80), _DECODE, _JITTER, replace(_JITTER, name="jitter, 2 workers, processes", workers=2),
+    *(_iops(workers) for workers in (1, 2, 4)),
+    *(_bandwidth(workers) for workers in (1, 2, 4)),
+]  # fmt: skip
+_QUICK = [
+    _latency(1, steps=48), _latency(2, "torch-map"), replace(_BUSY, steps=30), replace(_DECODE, steps=40),
+    replace(_JITTER, steps=60), _iops(2), _bandwidth(4),
+]  # fmt: skip

@@ -1,0 +1,164 @@
+"""What a finished case shows of its truth, figure by figure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ioprof.analysis.operations import KindTotals, totals_by_kind
+from ioprof.api import Run
+from ioprof.selftest.cases import PREFETCH, Case
+from ioprof.selftest.expected import expected_utilization
+from ioprof.selftest.row import Row, Unit
+from ioprof.store.throttle import Factors, parse_throttle
+from ioprof.trace.histogram import percentile_ns
+from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.reader import load_trace
+
+AU_LIMIT = 0.01
+LATENCY_LIMIT = 0.03
+RATE_LIMIT = 0.02
+IDLE_SUM_LIMIT = 0.001
+BUSY_LIMIT = 0.01
+SHARE_LIMIT = 0.03
+DECODE_LIMIT = 0.05
+"""The work of decoding is calibrated to 2 %, and a CPU's speed changes by itself."""
+_PERCENTILES = (0.5, 0.9, 0.99)
+
+
+def rows_of(case: Case, run: Run) -> list[Row]:
+    """Return every figure whose truth is known of a case."""
+    totals = {one.kind: one for one in totals_by_kind(load_trace(run.directory).operations, (Phase.STEADY,))}
+    return [
+        *_operations(case, run, totals),
+        *_rates(case, run),
+        *_decode(case, totals),
+        *_accelerator(case, run),
+        *_idle(case, run),
+    ]
+
+
+def _row(
+    case: Case, figure: str, unit: Unit, asked: float, measured: float | None, limit: float, given: float | None = None
+) -> Row:
+    return Row(case=case.name, figure=figure, unit=unit, asked=asked, given=given, measured=measured, limit=limit)
+
+
+def _operations(case: Case, run: Run, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
+    """Yield the latency of operations: of those that only a latency delays."""
+    for kind, asked_ns in ((Kind.OPEN, case.open_ns), (Kind.READ, case.read_ns)):
+        if not asked_ns:
+            continue
+        found, name = totals.get(kind), kind.label
+        mean_ns = found.total_ns / found.count if found else None
+        yield _row(case, f"{name} mean", "ns", asked_ns, mean_ns, LATENCY_LIMIT, _given_ns(run, name))
+        if case.jitter is None:
+            yield _row(case, f"{name} p50", "ns", asked_ns, _percentile(found, 0.5), LATENCY_LIMIT)
+        elif case.workers == 1:
+            drawn = _drawn(case, case.steps)
+            for share in _PERCENTILES:
+                asked = float(np.quantile(drawn, share))
+                yield _row(case, f"{name} p{100 * share:.0f}", "ns", asked, _percentile(found, share), LATENCY_LIMIT)
+
+
+def _percentile(totals: KindTotals | None, share: float) -> float | None:
+    return None if totals is None else percentile_ns(totals.buckets, share, totals.min_ns, totals.max_ns)
+
+
+def _drawn(case: Case, steps: int) -> list[float]:
+    """Return the latencies that the measured reads of a single worker were given, by the throttle's own seed."""
+    factors = Factors(parse_throttle(case.throttle, case.name), (0, 0))
+    skipped, wanted = case.warmup * case.batch_size, steps * case.batch_size
+    return [case.read_ns * factors() for _ in range(skipped + wanted)][skipped:]
+
+
+def _given_ns(run: Run, kind: str) -> float | None:
+    held = run.record.held_operations
+    found = held.by_kind.get(kind) if held is not None else None
+    return found.given_ns / found.operations if found is not None else None
+
+
+def _rates(case: Case, run: Run) -> Iterator[Row]:
+    reads = run.summary.operations.get("read")
+    if case.iops is not None:
+        yield _row(case, "reads/s", "per_s", case.iops, reads.per_s if reads else None, RATE_LIMIT)
+    if case.bandwidth_bytes_per_s is not None:
+        measured = reads.bytes_per_s if reads else None
+        yield _row(case, "bandwidth", "bytes_per_s", case.bandwidth_bytes_per_s, measured, RATE_LIMIT)
+
+
+def _decode(case: Case, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
+    if case.decode_ns:
+        measured = _percentile(totals.get(Kind.DECODE), 0.5)
+        yield _row(case, "decode p50", "ns", case.decode_ns, measured, DECODE_LIMIT)
+
+
+def _accelerator(case: Case, run: Run) -> Iterator[Row]:
+    """Yield utilisation, throughput and busy time of cases whose batches have a known length."""
+    if case.iops is not None or case.bandwidth_bytes_per_s is not None:
+        return
+    summary = run.summary
+    asked, given = (_utilization(case, run, by_given=by_given) for by_given in (False, True))
+    yield _row(case, "utilisation", "ratio", asked, summary.accelerator_utilization, AU_LIMIT, given)
+    full_rate = case.batch_size / case.compute_ns * 1e9
+    yield _row(
+        case, "samples/s", "per_s", asked * full_rate, summary.samples_per_s, RATE_LIMIT, given * full_rate
+    )  # fmt: skip
+    busy_ns = summary.busy_s / summary.steps * 1e9 if summary.busy_s and summary.steps else None
+    yield _row(case, "busy per batch", "ns", case.compute_ns, busy_ns, BUSY_LIMIT)
+
+
+def _utilization(case: Case, run: Run, *, by_given: bool) -> float:
+    return expected_utilization(
+        _batch_times(case, run, by_given=by_given),
+        workers=case.workers,
+        prefetch=PREFETCH,
+        compute_ns=case.compute_ns,
+        steps=case.warmup + case.steps,
+        warmup=case.warmup,
+    )
+
+
+def _batch_times(case: Case, run: Run, *, by_given: bool) -> Callable[[int, int], float]:
+    """Return how long each batch of each worker takes: as asked for, or as the throttle gave it on average."""
+    open_ns, read_ns = float(case.open_ns), float(case.read_ns)
+    if by_given:
+        open_ns, read_ns = _given_ns(run, "open") or open_ns, _given_ns(run, "read") or read_ns
+    if case.jitter is None:
+        return lambda worker, number: case.batch_size * (open_ns + read_ns + case.decode_ns)
+    late_ns = read_ns - case.read_ns if not by_given else read_ns - _mean_asked_ns(run)
+    made = [_jittered(case, worker, late_ns) for worker in range(case.workers)]
+    return lambda worker, number: next(made[worker])
+
+
+def _mean_asked_ns(run: Run) -> float:
+    held = run.record.held_operations
+    reads = held.by_kind.get("read") if held is not None else None
+    return reads.asked_ns / reads.operations if reads is not None else 0.0
+
+
+def _jittered(case: Case, worker: int, late_ns: float) -> Iterator[float]:
+    """Yield the length of one worker's batches, by the throttle's own seed, each operation as late as the mean one."""
+    factors = Factors(parse_throttle(case.throttle, case.name), (0, worker))
+    while True:
+        drawn = [case.read_ns * factors() for _ in itertools.repeat(None, case.batch_size)]
+        yield sum(drawn) + case.batch_size * late_ns
+
+
+def _idle(case: Case, run: Run) -> Iterator[Row]:
+    """Yield whether the causes of idle time add up to it, and whether the right ones are named."""
+    idle_s, causes = run.summary.idle_s, run.summary.idle_by_cause
+    if idle_s is None or causes is None or not idle_s:
+        return
+    parts = (causes.fetch, causes.prep, causes.transfer, causes.checkpoint, causes.other, causes.unexplained)
+    yield _row(case, "idle, sum of causes", "ratio", 1.0, sum(parts) / idle_s, IDLE_SUM_LIMIT)
+    sample_ns = case.open_ns + case.read_ns + case.decode_ns
+    if not sample_ns or case.batch_size * sample_ns < 1.2 * case.workers * case.compute_ns:
+        return
+    # Nothing but making batches holds the accelerator up: its idle time is theirs, shared by the time each stage takes.
+    prep = case.decode_ns / sample_ns
+    yield _row(case, "idle, share of fetch", "ratio", 1 - prep, causes.fetch / idle_s, SHARE_LIMIT)
+    if prep:
+        yield _row(case, "idle, share of prep", "ratio", prep, causes.prep / idle_s, SHARE_LIMIT)

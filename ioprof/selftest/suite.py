@@ -1,0 +1,63 @@
+"""The self-test: every case run through the real runner in a folder that is removed afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ioprof import api
+from ioprof.host.other_load import OtherLoad, other_load
+from ioprof.selftest.cases import Case
+from ioprof.selftest.judge import rows_of
+from ioprof.selftest.row import Row
+
+QUIET_CORES = 0.2
+"""CPU used by others, in cores, up to which a host counts as quiet."""
+STRAYED = 0.03
+"""Beyond this the throttle itself missed what it was asked for: the host was not quiet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A case that ran."""
+
+    case: Case
+    rows: list[Row]
+    load: OtherLoad | None
+    """What others did to the CPUs just before it; None: this host does not tell."""
+
+
+def run_cases(cases: list[Case], on_case: Callable[[int, Case], None]) -> Iterator[Finished]:
+    """Run the cases one after the other.
+
+    Args:
+        cases: what to run.
+        on_case: told the number, from 1, and the case that begins.
+
+    Raises:
+        IoprofError: a run failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="ioprof-selftest-") as scratch:
+        for number, case in enumerate(cases, 1):
+            on_case(number, case)
+            folder = Path(scratch, str(number))
+            load = other_load()
+            yield Finished(case=case, rows=rows_of(case, api.run(case.sections(folder))), load=load)
+            shutil.rmtree(folder)
+
+
+def disturbance(finished: list[Finished]) -> str | None:
+    """Return what disturbed the self-test, in a sentence; None: the host was quiet."""
+    loads = [one.load for one in finished if one.load is not None]
+    busiest = max(loads, key=lambda load: load.cores + load.steal_cores, default=None)
+    told = []
+    if busiest is not None and busiest.cores + busiest.steal_cores > QUIET_CORES:
+        names = f" ({', '.join(busiest.busiest)})" if busiest.busiest else ""
+        told.append(f"others used up to {busiest.cores + busiest.steal_cores:.1f} CPUs{names}")
+    strayed = max((abs(row.strayed) for one in finished for row in one.rows), default=0.0)
+    if strayed > STRAYED:
+        told.append(f"the throttle could not keep its word by up to {100 * strayed:.0f} %")
+    return f"This host was not quiet: {'; '.join(told)}. Errors may be the host's." if told else None

@@ -1,0 +1,105 @@
+"""The self-test's own truth: what a pipeline must give, how an error is judged, and a case through the real runner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ioprof import api
+from ioprof.cli.selftest import conclusion, to_json
+from ioprof.host.other_load import OtherLoad
+from ioprof.selftest.cases import MS, Case, cases
+from ioprof.selftest.expected import expected_utilization
+from ioprof.selftest.judge import rows_of
+from ioprof.selftest.row import Row
+from ioprof.selftest.suite import Finished
+from ioprof.spec.sources import Value
+
+CASE = Case(name="one", workers=2, steps=6, batch_size=4, open_ns=MS, read_ns=2 * MS, compute_ns=MS)
+
+
+@given(
+    workers=st.integers(1, 8), batch_ms=st.integers(1, 200), compute_ms=st.integers(1, 100), cycles=st.integers(2, 6)
+)
+def test_equal_batches_give_the_closed_form(workers: int, batch_ms: int, compute_ms: int, cycles: int) -> None:
+    """Over whole rounds of the workers: bound by the slower of accelerator and workers, whatever the prefetch."""
+    found = expected_utilization(
+        lambda worker, number: batch_ms, workers=workers, prefetch=2, compute_ns=compute_ms,
+        steps=workers * (4 + cycles), warmup=workers * 4,
+    )  # fmt: skip
+    if batch_ms >= workers * compute_ms:
+        assert found == pytest.approx(workers * compute_ms / batch_ms)
+    elif batch_ms <= compute_ms:
+        assert found == pytest.approx(1.0)
+
+
+def test_a_slow_batch_is_waited_for_in_order_and_hidden_by_what_was_made_ahead() -> None:
+    """One batch of 10 among batches of 1, two workers, steps of 1: begun four steps ahead, it costs six steps' time."""
+    made = {(0, 5): 10.0}
+    found = expected_utilization(
+        lambda worker, number: made.get((worker, number), 1.0),
+        workers=2, prefetch=2, compute_ns=1.0, steps=24, warmup=4,
+    )  # fmt: skip
+    assert found == pytest.approx(20 / (20 + 6))
+
+
+ROW = Row(case="c", figure="f", unit="ns", asked=100.0, given=None, measured=102.0, limit=0.03)
+
+
+def _row(given: float | None = None, measured: float | None = 102.0) -> Row:
+    return replace(ROW, given=given, measured=measured)
+
+
+def test_an_error_is_against_what_was_given_where_that_is_known() -> None:
+    """Relative for times and rates, a difference for ratios; no figure is a failure."""
+    assert (_row().error, _row().passed) == (pytest.approx(0.02), True)
+    assert _row(given=110.0).error == pytest.approx(102 / 110 - 1)
+    assert (_row(given=110.0).passed, _row(given=110.0).strayed) == (False, pytest.approx(0.1))
+    share = replace(ROW, unit="ratio", asked=0.5, given=0.49, measured=0.47, limit=0.01)
+    assert (share.error, share.passed) == (pytest.approx(-0.02), False)
+    assert (_row(measured=None).error, _row(measured=None).passed) == (None, False)
+
+
+def test_the_conclusion_counts_failures_and_says_what_disturbed_them() -> None:
+    """By the CPU that others used, and by how far the throttle missed its own word."""
+    quiet, busy = (OtherLoad(cores=cores, steal_cores=0, busiest=("other (pid 7) 1.50",)) for cores in (0.05, 1.5))
+    good = Finished(case=CASE, rows=[_row(), _row(given=101.0)], load=quiet)
+    bad = Finished(case=CASE, rows=[_row(given=110.0)], load=busy)
+    assert conclusion([good]) == "2 of 2 figures are within their limits."
+    assert conclusion([good, bad]) == (
+        "2 of 3 figures are within their limits. This host was not quiet: others used up to 1.5 CPUs (other (pid 7) "
+        "1.50); the throttle could not keep its word by up to 10 %. Errors may be the host's."
+    )
+    told = json.loads(to_json([good, bad]))
+    assert (told["passed"], len(told["rows"]), told["rows"][2]["passed"]) == (False, 3, False)
+
+
+def test_a_case_is_measured_through_the_real_runner(tmp_path: Path) -> None:
+    """Nothing here depends on how busy the host is: sums, and times that cannot be shorter than asked."""
+    rows = {row.figure: row for row in rows_of(CASE, api.run(CASE.sections(tmp_path)))}
+    assert rows["idle, sum of causes"].passed
+    for figure in ("open mean", "read mean"):
+        row = rows[figure]
+        assert row.given is not None
+        assert row.measured is not None
+        assert row.asked <= row.given <= row.measured
+    assert rows["utilisation"].asked == pytest.approx(2 * 1 / 12)
+    assert {"samples/s", "busy per batch", "idle, share of fetch"} <= set(rows)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_case_is_a_run_that_can_be_made(quick: bool, tmp_path: Path) -> None:
+    """Each with a name of its own, a throttle, and files enough for its steps."""
+    wanted = cases(quick=quick)
+    assert len({case.name for case in wanted}) == len(wanted)
+    for case in wanted:
+        sections: dict[str, dict[str, Value]] = case.sections(tmp_path)
+        spec = api.spec_of(sections)
+        assert spec.run.steps == case.steps + case.warmup
+        assert int(str(sections["workload"]["files"])) >= case.batch_size * (case.steps + case.warmup)
+        assert "throttle+" in spec.store.url
