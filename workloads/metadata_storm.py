@@ -39,8 +39,8 @@ _LOCAL_ONLY = ("open", "mkdir", "rmdir", "getxattr", "setxattr")
 _ATTRIBUTES = ("getxattr", "setxattr")
 _NO_ATTRIBUTES = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 _NEVER_COLD = (
-    "Names and inodes that this host had in memory cost no trip to the store: --cache does not touch those caches "
-    "(root does: sysctl vm.drop_caches=2)."
+    "Names and inodes that this host had in memory cost no trip to the store: of the two, only --drop-caches empties "
+    "those caches, not --cache."
 )
 _DONE = b"\x00"
 """What a sample is: that its operation was done."""

@@ -22,6 +22,8 @@ from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
 
 HIGH_HIT_RATIO = 0.5
+WARM_HIT_RATIO = 0.95
+"""Below this share from the page cache a run that was to be warm says so."""
 PREFETCHED_SHARE = 0.02
 MIN_COVERAGE = 0.95
 """Below this share of the kernel's bytes seen by the taps, their latencies would describe the wrong reads."""
@@ -37,6 +39,7 @@ def caveats(
     run: RunRecord,
     *,
     cache: CacheEvidence,
+    witnesses: str | None,
     coverage: Coverage,
     mapped: MappedReads | None,
     cpu: CpuTime,
@@ -58,6 +61,7 @@ def caveats(
     Args:
         run: the record.
         cache: what the page cache served.
+        witnesses: how the witnesses of that contradict each other; None: they do not.
         coverage: how much of the reading the taps saw.
         mapped: reads through memory mappings.
         cpu: where the workers' time went.
@@ -74,12 +78,15 @@ def caveats(
         delivering: workers that made at least one batch.
         defects: what is wrong with the trace itself.
     """
+    cold = not_cold(run, cache) if steps else None
     found = [
+        *([cold] if cold is not None else ()),
         *_outcome(run),
         *_throttle(run),
         *_undelivered(lost),
         *defects,
         *(_cache(run, cache) if steps else ()),
+        *([witnesses] if witnesses is not None else ()),
         *_errors(errors),
         *_coverage(coverage),
         *_read_ahead(cache, mapped),
@@ -130,17 +137,28 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     ratio, not_applied = cache.client_hit_ratio, cold_not_applied(run)
     if not_applied is not None:
         yield f"Cold asked, not applied: {not_applied}."
-    asked = cache.cold_requested and not_applied is None
-    if asked and cache.cold_achieved is None:
+    if cache.cold_requested and not_applied is None and cache.cold_achieved is None:
         why = f": {HIDDEN_HITS}" if ratio is not None else ""
         yield f"A cold cache was asked for; whether it was cold is not known{why}."
-    elif asked and not cache.cold_achieved:
-        yield f"A cold cache was asked for, but {_not_cold(run, ratio)}."
-    elif ratio is not None and ratio > HIGH_HIT_RATIO:
+    elif run.cache.requested == "warm" and ratio is not None and ratio < WARM_HIT_RATIO:
+        yield (
+            f"A warm cache was asked for, but this host's page cache served only {percent(ratio)} of the bytes: "
+            "the dataset does not fit the memory that is free for it."
+        )
+    elif not_cold(run, cache) is None and ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
 
 
-def _not_cold(run: RunRecord, ratio: float | None) -> str:
+def not_cold(run: RunRecord, cache: CacheEvidence) -> str | None:
+    """Return that a run was not cold although it was to be, which comes before anything else; None: it was."""
+    if not run.workload.reads_storage or not cache.cold_requested or cache.cold_achieved is not False:
+        return None
+    if cold_not_applied(run) is not None:
+        return None
+    return f"A cold cache was asked for, but {_what_was_cached(run, cache.client_hit_ratio)}."
+
+
+def _what_was_cached(run: RunRecord, ratio: float | None) -> str:
     """Return what was cached, and why where that is known: left by the eviction, or read before in the same epoch."""
     share = f"{percent(ratio)} of the bytes" if ratio is not None else "part of what was read"
     left, served = left_after_eviction(run), f"this host's page cache served {share}"

@@ -21,14 +21,27 @@ MOST_MAPPED_SURPLUS = 1.05
 HIDDEN_HITS = "the kernel fetched more than was read: whole pages and readahead may hide what the page cache served"
 
 
-def no_cache_ratio_reason(run: RunRecord) -> str | None:
-    """Return why this run has no page-cache ratio, or None if it has one."""
+_OWN_CACHE = ("zfs",)
+"""File systems that keep what they read in memory of their own, which the page cache knows nothing of."""
+
+
+def no_page_cache_reason(run: RunRecord) -> str | None:
+    """Return why the page cache plays no part in this run, or none that anybody could tell; None: it does."""
     if not run.workload.reads_storage:
         return "the loader delivered prepared batches: nothing was read"
     if not is_local(run):
         return "the store is not a local path: this host's page cache is not in its way"
     if run.store.get("is_memory"):
         return "the file system keeps its files in memory: there is no device behind the page cache"
+    if run.store.get("filesystem") in _OWN_CACHE:
+        return f"{run.store['filesystem']} caches what it reads in memory of its own, not in the page cache"
+    return None
+
+
+def no_cache_ratio_reason(run: RunRecord) -> str | None:
+    """Return why the kernel's counters give this run no page-cache ratio, or None if they give one."""
+    if (reason := no_page_cache_reason(run)) is not None:
+        return reason
     if run.kernel_io is None:
         return "/proc/PID/io of the workers was not readable"
     if sum(worker.tapped_bytes for worker in run.kernel_io) == 0:

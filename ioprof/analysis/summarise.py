@@ -12,7 +12,7 @@ from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.evidence import evidence_of
 from ioprof.analysis.host import cpu_utilization
-from ioprof.analysis.kernel import HIDDEN_HITS, cache_evidence, coverage, cpu_time
+from ioprof.analysis.kernel import HIDDEN_HITS, coverage, cpu_time
 from ioprof.analysis.lateness import lateness
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
 from ioprof.analysis.measured import RankSteps, counted_ranks, measured_ranks
@@ -28,6 +28,7 @@ from ioprof.analysis.operations import (
     totals_by_kind,
 )
 from ioprof.analysis.outliers import OutlierSearch
+from ioprof.analysis.page_cache import client_hits, witnesses_differ
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
@@ -95,7 +96,8 @@ def summarise(trace: Trace) -> Summary:
     spans = count_spans(search.watching(trace.spans()))
     errors = errors_by_kind(totals_by_kind(trace.operations, _OF_SAMPLES), spans)
     saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
-    cache, no_cache = cache_evidence(run)
+    measured = _of_window(trace)
+    cache, no_cache = client_hits(run, measured, phase)
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
     iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
@@ -181,6 +183,7 @@ def summarise(trace: Trace) -> Summary:
         caveats=caveats(
             run,
             cache=cache,
+            witnesses=witnesses_differ(run, measured),
             coverage=seen,
             mapped=mapped,
             cpu=cpu,
@@ -290,6 +293,11 @@ def _mapped(run: RunRecord, totals: list[KindTotals], phase: str, reasons: Reaso
     return found
 
 
+def _of_window(trace: Trace) -> pa.Table:
+    """Return the batches that come after the warm-up."""
+    return trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
+
+
 def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
     measured = [rank for rank in ranks if rank.measured]
     busy: float | str = nothing_measured(ranks)
@@ -297,7 +305,7 @@ def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
         opened = min(int(rank.opened_ns[rank.first]) for rank in measured)
         closed = max(int(rank.busy_end_ns[-1]) for rank in measured)
         busy = cpu_utilization(trace.host, opened, closed)
-    of_window = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
+    of_window = _of_window(trace)
     cpu = replace(
         cpu_time(of_window, reasons.number("cpu.utilization", busy)),
         stages=stage_times(trace.run, of_window, reasons),
@@ -310,7 +318,7 @@ def _cpu(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> CpuTime:
 
 
 def _overhead(trace: Trace, reasons: Reasons) -> Overhead:
-    """Share = (operations x span cost + hooks around batches + folding) / time the workers spent on batches.
+    """Share = (operations x span cost + hooks around batches + folding + asking about cached pages) / workers' time.
 
     The span cost is calibrated; the hooks were measured in the workers, or calibrated in older runs.
     """
@@ -322,6 +330,7 @@ def _overhead(trace: Trace, reasons: Reasons) -> Overhead:
     batches = record.batches if measured else trace.batches.num_rows
     batch_ns = (record.hooks_ns or 0) / record.batches if measured else record.batch_ns
     spent_ns = record.spans * record.span_ns + batches * batch_ns + record.flush_ns
+    spent_ns += sum(counts.cost_ns for counts in trace.run.cache_counts)
     share = spent_ns / record.worker_time_ns if record.worker_time_ns > 0 else None
     return Overhead(
         span_ns=record.span_ns,
@@ -341,6 +350,9 @@ def _note_kernel(
 ) -> None:
     reasons.known("cache.client_hit_ratio", cache.client_hit_ratio, no_cache or "")
     reasons.known("cache.cold_achieved", cache.cold_achieved, no_cache or HIDDEN_HITS)
+    reasons.known("cache.kernel_hit_ratio", cache.kernel_hit_ratio, no_cache or "the kernel's counters do not tell")
+    for name in ("method", "asked_hit_ratio", "exact"):
+        reasons.known(f"cache.{name}", getattr(cache, name), no_cache or "no read was asked about")
     for name in ("tapped_bytes", "kernel_bytes", "ratio"):
         reasons.known(f"coverage.{name}", getattr(seen, name), no_coverage or "")
 

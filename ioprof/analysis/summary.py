@@ -109,11 +109,22 @@ class CacheEvidence:
     """What this host's page cache served of the measured reads."""
 
     client_hit_ratio: float | None
-    """Share of the bytes read that did not come from the device or server, 0.0 to 1.0."""
+    """Share of what was read that this host's page cache served, 0.0 to 1.0. Of whole objects: ``asked_hit_ratio``; of
+    parts of files: ``kernel_hit_ratio``, as reads of one run find cached what others made the kernel read ahead."""
     evidence: str
     cold_requested: bool
     cold_achieved: bool | None
     """True where at most 1 % came from the page cache."""
+    method: str | None = None
+    """How the kernel was asked before reads: cachestat, rwf_nowait or mincore; direct: reads went around the cache."""
+    asked_hit_ratio: float | None = None
+    """Share of the pages that were in the page cache just before they were read."""
+    exact: bool | None = None
+    """Whether every measured batch was asked about; else ``asked_hit_ratio`` is an estimate from some of them."""
+    kernel_hit_ratio: float | None = None
+    """Share of the pages that the kernel did not fetch from the device or server, by its own counters."""
+    cold_caches: tuple[str, ...] = ()
+    """What was made cold before each epoch: content; names and inodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,13 +69,6 @@ class CacheStat:
             return UNKNOWN
         return int(self._counts[0])
 
-    def unwritten_pages(self, fd: int) -> int:
-        """Return the pages of a whole file that are not on the device yet; -1: not known."""
-        if self.pages(fd, 0, 0) < 0:
-            return UNKNOWN
-        _, dirty, under_writeback, *_ = self._counts
-        return int(dirty + under_writeback)
-
 
 class NoWaitRead:
     """preadv2(RWF_NOWAIT)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
+from ioprof.analysis.caveats import not_cold
 from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
@@ -38,6 +39,7 @@ FULLY_ACCOUNTED = 0.99
 def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     """Return the report as lines no longer than ``width`` columns (as far as single words allow)."""
     blocks = [
+        _not_cold(summary, run, width),
         _header(summary, run, width),
         _idle(summary, run, width),
         [*_delivered(summary, width), *beside_lines(summary, width)],
@@ -45,10 +47,16 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
         _checkpoints(summary.checkpoints, width),
         _start(summary, width),
         _costs(summary, run, width),
-        _caveats(summary, width),
+        _caveats(summary, run, width),
         _verdict(summary, run, width),
     ]
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
+
+
+def _not_cold(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    """Whoever asked for a cold store and got this host's memory must not read a figure before knowing it."""
+    told = not_cold(run, summary.cache) if summary.steps else None
+    return [] if told is None else paragraph(f"Not cold. {told}", width, first="", style="bold red")
 
 
 def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
@@ -87,6 +95,8 @@ def _cache_words(summary: Summary, run: RunRecord) -> str:
     left = left_after_eviction(run)
     if asked == "cold" and left is not None and left > COLD_HIT_RATIO:
         return f"cold asked, not achieved ({percent(left)} of the pages stayed cached)"
+    if asked == "cold" and summary.cache.cold_achieved is False:
+        return f"cold asked, not achieved (page cache served {percent(ratio)} of the bytes)"
     if asked == "cold":
         return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
     return f"{asked} (page cache served {percent(ratio)} of the bytes)"
@@ -240,7 +250,8 @@ def _start(summary: Summary, width: int) -> list[Text]:
 
 
 def _costs(summary: Summary, run: RunRecord, width: int) -> list[Text]:
-    lines = [*_cpu(summary, width), *_seen(summary, width), *_mapped(summary, width)]
+    lines = [*_cpu(summary, width), *_page_cache(summary, run, width), *_seen(summary, width)]
+    lines += _mapped(summary, width)
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
         told = f"{tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
@@ -273,6 +284,19 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
     return lines if per_batch is None else lines + fact("per batch", per_batch, width)
 
 
+def _page_cache(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    cache = summary.cache
+    if not run.workload.reads_storage or cache.asked_hit_ratio is None:
+        return []
+    told = [cache.evidence.partition(": ")[0] + f": {percent(cache.asked_hit_ratio)} of their pages were there"]
+    if cache.kernel_hit_ratio is not None:
+        told.append(f"{percent(cache.kernel_hit_ratio)} of the bytes by the kernel's count of what it fetched")
+    if cache.cold_caches:
+        names = "" if run.cache.drops else " (not names and inodes)"
+        told.append(f"made cold: {', '.join(cache.cold_caches)}{names}")
+    return fact("page cache", "; ".join(told), width)
+
+
 def _seen(summary: Summary, width: int) -> list[Text]:
     seen = summary.coverage
     if seen.ratio is None or seen.kernel_bytes is None:
@@ -298,10 +322,12 @@ def _mapped(summary: Summary, width: int) -> list[Text]:
     return fact("mapped", told, width)
 
 
-def _caveats(summary: Summary, width: int) -> list[Text]:
+def _caveats(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    first = not_cold(run, summary.cache)
     return [
         line
         for caveat in summary.caveats
+        if caveat != first
         for line in paragraph(caveat, width, first="  ! ", rest="    ", style="yellow")
     ]
 

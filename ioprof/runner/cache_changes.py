@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
 from ioprof.store.base import Store
-from ioprof.store.page_cache import CacheChange, evict, warm
+from ioprof.store.page_cache import CacheChange, drop_caches, evict, warm
 from ioprof.trace.run_record import CacheRecord
 
 _Change = Callable[[str, Callable[[int], str], int, Callable[[int], None]], CacheChange]
@@ -27,14 +27,18 @@ class CacheChanges:
         self._plan = plan
         self._store = store
         self._observer = observer
-        self._evictions = 0
+        self._evictions = self._drops = 0
         self._evicted_objects = 0
         self._failed_objects = 0
         self._checked_pages: int | None = None
         self._resident_pages: int | None = None
 
     def before_first_epoch(self) -> None:
-        """Empty or fill it, if that was asked for."""
+        """Empty or fill it, if that was asked for.
+
+        Raises:
+            StoreError: the kernel does not let its caches be dropped.
+        """
         wanted = self._plan.spec.run.cache
         if wanted == "cold":
             self._evict()
@@ -42,12 +46,21 @@ class CacheChanges:
             self._change("reading the dataset into the page cache", warm)
 
     def between_epochs(self) -> None:
-        """Empty it again, if every epoch is to begin with a cold cache."""
+        """Empty it again, if every epoch is to begin with a cold cache.
+
+        Raises:
+            StoreError: the kernel no longer lets its caches be dropped.
+        """
         if self._plan.spec.run.cache == "cold":
             self._evict()
 
     def _evict(self) -> None:
         self._change("evicting the dataset from the page cache", evict)
+        if self._plan.spec.run.drop_caches and self._plan.loader.reads_storage:
+            # Last: looking at what the eviction left has opened every object.
+            self._observer.phase("dropping this host's caches")
+            drop_caches()
+            self._drops += 1
 
     def _change(self, text: str, change: _Change) -> None:
         root, layout = self._store.local_root, self._plan.layout
@@ -67,6 +80,7 @@ class CacheChanges:
         return CacheRecord(
             requested=self._plan.spec.run.cache,
             evictions=self._evictions,
+            drops=self._drops,
             evicted_objects=self._evicted_objects,
             failed_objects=self._failed_objects,
             checked_pages=self._checked_pages,

@@ -16,6 +16,7 @@ from ioprof.runner.epoch_steps import check_epoch_has_steps, check_steps_are_mea
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
+from ioprof.store.page_cache import drop_caches_refusal
 
 _HOW: dict[Access, str] = {"map": "by sample number", "stream": "front to back"}
 
@@ -50,6 +51,7 @@ def plan_run(spec: RunSpec) -> RunPlan:
     _check_workers_see_the_store(spec, store)
     if isinstance(workload, ChecksStore):
         workload.check_store(store)
+    _check_drop_caches(spec, store)
     check_memory(spec.checkpoint, is_local=store.local_root is not None)
     return RunPlan(
         spec=spec,
@@ -105,6 +107,23 @@ def _check_accepted(workload: Workload, loader: type[Loader]) -> None:
 def _delivers(loader: str, access: Access) -> bool:
     found = find_loader(loader)
     return found.reads_storage and access in found.accepts
+
+
+def _check_drop_caches(spec: RunSpec, store: Store) -> None:
+    """Refuse to drop caches where that contradicts the rest, or is not permitted.
+
+    Raises:
+        SpecError: it says which.
+    """
+    if not spec.run.drop_caches:
+        return
+    if spec.run.cache != "cold":
+        raise SpecError(f"--drop-caches: contradicts --cache {spec.run.cache}; use --cache cold, or leave it out")
+    if store.local_root is None:
+        raise SpecError(f"--drop-caches: {store.url} is not a local path, and this host caches nothing of it")
+    refusal = drop_caches_refusal()
+    if refusal is not None:
+        raise SpecError(f"--drop-caches: {refusal}; run as root on the host itself, or leave it out")
 
 
 def _check_workers_see_the_store(spec: RunSpec, store: Store) -> None:

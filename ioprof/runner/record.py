@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from ioprof.runner.run_scratch import RunScratch
 from ioprof.runner.source import order_of, source_of
 from ioprof.runner.steps import StepLoop
 from ioprof.runner.worker_death import worker_deaths_told
+from ioprof.store.cache_witness import BUDGET
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.liveness import held
 from ioprof.trace.overhead import measured_cost
@@ -39,6 +41,8 @@ from ioprof.trace.run_record import CalibrationRecord, Outcome, OverheadRecord, 
 from ioprof.trace.rundir import RAW, create_run_directory, write_run_json
 
 RANK = 0
+CACHE_BUDGETS = {"auto": BUDGET, "every": math.inf, "off": 0.0}
+"""Share of a worker's time that asking for cached pages may take, by what the spec says of it."""
 CONSUMER = -1
 """Worker number of what the consumer's own process does."""
 
@@ -259,6 +263,7 @@ class Recording:
             span_budget=spec.run.span_budget,
             overhead_budget=spec.run.overhead_budget,
             scratch=self._scratch.scratch.path if self._scratch is not None else "",
+            cache_budget=0.0 if self._now.record.store.get("is_memory") else CACHE_BUDGETS[spec.run.cache_evidence],
         )
         return LoadJob(
             worker=worker,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ioprof.errors import UsageError, nearest
@@ -12,6 +12,8 @@ from ioprof.spec.model import AcceleratorSection, CheckpointSection, LoaderSecti
 from ioprof.spec.resolve import named_loader, named_workload
 from ioprof.spec.sources import COMMAND_LINE, YAML, RawSpec, put_assignment, read_toml
 
+SWITCHES = frozenset({"drop-caches"})
+"""Flags that need no value."""
 ALIASES = {"store": ("store", "url"), "loader": ("loader", "name"), "accelerator": ("accelerator", "name")}
 
 
@@ -36,7 +38,7 @@ def raw_spec(
         if name in ALIASES:
             raw.put(*ALIASES[name], value, f"--{name}")
     sections = flag_sections(raw)
-    for name, value in [*((n, v) for n, v in flags if n not in ALIASES), *_pairs(extra)]:
+    for name, value in [*((n, v) for n, v in flags if n not in ALIASES), *_pairs(extra, SWITCHES)]:
         key = name.replace("-", "_")
         if key not in sections:
             hint = _of_another_loader(raw, key) or nearest(f"--{name}", _shown(sections))
@@ -132,8 +134,8 @@ def _shown(sections: Iterable[str]) -> list[str]:
     return [f"--{key.replace('_', '-')}" for key in (*sections, *ALIASES)]
 
 
-def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Read ``--name value`` and ``--name=value``.
+def _pairs(words: Sequence[str], switches: Collection[str]) -> list[tuple[str, str]]:
+    """Read ``--name value`` and ``--name=value``; a switch without a value is true.
 
     Raises:
         UsageError: a word that is neither, or a flag without a value.
@@ -145,7 +147,9 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
         if not word.startswith("--"):
             raise UsageError(f"'{word}': not expected here; flags look like --files 1M")
         name, equals, value = word[2:].partition("=")
-        if not equals:
+        if not equals and name in switches and (not left or left[0].startswith("--")):
+            value = "true"
+        elif not equals:
             if not left:
                 raise UsageError(f"--{name}: give it a value")
             value = left.pop(0)

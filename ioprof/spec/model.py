@@ -13,6 +13,7 @@ from ioprof.spec.quantities import Bytes, Count, DurationNs
 
 DEFAULT_WARMUP = 5
 CacheState = Literal["cold", "warm", "asis"]
+CacheQuestions = Literal["auto", "every", "off"]
 CheckpointMode = Literal["sync", "background"]
 
 
@@ -97,6 +98,14 @@ class RunSection(Section):
     cache: CacheState = Field(
         "cold",
         description="cold: evicted from the page cache before each epoch; warm: read once first; asis: left",
+    )
+    drop_caches: bool = Field(
+        False,
+        description="with --cache cold, drop this host's names and inodes too before each epoch; root only, whole host",
+    )
+    cache_evidence: CacheQuestions = Field(
+        "auto",
+        description="ask what the page cache holds before reads: auto: as often as 1 % of the time allows; every; off",
     )
     seed: int = Field(20_261_123, ge=0, lt=2**63, description="decides content, sizes and order")
     max_errors: Count = Field(100, ge=0, le=10**12, description="failed samples the run may lose before it gives up")

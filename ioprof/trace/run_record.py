@@ -58,6 +58,8 @@ class CacheRecord(_Record):
     requested: Literal["cold", "warm", "asis"]
     evictions: int = 0
     """Times the whole dataset was evicted."""
+    drops: int = 0
+    """Times all caches of the host, those of names and inodes included, were dropped after that."""
     evicted_objects: int = 0
     failed_objects: int = 0
     checked_pages: int | None = None

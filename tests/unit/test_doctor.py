@@ -32,7 +32,7 @@ from ioprof.host.evidence import (
     write_refusal,
 )
 from ioprof.host.other_load import OtherLoad, OtherRun, other_load, other_runs
-from ioprof.host.page_cache_probe import Eviction, cachestat_pages, mincore_pages, try_eviction
+from ioprof.host.page_cache_probe import Eviction, try_eviction
 from ioprof.host.text import Scalar
 from ioprof.plugins import find_workload
 from ioprof.spec.flags import raw_spec
@@ -295,15 +295,6 @@ def test_eviction_is_tried_on_a_file_that_leaves_nothing(tmp_path: Path) -> None
     assert tried.resident_before == tried.pages
     assert list(tmp_path.iterdir()) == []
     assert isinstance(try_eviction(tmp_path / "missing"), str)
-
-
-def test_both_ways_to_count_cached_pages_agree(tmp_path: Path) -> None:
-    """Where cachestat exists it says what mincore says."""
-    with (tmp_path / "file").open("w+b") as file:
-        file.write(bytes(40_000))
-        file.flush()
-        assert mincore_pages(file.fileno()) == 10
-        assert cachestat_pages(file.fileno()) in (10, None)
 
 
 def test_cuda_is_told_from_versions_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, first_answer
+from ioprof.host.residency import METHODS, PAGE_BYTES, Method, first_answer
 from ioprof.host.store_facts import store_facts
 
 PAGES = 64
@@ -54,16 +54,3 @@ def test_the_first_way_that_answers_is_kept(descriptor: int) -> None:
     assert (second[0].method, second[1]) == (others[0], PAGES)
     assert first_answer(descriptor, methods=[]) is None
     assert first_answer(-1) is None
-
-
-def test_pages_that_are_not_on_the_device_yet_are_told(descriptor: int) -> None:
-    """They cannot be evicted before they are written back."""
-    way = CacheStat()
-    if way.pages(descriptor, 0, 0) < 0:
-        pytest.skip("no cachestat(2) here")
-    assert way.unwritten_pages(descriptor) == 0
-    os.pwrite(descriptor, b"changed", 0)
-    assert way.unwritten_pages(descriptor) >= 1
-    os.fsync(descriptor)
-    assert way.unwritten_pages(descriptor) == 0
-    assert way.unwritten_pages(-1) == -1

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ioprof.errors import StoreError
-from ioprof.host.page_cache_probe import residency
 from ioprof.store.fsspec_store import FsspecStore
 from ioprof.store.local import LocalStore
 from ioprof.store.open_files import OpenFiles
@@ -127,8 +126,3 @@ def test_remote_objects_cannot_be_mapped(trace_dir: Path) -> None:
     """One line that names the store."""
     with tapped(FsspecStore("memory://tap-map"), trace_dir) as tap, pytest.raises(StoreError, match="memory://tap-map"):
         tap.map_file("tokens", 0, SIZE, "normal")
-
-
-def test_residency_of_a_missing_file_is_not_known(tmp_path: Path) -> None:
-    """Unknown, not zero."""
-    assert residency(str(tmp_path / "missing")) is None
