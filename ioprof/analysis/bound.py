@@ -48,6 +48,8 @@ class Evidence:
     best_per_s: float | None
     """What it gave at most."""
     best_processes: int
+    is_store_limited: bool
+    """Whether more processes brought no more although CPUs were free."""
     is_client_limited: bool
     """Whether this host's CPUs, and not the store, limited what as many plain processes got."""
     transport_per_s: float | None
@@ -142,9 +144,11 @@ def _cpu(e: Evidence) -> Bound | None:
 def _storage(e: Evidence) -> Bound | None:
     """The store gave plain processes no more, and the loader could have moved more."""
     ceiling, best, transport = e.at_workers_per_s, e.best_per_s, e.transport_per_s
-    if ceiling is None or best is None or transport is None or e.is_client_limited:
+    if ceiling is None or best is None or transport is None or transport < WELL_ABOVE_RATIO * e.delivered_per_s:
         return None
-    if e.delivered_per_s * CLOSE_RATIO < ceiling or transport < WELL_ABOVE_RATIO * e.delivered_per_s:
+    # What the store proved unable to exceed with any number of processes is its limit, however crowded a level was.
+    at_most = e.is_store_limited and e.delivered_per_s * CLOSE_RATIO >= best
+    if not at_most and (e.is_client_limited or e.delivered_per_s * CLOSE_RATIO < ceiling):
         return None
     told = (
         f"the store gives {_as_many(e)} {_rate(ceiling)} samples/s without any loader, and the loader fed from memory "

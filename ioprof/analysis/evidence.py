@@ -51,6 +51,7 @@ def evidence_of(
         at_workers_per_s=None if same is None else same.samples_per_s,
         best_per_s=None if best is None else best.samples_per_s,
         best_processes=0 if best is None else best.at_processes,
+        is_store_limited=best is not None and best.limited_by == "store",
         is_client_limited=same is not None and same.is_client_limited,
         transport_per_s=baselines.transport_samples_per_s,
         no_workers_per_s=baselines.no_workers_samples_per_s,

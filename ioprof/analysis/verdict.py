@@ -89,7 +89,7 @@ def _bound(head: str, evidence: Evidence, reasons: dict[str, str]) -> tuple[Verd
 
 _BOUND_WORDS: dict[BoundName, str] = {
     "accelerator": "Nothing starves it",
-    "storage-latency": "The store's latency is the limit",
+    "storage-latency": "The store's latency and IOPS are the limit",
     "storage-bandwidth": "The store's bandwidth is the limit",
     "metadata": "The store's metadata operations are the limit",
     "cpu": "This host's CPUs are the limit, not the store",

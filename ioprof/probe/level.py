@@ -81,7 +81,13 @@ class _Windows:
 
 
 def measure_level(
-    reading: Reading, processes: int, *, longest_ns: int, cores: float, tick: Callable[[], None]
+    reading: Reading,
+    processes: int,
+    *,
+    longest_ns: int,
+    cores: float,
+    tick: Callable[[], None],
+    precision_ratio: float = PRECISION_RATIO,
 ) -> tuple[LevelRecord | None, int]:
     """Read with so many processes; return what they got, and how many places of the order were taken.
 
@@ -91,6 +97,7 @@ def measure_level(
         longest_ns: when the level ends at the latest, counted from its first window.
         cores: CPUs that the processes may use.
         tick: called several times a second.
+        precision_ratio: half its interval over its rate, at which a level may end before its time.
 
     Returns:
         None in place of a record where not one window was complete, or where there was nothing to read for some of the
@@ -102,7 +109,7 @@ def measure_level(
     board = Board(processes)
     with tempfile.TemporaryDirectory(prefix="ioprof-probe-") as trace_dir:
         with _running(reading, processes, board, trace_dir) as running:
-            windows, ended = _measured(board, running, trace_dir, longest_ns, tick)
+            windows, ended = _measured(board, running, trace_dir, longest_ns, precision_ratio, tick)
         operations = raw_operations(raw_processes(Path(trace_dir))[0])
         if len(windows.at_ns) < 2 or not board.rows[:, Word.SAMPLES].all():
             return None, board.claimed
@@ -184,7 +191,12 @@ def _await_end(running: list[BaseProcess]) -> None:
 
 
 def _measured(
-    board: Board, running: list[BaseProcess], trace_dir: str, longest_ns: int, tick: Callable[[], None]
+    board: Board,
+    running: list[BaseProcess],
+    trace_dir: str,
+    longest_ns: int,
+    precision_ratio: float,
+    tick: Callable[[], None],
 ) -> tuple[_Windows, LevelEnd]:
     """Wait until all processes read, then take windows until the rate is known well enough."""
     windows = _Windows()
@@ -200,7 +212,7 @@ def _measured(
             return windows, "read-through"
         windows.add(board)
         rates = windows.rates()
-        if len(rates) >= FEWEST_WINDOWS and half_width_ratio(rates) <= PRECISION_RATIO:
+        if len(rates) >= FEWEST_WINDOWS and half_width_ratio(rates) <= precision_ratio:
             return windows, "precise"
         if windows.at_ns[-1] - windows.at_ns[0] + WINDOW_NS // 2 >= longest_ns:
             return windows, "time"

@@ -103,7 +103,7 @@ def without_workers(
     except ValidationError:
         return _unknown(f"{plan.spec.loader} needs worker processes")
     loader = find_loader(plan.spec.loader)(alone)
-    return _delivered(plan, dataset, loader, source_of(plan.workload, dataset.sizes), order, duration_ns, epochs=1)
+    return _delivered(plan, dataset, loader, source_of(plan.workload, dataset.sizes), order, duration_ns, epochs=1)[0]
 
 
 def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> BaselineRecord:
@@ -117,7 +117,10 @@ def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> Bas
         source = MemoryStream(lengths, plan.workload.samples())
     else:
         order = cast("MapWorkload", plan.workload).order
-    return _delivered(plan, dataset, plan.loader, source, order, duration_ns, epochs=None)
+    found, read_bytes = _delivered(plan, dataset, plan.loader, source, order, duration_ns, epochs=None)
+    if read_bytes:
+        return _unknown(f"{plan.spec.loader} reads the store by itself, whatever it is given to read with")
+    return found
 
 
 def _unknown(reason: str, seconds: float = 0.0, batches: int = 0) -> BaselineRecord:
@@ -165,8 +168,8 @@ def _delivered(
     duration_ns: int,
     *,
     epochs: int | None,
-) -> BaselineRecord:
-    """Take batches as fast as they come; those made before the first was taken do not count."""
+) -> tuple[BaselineRecord, int]:
+    """Take batches as fast as they come; return their rate, and the bytes that were read from the store for them."""
     over = False
     section = plan.spec.loader_section
     with contextlib.ExitStack() as stack:
@@ -199,14 +202,14 @@ def _made_ahead(plan: RunPlan, loader: Loader) -> int:
     return max(1, int(getattr(params, "workers", 0)) * int(getattr(params, "prefetch", 0)))
 
 
-def _rate(batches: Iterator[Batch], ahead: int, duration_ns: int) -> BaselineRecord:
-    """Return samples/s between the last batch that was made ahead and the last one that was taken."""
+def _rate(batches: Iterator[Batch], ahead: int, duration_ns: int) -> tuple[BaselineRecord, int]:
+    """Return samples/s between the last batch that was made ahead and the last one that was taken, and bytes read."""
     start_ns = from_ns = now_ns()
-    taken = samples = 0
+    taken = samples = read_bytes = 0
     end_ns = start_ns
     for batch in batches:
         end_ns = now_ns()
-        taken += 1
+        taken, read_bytes = taken + 1, read_bytes + batch.size_bytes
         if taken <= ahead:
             from_ns = end_ns
         else:
@@ -219,7 +222,6 @@ def _rate(batches: Iterator[Batch], ahead: int, duration_ns: int) -> BaselineRec
             break
     counted, seconds = max(0, taken - ahead), (end_ns - from_ns) / 1e9
     if counted < FEWEST_BATCHES or seconds <= 0:
-        return _unknown(
-            f"only {counted} batches came that were not made ahead; {FEWEST_BATCHES} are needed", seconds, counted
-        )
-    return BaselineRecord(samples_per_s=samples / seconds, seconds=seconds, batches=counted)
+        why = f"only {counted} batches came that were not made ahead; {FEWEST_BATCHES} are needed"
+        return _unknown(why, seconds, counted), read_bytes
+    return BaselineRecord(samples_per_s=samples / seconds, seconds=seconds, batches=counted), read_bytes

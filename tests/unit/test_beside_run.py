@@ -42,7 +42,7 @@ def prepared(folder: Path, loader: dict[str, object], **workload: object) -> tup
     values = spec(folder, loader)
     if workload:
         values["workload"] = workload
-    plan = plan_run(api.spec_of(values))  # type: ignore[arg-type]
+    plan = plan_run(api.spec_of(values))
     return plan, run_dataset(plan, api.prepare_plan(plan))
 
 
@@ -68,7 +68,7 @@ def test_a_stream_is_fed_from_memory_as_well(tmp_path: Path) -> None:
 def test_a_loader_without_workers_reads_in_this_process(tmp_path: Path) -> None:
     """Where a loader cannot, or has no workers to leave out, the reason stands in place of a rate."""
     plan, dataset = prepared(tmp_path, {"name": "torch-map", "workers": 2})
-    found = without_workers(plan, dataset, lambda _: plan.workload.order(0), BASELINE_NS)  # type: ignore[attr-defined]
+    found = without_workers(plan, dataset, lambda _: plan.workload.order(0), BASELINE_NS)
     assert found.batches >= 40
     assert found.samples_per_s
     plan, dataset = prepared(tmp_path, {"name": "processes", "workers": 2})
@@ -79,9 +79,9 @@ def test_a_loader_without_workers_reads_in_this_process(tmp_path: Path) -> None:
 def test_samples_from_memory_are_as_long_as_the_stores() -> None:
     """Lengths repeat; parts of a stream share its samples out."""
     reader = MemoryReader([3, 5])
-    assert [len(sample) for sample in reader.read(None, [0, 1, 2, 7])] == [3, 5, 3, 5]  # type: ignore[arg-type]
+    assert [len(sample) for sample in reader.read(None, [0, 1, 2, 7])] == [3, 5, 3, 5]
     stream = MemoryStream([3, 5], 5)
-    parts = [list(stream.samples(None, 0, ioprof.contract.Part(index=i, count=2))) for i in (0, 1)]  # type: ignore[arg-type]
+    parts = [list(stream.samples(None, 0, ioprof.contract.Part(index=i, count=2))) for i in (0, 1)]
     assert [len(part) for part in parts] == [3, 2]
 
 
@@ -95,7 +95,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(folder: Path, loader: dict[str, object], **settings: object) -> tuple[Summary, ProbeRecord]:
     """Run one epoch; return the summary and what probe.json holds."""
-    done = ioprof.run(spec(folder, loader, epochs=1, **settings))  # type: ignore[arg-type]
+    done = ioprof.run(spec(folder, loader, epochs=1, **settings))
     record = read_probe(done.directory)
     assert record is not None
     return done.summary, record
@@ -147,7 +147,7 @@ class _Impatient(Silent):
 def test_an_interrupted_probe_leaves_a_complete_run(tmp_path: Path) -> None:
     """Its steps were all measured: only ceiling and baselines are missing, and say so."""
     with pytest.raises(Interrupted):
-        ioprof.run(spec(tmp_path, {"name": "processes"}, epochs=1), observer=_Impatient())  # type: ignore[arg-type]
+        ioprof.run(spec(tmp_path, {"name": "processes"}, epochs=1), observer=_Impatient())
     (directory,) = (tmp_path / "results").iterdir()
     found = ioprof.load(directory)
     assert found.record.outcome == "complete"

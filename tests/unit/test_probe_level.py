@@ -34,7 +34,7 @@ def reading(dataset: SmallDataset, **changes: object) -> Reading:
         "source": dataset.workload.reader(dataset.sizes), "store": dataset.store, "order": dataset.workload.order(0),
         "epoch": 0, "repeats": True, "is_cached_locally": True,
     }  # fmt: skip
-    return Reading(**(values | changes))  # type: ignore[arg-type]
+    return Reading(**(values | changes))
 
 
 def nothing() -> None:

@@ -13,7 +13,8 @@ from ioprof.analysis.verdict import verdict
 
 STORE = Evidence(
     delivered_per_s=1000.0, demand_per_s=4000.0, workers=2, cores=8.0, at_workers_per_s=1050.0, best_per_s=1100.0,
-    best_processes=8, is_client_limited=False, transport_per_s=9000.0, no_workers_per_s=520.0, on_cpu_share=0.1,
+    best_processes=8, is_store_limited=True, is_client_limited=False,
+    transport_per_s=9000.0, no_workers_per_s=520.0, on_cpu_share=0.1,
     run_queue_share=0.02, host_cpu_ratio=0.3, prep_share=0.05, working_share=0.98, spread=0.2, metadata_share=0.1,
     read_bytes=4096.0, transfer_share=0.0,
 )  # fmt: skip
@@ -22,7 +23,7 @@ STORE = Evidence(
 
 def bound(**changes: object) -> Bound:
     """Return what binds a run like `STORE` but for some of its evidence."""
-    return bound_of(replace(STORE, **changes))  # type: ignore[arg-type]
+    return bound_of(replace(STORE, **changes))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def bound(**changes: object) -> Bound:
         ({"read_bytes": 1 << 20}, "storage-bandwidth"),
         ({"metadata_share": 0.7}, "metadata"),
         ({"best_per_s": 2400.0}, "workers"),
+        ({"is_client_limited": True}, "storage-latency"),
         ({"transport_per_s": 1050.0}, "loader"),
         ({"transport_per_s": 1050.0, "at_workers_per_s": 5000.0, "best_per_s": 5000.0}, "loader"),
         ({"on_cpu_share": 0.6, "run_queue_share": 0.3}, "cpu"),
@@ -55,9 +57,10 @@ def test_each_kind_of_evidence_names_its_bound(changes: dict[str, object], name:
     [
         {"transport_per_s": None},
         {"at_workers_per_s": None},
-        {"is_client_limited": True},
+        {"is_client_limited": True, "is_store_limited": False},
+        {"is_client_limited": True, "best_per_s": 2400.0},
         {"transport_per_s": 1150.0},
-        {"at_workers_per_s": 1150.0},
+        {"at_workers_per_s": 1150.0, "best_per_s": 1150.0},
         {"at_workers_per_s": 3000.0, "best_per_s": 3000.0},
     ],
 )
@@ -88,7 +91,7 @@ def test_a_fed_accelerator_is_the_bound_whatever_else_is_slow() -> None:
     alone, _ = verdict(None, None, 1000.0, "none", steps=MIN_STEPS, prefetched=0, evidence=STORE)
     assert (busy.bound, starved.bound, alone.bound) == ("accelerator", "storage-latency", "storage-latency")
     assert "idle 60.0 % of the time" in starved.sentence
-    assert "The store's latency is the limit: the store gives" in starved.sentence
+    assert "The store's latency and IOPS are the limit: the store gives" in starved.sentence
     assert "verdict.bound" not in reasons
 
 
