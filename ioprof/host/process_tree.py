@@ -34,7 +34,7 @@ class ProcessTree:
             pid = queue.pop()
             if pid not in found and pid not in self._exclude:
                 found.add(pid)
-                queue.extend(self._children(pid))
+                queue.extend(children_of(pid, self._proc))
         for pid in found - self._stat_fds.keys():
             try:
                 self._stat_fds[pid] = os.open(f"{self._proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -72,21 +72,6 @@ class ProcessTree:
         # The name is in brackets and may hold spaces and brackets itself.
         return content[content.rindex(b")") + 2 :].split()
 
-    def _children(self, pid: int) -> list[int]:
-        """Children of every thread; a DataLoader may start its workers from any of them."""
-        try:
-            threads = os.listdir(f"{self._proc}/{pid}/task")
-        except OSError:  # it ended between the two looks
-            return []
-        children: list[int] = []
-        for thread in threads:
-            with (
-                contextlib.suppress(OSError),
-                open(f"{self._proc}/{pid}/task/{thread}/children", "rb") as file,
-            ):
-                children.extend(map(int, file.read().split()))
-        return children
-
     def _open_files(self, pid: int) -> int | None:
         path = f"{self._proc}/{pid}/fd"
         try:
@@ -96,3 +81,19 @@ class ProcessTree:
             return 0
         except OSError:
             return None
+
+
+def children_of(pid: int, proc: str = "/proc") -> list[int]:
+    """Return the children of every thread of a process; a DataLoader may start its workers from any of them."""
+    try:
+        threads = os.listdir(f"{proc}/{pid}/task")
+    except OSError:  # it ended between the two looks
+        return []
+    children: list[int] = []
+    for thread in threads:
+        with (
+            contextlib.suppress(OSError),
+            open(f"{proc}/{pid}/task/{thread}/children", "rb") as file,
+        ):
+            children.extend(map(int, file.read().split()))
+    return children

@@ -300,12 +300,10 @@ def _page_cache(summary: Summary, run: RunRecord, width: int) -> list[Text]:
 def _seen(summary: Summary, width: int) -> list[Text]:
     seen = summary.coverage
     if seen.ratio is None or seen.kernel_bytes is None:
-        return []
-    return fact(
-        "coverage",
-        f"{percent(seen.ratio)} of the {format_bytes(seen.kernel_bytes)} the workers read passed the taps",
-        width,
-    )
+        why = summary.reasons.get("coverage.ratio")
+        return fact("coverage", f"unknown: {why}", width) if why and seen.tapped_bytes else []
+    told = f"{percent(seen.ratio)} of the {format_bytes(seen.kernel_bytes)} the workers read passed the taps"
+    return fact("coverage", told, width)
 
 
 def _mapped(summary: Summary, width: int) -> list[Text]:

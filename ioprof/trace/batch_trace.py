@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, EpochEnder, EpochReader, EpochStart, WorkerJob
 from ioprof.errors import IoprofError
+from ioprof.host.family_io import FamilyIo
 from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
@@ -103,7 +104,8 @@ class BatchTrace:
         self._epoch = -1
         self._warmup_batches = job.warmup_batches
         self._accounting = ThreadAccounting()
-        self._process_io = ProcessIo()
+        # The consumer's own process also has children that are ioprof's: the host's sampler, other workers.
+        self._process_io = FamilyIo() if worker >= 0 else ProcessIo()
         self._next_io_ns = 0
         self._number = -1
         self._start_ns = self._fetched_ns = -1

@@ -70,7 +70,7 @@ class CacheRecord(_Record):
 
 
 class KernelIo(_Record):
-    """/proc/PID/io of one worker between its first and last batch, beside what the taps saw in that time."""
+    """/proc/PID/io of a worker and its children between its first and last batch, beside what the taps saw then."""
 
     worker: int
     tapped_bytes: int

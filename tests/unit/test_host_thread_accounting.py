@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+from ioprof.host.family_io import FamilyIo
 from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
 from ioprof.trace.batch_account import account_of
 
@@ -133,3 +135,27 @@ def test_closing_twice_is_harmless() -> None:
     stat.close()
     assert stat.read().run_queue_ns >= 0
     stat.close()
+
+
+def test_what_children_read_counts_while_they_live_and_after(tmp_path: Path) -> None:
+    """A helper that reads a megabyte for its parent is seen at once, and its bytes stay when it has ended."""
+    (tmp_path / "content").write_bytes(bytes(1 << 20))
+    family, alone = FamilyIo(), ProcessIo()
+    before, own_before = family.read(), alone.read()
+    script = f"read -r _; cat {tmp_path}/content >/dev/null; echo done; read -r _"
+    with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        assert helper.stdin is not None and helper.stdout is not None
+        helper.stdin.write(b"\n")
+        helper.stdin.flush()
+        helper.stdout.readline()
+        living, own_living = family.read(), alone.read()
+    after = family.read()
+    assert before and own_before and living and own_living and after
+    assert living.rchar - before.rchar >= 1 << 20 > own_living.rchar - own_before.rchar
+    assert after.rchar >= living.rchar
+    family.close()
+
+
+def test_a_process_without_counters_has_no_family_counters(tmp_path: Path) -> None:
+    """Not known is never 0."""
+    assert FamilyIo(proc=str(tmp_path)).read() is None
