@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 _INSIGNIFICANT_RUN = 5
 """So many autocorrelations in a row must be insignificant before the rest is taken for none."""
+_LEAST_LONG_RUN = 1e-6
+"""Below this share of the plain variance, neighbours cancel each other out: no length would be long enough."""
 
 
 def block_length(values: NDArray[np.float64]) -> int:
@@ -28,14 +30,15 @@ def block_length(values: NDArray[np.float64]) -> int:
     covariance = _autocovariance(values, min(count - 1, math.isqrt(count) + 1 + _run(count)))
     if longest == 1 or len(covariance) < 2 or covariance[0] <= 0:
         return 1
+    correlation = covariance / covariance[0]
     lags = np.arange(len(covariance))
-    window = _flat_top(lags / min(2 * _last_significant_lag(covariance, count), lags[-1]))
+    window = _flat_top(lags / min(2 * _last_significant_lag(correlation, count), lags[-1]))
     # Both sums run over negative lags as well: every lag but 0 counts twice.
-    slope = 2 * float(np.sum(window * lags * covariance))
-    long_run = float(2 * np.sum(window * covariance) - covariance[0])
-    if long_run <= 0:
+    slope = 2 * float(np.sum(window * lags * correlation))
+    long_run = float(2 * np.sum(window * correlation) - 1)
+    if long_run < _LEAST_LONG_RUN:
         return longest
-    wanted = math.cbrt(2 * slope**2 / (4 / 3 * long_run**2) * count)
+    wanted = math.cbrt(1.5 * (slope / long_run) ** 2 * count)
     return min(longest, max(1, math.ceil(wanted)))
 
 
@@ -53,10 +56,10 @@ def _autocovariance(values: NDArray[np.float64], most: int) -> NDArray[np.float6
     return np.asarray(np.fft.irfft(spectrum * spectrum.conj(), size)[: most + 1] / count)
 
 
-def _last_significant_lag(covariance: NDArray[np.float64], count: int) -> int:
+def _last_significant_lag(correlation: NDArray[np.float64], count: int) -> int:
     """Return the lag after which a whole run of autocorrelations is insignificant; at least 1."""
     bound = 2 * math.sqrt(math.log10(count) / count)
-    significant = np.abs(covariance[1:] / covariance[0]) >= bound
+    significant = np.abs(correlation[1:]) >= bound
     run = _run(count)
     for lag in range(len(significant) - run + 1):
         if not significant[lag : lag + run].any():

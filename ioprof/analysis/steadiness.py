@@ -141,8 +141,9 @@ def _drift(found: Steadiness) -> Iterator[str]:
     if interval[0] <= 1 + SURE_DRIFT and interval[1] >= 1 - SURE_DRIFT:
         return
     low, high = sorted(abs(100 * (bound - 1)) for bound in interval)
+    of_what = "steps after the start-up" if found.start_up_steps else "run"
     yield (
-        f"No steady state: the second half of the run was {whole_percent(abs(ratio - 1))} "
+        f"No steady state: the second half of the {of_what} was {whole_percent(abs(ratio - 1))} "
         f"{'faster' if ratio > 1 else 'slower'} than the first (95 % CI {low:.0f} - {high:.0f}), so a longer run would "
         "give other figures. Run longer, and with nothing else at work on this host or its store."
     )
@@ -156,6 +157,6 @@ def _wide(steps: int, rate: float, interval: tuple[float, float] | None) -> Iter
         # An interval narrows with the square root of the steps; a few more than that, so that it gets below.
         needed = f"{float(f'{1.1 * steps * (half / WIDE) ** 2:.2g}'):,.0f}"
         yield (
-            f"Samples/s are known to ± {percent(half)} only: steps differ too much for so few of them ({steps:,}). "
-            f"It takes about {needed} to know them to {whole_percent(WIDE)}."
+            f"Samples/s are known to ± {percent(half)} only: {steps:,} steps are too few for how much they differ. "
+            f"About {needed} would make it {whole_percent(WIDE)}."
         )
