@@ -22,9 +22,15 @@ RELATIVE_ERROR = 1 / (1 << (SUB_BITS + 1))
 
 def bucket_of(duration_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bucket of each duration, 0 to BUCKETS - 1; durations below 1 ns count as 1 ns."""
-    bits = np.maximum(duration_ns, 1).astype(np.float64).view(np.int64)
-    found: NDArray[np.int64] = np.minimum((bits >> _SHIFT) - _BIAS, BUCKETS - 1)
-    return found
+    return into_buckets(duration_ns.astype(np.float64))
+
+
+def into_buckets(duration_ns: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the same of durations as floats, in the memory that held them."""
+    buckets = np.maximum(duration_ns, 1.0, out=duration_ns).view(np.int64)
+    buckets >>= _SHIFT
+    buckets -= _BIAS
+    return np.minimum(buckets, BUCKETS - 1, out=buckets)
 
 
 def bucket_low_ns(bucket: NDArray[np.int64] | Sequence[int] | int) -> NDArray[np.float64]:

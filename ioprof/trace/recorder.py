@@ -24,7 +24,19 @@ from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import MARKS, READS, SINGLE_WORDS, SINGLES, STAMPS, WORD, Block, CacheWord, Header
+from ioprof.trace.opsfile import (
+    MARKS,
+    READS,
+    SINGLE_WORDS,
+    SINGLES,
+    STAMPS,
+    WORD,
+    Block,
+    CacheWord,
+    Header,
+    Seconds,
+    Words,
+)
 
 _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
@@ -234,7 +246,7 @@ class Recorder:
             head = np.array([opsfile.CHUNK_MARK, generation, *counted, 0], dtype=np.int64)
             end = os.fstat(self._spans).st_size
             try:
-                _write_all(self._spans, b"".join([head.tobytes(), *(part.tobytes() for part in kept.parts())]))
+                _write_all(self._spans, [head, *kept.parts()])
                 self._kept += kept.records
             except OSError:
                 # The results disk is full: counts and histograms stay exact, only these spans are lost. What was
@@ -370,7 +382,12 @@ def _reserved_map(path: Path) -> mmap.mmap:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
+def _write_all(descriptor: int, parts: Sequence[Words | Seconds]) -> None:
+    """Write arrays from where they are: to join them first took longer than to write them."""
+    left = [part.data.cast("B") for part in parts if part.size]
     while left:
-        left = left[os.write(descriptor, left) :]
+        written = os.writev(descriptor, left)
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]
