@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
+
+from tests.shared_memory import segments, segments_left
+from tests.turns import turn
 
 settings.register_profile("ioprof", database=None, deadline=None)
 settings.load_profile("ioprof")
@@ -21,6 +23,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "root" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return what ``-n auto`` means: one process more than CPUs, as many tests wait rather than compute."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test marked ``alone`` have the machine to itself where several run side by side."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with turn(Path(item.config.getoption("basetemp")).parent, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def _children() -> set[int]:
@@ -36,33 +53,10 @@ def _children() -> set[int]:
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """Fail a test that leaves processes, or shared memory whose maker is gone or is this process."""
-    before, segments = _children(), set(os.listdir("/dev/shm"))
+    before, present = _children(), segments()
     yield
     assert _children() <= before, "processes are left"
-    left = {name for name in set(os.listdir("/dev/shm")) - segments if not _made_by_another(name)}
-    # Other programs on this host make and unlink some within a moment (semaphores).
-    assert not {name for name in left if os.path.lexists(f"/dev/shm/{name}")}, "shared memory is left"
-
-
-def _made_by_another(segment: str) -> bool:
-    """Whether a live process that is none of ours maps a segment or is named in its name (torch: ``torch_PID_...``)."""
-    pids = [int(part) for part in segment.split("_") if part.isdigit()]
-    return any(pid != os.getpid() and psutil.pid_exists(pid) for pid in pids) or _mapped_by_another(segment)
-
-
-def _mapped_by_another(segment: str) -> bool:
-    # By its inode: the name in the map of a semaphore is one that it had while it was made.
-    try:
-        inode = os.stat(f"/dev/shm/{segment}").st_ino
-    except FileNotFoundError:
-        return False
-    ours = {os.getpid()} | {child.pid for child in psutil.Process().children(recursive=True)}
-    for pid in set(psutil.pids()) - ours:
-        with contextlib.suppress(OSError):  # it has ended
-            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-            if any(f" {inode} " in line and "/dev/shm/" in line for line in maps):
-                return True
-    return False
+    assert not segments_left(present), "shared memory is left"
 
 
 @pytest.fixture

@@ -9,17 +9,23 @@ from __future__ import annotations
 import select
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ioprof.cli.console import talk
-from ioprof.trace.follow import Follower, Snapshot
 from ioprof.units import format_count, format_duration, format_rate_bytes
+
+if TYPE_CHECKING:
+    from ioprof.trace.follow import Snapshot
 
 _REFRESH_S = 0.5
 _PLAIN_LINE_S = 5.0
+_PLAIN_START_S = 2.0
+"""The first line's rates are those since then."""
 
 
 def view(snapshot: Snapshot) -> Table:
@@ -80,15 +86,29 @@ def _closed(timeout_s: float) -> bool:
     return bool(select.select([sys.stdin], [], [], timeout_s)[0])
 
 
+def _print_lines(directory: Path, console: Console) -> None:
+    # A short run is over before its first line: what counts is loaded later than its first steps need the CPUs.
+    if _closed(_PLAIN_START_S):
+        return
+    from ioprof.trace.follow import Follower
+
+    follower = Follower(directory)
+    timeout_s = _PLAIN_LINE_S - _PLAIN_START_S
+    while not _closed(timeout_s):
+        if (snapshot := follower.snapshot()) is not None:
+            console.print(plain(snapshot), soft_wrap=True)
+        timeout_s = _PLAIN_LINE_S
+
+
 def main(directory: Path) -> None:
     """Draw until standard input closes."""
     console = talk()
-    follower = Follower(directory)
     if not console.is_terminal:
-        while not _closed(_PLAIN_LINE_S):
-            if (snapshot := follower.snapshot()) is not None:
-                console.print(plain(snapshot), soft_wrap=True)
+        _print_lines(directory, console)
         return
+    from ioprof.trace.follow import Follower
+
+    follower = Follower(directory)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while not _closed(_REFRESH_S):
             if (snapshot := follower.snapshot()) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 
+import pytest
+
 from ioprof.accelerator.emulated import EmulatedAccelerator
 from ioprof.clock import SystemClock, now_ns
 
@@ -12,6 +14,7 @@ ASKED_NS = 5_000_000
 STEPS = 200
 
 
+@pytest.mark.alone
 def test_the_median_of_real_steps_is_the_asked_time() -> None:
     """Over 200 steps of 5 ms the median is within 1 % on a quiet host; a shared one gets 3 %."""
     accelerator = EmulatedAccelerator(ASKED_NS, None, SystemClock())

@@ -11,13 +11,9 @@ import pytest
 
 from ioprof.cli.report import past_runs
 from tests.e2e.driver import ioprof, leftovers, run_directories, signalled, start, steps_recorded, wait_for
+from tests.shared_memory import segments, segments_left
 
 SMALL = ["--files", "600", "--file-size", "4KiB", "--compute", "20ms", "--batch-size", "16"]
-
-
-def shm() -> set[str]:
-    """Return the names in /dev/shm."""
-    return {path.name for path in Path("/dev/shm").iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +25,7 @@ def test_a_signal_while_measuring_leaves_a_readable_partial_run(
     tmp_path: Path, signum: signal.Signals, code: int, group: bool, start_method: str
 ) -> None:
     """The exit code is the shell's, the partial run reads, and no process or shared memory stays."""
-    before = shm()
+    before = segments()
     process = start("run", "small-files", *SMALL, "--start-method", start_method, "--duration", "120s", cwd=tmp_path)
     wait_for(lambda: steps_recorded(tmp_path / "results") >= 20)
     returncode, _, err = signalled(process, signum, group=group)
@@ -42,7 +38,7 @@ def test_a_signal_while_measuring_leaves_a_readable_partial_run(
     assert summary["steps"] >= 10
     assert not (directory / "trace").exists()
     wait_for(lambda: not leftovers(tmp_path), timeout_s=10)
-    assert shm() <= before
+    assert not segments_left(before)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -78,7 +74,7 @@ def test_a_signal_keeps_its_exit_code_where_the_results_are_gone(
 
 def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
     """After SIGKILL the workers, the sampler and the live view end by themselves; `list` and `report` tell what is."""
-    before = shm()
+    before = segments()
     process = start("run", "small-files", *SMALL, "--duration", "120s", cwd=tmp_path)
     wait_for(lambda: steps_recorded(tmp_path / "results") >= 20)
     assert [run.outcome for run in past_runs(tmp_path / "results")] == ["running"]
@@ -92,4 +88,4 @@ def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
     assert summary["outcome"] == "interrupted"
     assert summary["operations"]["read"]["count"] >= (20 - 5) * 16
     assert "killed" in summary["outcome_reason"]
-    assert shm() <= before
+    assert not segments_left(before)

@@ -33,6 +33,7 @@ run.warmup = 2
 workload.name = "small-files"
 workload.files = 200
 workload.file_size = "1KiB"
+loader.name = "processes"
 loader.batch_size = 8
 loader.workers = 1
 accelerator.compute = "3ms"

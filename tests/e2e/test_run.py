@@ -43,6 +43,7 @@ def test_every_start_method_reads_the_same(tmp_path: Path, start_method: str) ->
     assert summary["operations"]["read"]["bytes"] == 2 * 400 * 4096
 
 
+@pytest.mark.alone
 def test_the_null_loader_costs_only_the_step_loop(tmp_path: Path) -> None:
     """Without storage there are no operations, and the accelerator is nearly always busy."""
     summary = summary_of(tmp_path, "--loader", "null", "--file-size", "uniform:1-9KiB")

@@ -52,6 +52,7 @@ def _partial_run(tmp_path: Path, outcome: str) -> dict[str, object]:
     return summary
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "words",
     [

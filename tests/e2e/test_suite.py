@@ -34,6 +34,7 @@ name = "second"
 workload.name = "small-files"
 workload.files = 200
 workload.file_size = "1KiB"
+loader.name = "processes"
 loader.batch_size = 16
 run.max_errors = 0
 [[entry]]

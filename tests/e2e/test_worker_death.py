@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.driver import IOPROF, environment, leftovers, run_directories, start, steps_recorded, wait_for
+from tests.shared_memory import segments, segments_left
 
 DATASET = ["--files", "600", "--file-size", "4KiB", "--batch-size", "16"]
 RUN = ["run", "small-files", *DATASET, "--duration", "120s", "--set", "run.warmup=0"]
@@ -44,9 +45,9 @@ main()
 @pytest.fixture
 def no_shared_memory_left() -> Iterator[None]:
     """Fail a test that leaves names in /dev/shm."""
-    before = set(os.listdir("/dev/shm"))
+    before = segments()
     yield
-    assert set(os.listdir("/dev/shm")) <= before
+    assert not segments_left(before)
 
 
 pytestmark = pytest.mark.usefixtures("no_shared_memory_left")
