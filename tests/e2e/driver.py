@@ -30,7 +30,7 @@ def ioprof(*words: str, cwd: Path, timeout_s: float = 120) -> subprocess.Complet
     try:
         out, err = process.communicate(timeout_s)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         raise
     return subprocess.CompletedProcess([*IOPROF, *words], process.wait(), out, err)
 

@@ -16,6 +16,7 @@ from tests.shared_memory import segments, segments_left
 SMALL = ["--files", "600", "--file-size", "4KiB", "--compute", "20ms", "--batch-size", "16"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("signum", "code", "group"),
     [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False)],
@@ -72,6 +73,7 @@ def test_a_signal_keeps_its_exit_code_where_the_results_are_gone(
     wait_for(lambda: not leftovers(tmp_path), timeout_s=10)
 
 
+@pytest.mark.alone
 def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
     """After SIGKILL the workers, the sampler and the live view end by themselves; `list` and `report` tell what is."""
     before = segments()

@@ -50,7 +50,7 @@ def no_shared_memory_left() -> Iterator[None]:
     assert not segments_left(before)
 
 
-pytestmark = pytest.mark.usefixtures("no_shared_memory_left")
+pytestmark = [pytest.mark.usefixtures("no_shared_memory_left"), pytest.mark.alone]
 
 
 def workers(process: Command) -> list[psutil.Process]:
