@@ -85,7 +85,7 @@ def test_ci_runs_the_command_that_the_readme_prints() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- test-command -->\n```sh\n(.*)\n```\n<!-- /test-command -->", readme)
     assert block is not None
-    assert block[1].endswith("-m pytest")
+    assert block[1].endswith(" -m pytest -n auto --dist worksteal")
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
