@@ -24,6 +24,7 @@ from ioprof.loaders.worker_process import dead_among, end_workers
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, DeadWorker, Indices, LoadJob
 from ioprof.errors import RunError
+from ioprof.runner.interrupt import shielded
 from ioprof.trace.batch_trace import BatchStamps
 
 if TYPE_CHECKING:
@@ -158,8 +159,10 @@ class ProcessesSession:
     def _start(self, order: Indices | None) -> None:
         if order is not None:
             self._order = self._context.RawArray(ctypes.c_int64, max(1, len(order)))
-        for worker in range(self._params.workers):
-            self._workers.append(self._started(worker))
+        # Broken off half-way, a worker would be left that nobody knows of.
+        with shielded():
+            for worker in range(self._params.workers):
+                self._workers.append(self._started(worker))
 
     def _started(self, worker: int) -> _Worker:
         job = self._job

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ioprof.contract import Batch, DeadWorker, EpochEnder, WorkerJob
 from ioprof.errors import RunError
+from ioprof.runner.interrupt import shielded
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
 if TYPE_CHECKING:
@@ -176,10 +177,12 @@ class TorchSession:
 
     def _started(self) -> Iterator[Envelope]:
         """Begin an epoch."""
-        # torch keeps the iterator of persistent workers only; workers of one epoch must be found as well.
-        iterator = iter(self._loader)
-        self._workers = getattr(iterator, "_workers", [])
-        self._shut_down = getattr(iterator, "_shutdown_workers", _nothing)
+        # Broken off half-way, workers would be left that nobody knows of.
+        with shielded():
+            iterator = iter(self._loader)
+            # torch keeps the iterator of persistent workers only; workers of one epoch must be found as well.
+            self._workers = getattr(iterator, "_workers", [])
+            self._shut_down = getattr(iterator, "_shutdown_workers", _nothing)
         return cast("Iterator[Envelope]", iterator)
 
     def process_ids(self) -> list[int]:
