@@ -45,6 +45,8 @@ class Evidence:
     cores: float | None
     at_workers_per_s: float | None
     """What the store gave as many plain processes as there are workers."""
+    at_workers_low_per_s: float | None
+    """Low end of the 95 % interval of that."""
     best_per_s: float | None
     """What it gave at most."""
     best_processes: int
@@ -110,7 +112,7 @@ def _loader(e: Evidence) -> Bound | None:
     if e.transport_per_s is None or e.delivered_per_s * CLOSE_RATIO < e.transport_per_s:
         return None
     told = (
-        f"the loader itself: fed from memory it delivers {_rate(e.transport_per_s)} samples/s, hardly more than the "
+        f"fed from memory it delivers {_rate(e.transport_per_s)} samples/s, hardly more than the "
         f"{_rate(e.delivered_per_s)} of this run"
     )
     if e.no_workers_per_s is not None and e.no_workers_per_s > WELL_ABOVE_RATIO * e.delivered_per_s:
@@ -148,7 +150,7 @@ def _storage(e: Evidence) -> Bound | None:
         return None
     # What the store proved unable to exceed with any number of processes is its limit, however crowded a level was.
     at_most = e.is_store_limited and e.delivered_per_s * CLOSE_RATIO >= best
-    if not at_most and (e.is_client_limited or e.delivered_per_s * CLOSE_RATIO < ceiling):
+    if not at_most and (e.is_client_limited or not _reaches(e, ceiling)):
         return None
     told = (
         f"the store gives {_as_many(e)} {_rate(ceiling)} samples/s without any loader, and the loader fed from memory "
@@ -161,6 +163,12 @@ def _storage(e: Evidence) -> Bound | None:
     if e.demand_per_s is not None:
         told += f", and full speed needs {_rate(e.demand_per_s)}"
     return Bound(name=_storage_kind(e), because=told)
+
+
+def _reaches(e: Evidence, ceiling: float) -> bool:
+    """Tell whether the run got what as many plain processes get, or what cannot be told from it."""
+    low = ceiling if e.at_workers_low_per_s is None else e.at_workers_low_per_s
+    return e.delivered_per_s * CLOSE_RATIO >= min(ceiling, low) and e.delivered_per_s * WELL_ABOVE_RATIO >= ceiling
 
 
 def _storage_kind(e: Evidence) -> BoundName:

@@ -49,6 +49,7 @@ def evidence_of(
         workers=workers,
         cores=None if probe is None else probe.cores,
         at_workers_per_s=None if same is None else same.samples_per_s,
+        at_workers_low_per_s=None if same is None or same.samples_per_s_ci95 is None else same.samples_per_s_ci95[0],
         best_per_s=None if best is None else best.samples_per_s,
         best_processes=0 if best is None else best.at_processes,
         is_store_limited=best is not None and best.limited_by == "store",

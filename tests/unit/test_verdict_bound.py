@@ -12,7 +12,8 @@ from ioprof.analysis.summary import IdleByCause
 from ioprof.analysis.verdict import verdict
 
 STORE = Evidence(
-    delivered_per_s=1000.0, demand_per_s=4000.0, workers=2, cores=8.0, at_workers_per_s=1050.0, best_per_s=1100.0,
+    delivered_per_s=1000.0, demand_per_s=4000.0, workers=2, cores=8.0, at_workers_per_s=1050.0,
+    at_workers_low_per_s=1000.0, best_per_s=1100.0,
     best_processes=8, is_store_limited=True, is_client_limited=False,
     transport_per_s=9000.0, no_workers_per_s=520.0, on_cpu_share=0.1,
     run_queue_share=0.02, host_cpu_ratio=0.3, prep_share=0.05, working_share=0.98, spread=0.2, metadata_share=0.1,
@@ -34,6 +35,7 @@ def bound(**changes: object) -> Bound:
         ({"metadata_share": 0.7}, "metadata"),
         ({"best_per_s": 2400.0}, "workers"),
         ({"is_client_limited": True}, "storage-latency"),
+        ({"at_workers_per_s": 1180.0, "at_workers_low_per_s": 900.0, "best_per_s": 1180.0}, "storage-latency"),
         ({"transport_per_s": 1050.0}, "loader"),
         ({"transport_per_s": 1050.0, "at_workers_per_s": 5000.0, "best_per_s": 5000.0}, "loader"),
         ({"on_cpu_share": 0.6, "run_queue_share": 0.3}, "cpu"),
@@ -60,7 +62,8 @@ def test_each_kind_of_evidence_names_its_bound(changes: dict[str, object], name:
         {"is_client_limited": True, "is_store_limited": False},
         {"is_client_limited": True, "best_per_s": 2400.0},
         {"transport_per_s": 1150.0},
-        {"at_workers_per_s": 1150.0, "best_per_s": 1150.0},
+        {"at_workers_per_s": 1150.0, "at_workers_low_per_s": 1140.0, "best_per_s": 1150.0},
+        {"at_workers_per_s": 1250.0, "at_workers_low_per_s": 900.0, "best_per_s": 1250.0},
         {"at_workers_per_s": 3000.0, "best_per_s": 3000.0},
     ],
 )
