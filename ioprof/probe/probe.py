@@ -10,6 +10,7 @@ from ioprof.clock import now_ns
 from ioprof.host.cgroup import cpu_quota_cores
 from ioprof.probe.climb import ceiling_of, climb
 from ioprof.probe.level import FEWEST_WINDOWS, PRECISION_RATIO, WINDOW_NS, measure_level
+from ioprof.probe.memory import LevelMemory
 from ioprof.probe.pattern import Pattern
 from ioprof.probe.rates import half_width_ratio
 from ioprof.probe.scalability import scalability
@@ -68,20 +69,28 @@ def probe(
     cores = usable_cores()
     pattern.prepare(is_warm=is_warm)
     start_ns = now_ns() - pattern.spent_ns
-    begun: list[int] = []
+    begun, memory = list[int](), LevelMemory()
     longest_ns = max(_SHORTEST_LEVEL_NS, min(LONGEST_LEVEL_NS, budget_ns // _LEVELS))
 
     def spent_ns() -> int:
         return now_ns() - start_ns - pattern.spent_ns
 
+    def look() -> None:
+        memory.look()
+        tick(spent_ns())
+
     def measure(processes: int) -> LevelRecord | None:
         # One level there must be, however short the budget.
         if begun and spent_ns() + _SHORTEST_LEVEL_NS > budget_ns:
             return None
+        if begun and processes > begun[-1] and not memory.has_room():
+            pattern.tell(f"the climb ended before {processes} processes: there is no memory for so many")
+            return None
         begun.append(processes)
-        level, places = measure_level(
-            pattern.next(), processes, longest_ns=longest_ns, cores=cores, tick=lambda: tick(spent_ns())
-        )
+        reading = pattern.next()
+        memory.begin()
+        level, places = measure_level(reading, processes, longest_ns=longest_ns, cores=cores, tick=look)
+        memory.end()
         pattern.took(places)
         if level is None:
             pattern.tell(
