@@ -21,7 +21,7 @@ class Case:
     workers: int
     steps: int
     """Measured ones; the warm-up comes on top."""
-    batch_size: int = 16
+    batch_size: int = 8
     loader: Loader = "processes"
     file_bytes: int = 4096
     open_ns: int = 0
@@ -31,6 +31,8 @@ class Case:
     iops: int | None = None
     bandwidth_bytes_per_s: int | None = None
     jitter: str | None = None
+    probe: bool = False
+    """Whether the store's ceiling is measured after the steps."""
 
     @property
     def warmup(self) -> int:
@@ -68,7 +70,7 @@ class Case:
             },
             "accelerator": {"compute": f"{self.compute_ns}ns", "copy_to_device": False},
             "run": {
-                "steps": steps, "warmup": self.warmup, "cache": "warm", "probe": False,
+                "steps": steps, "warmup": self.warmup, "cache": "warm", "probe": self.probe,
                 "results": str(folder / "results"),
             },
         }  # fmt: skip
@@ -82,13 +84,13 @@ def cases(*, quick: bool) -> list[Case]:
 def _latency(workers: int, loader: Loader = "processes", steps: int = 80) -> Case:
     return Case(
         name=f"latency, {_counted(workers)}, {loader}",
-        workers=workers, loader=loader, steps=steps, open_ns=2 * MS, read_ns=5 * MS, compute_ns=40 * MS,
+        workers=workers, loader=loader, steps=steps, open_ns=4 * MS, read_ns=12 * MS, compute_ns=40 * MS,
     )  # fmt: skip
 
 
-def _iops(workers: int, steps: int = 600) -> Case:
+def _iops(workers: int, steps: int = 600, *, probe: bool = False) -> Case:
     """Small batches: what is under way when the window opens counts as read in it."""
-    return Case(name=f"IOPS, {_counted(workers)}", workers=workers, steps=steps, batch_size=4, iops=500)
+    return Case(name=f"IOPS, {_counted(workers)}", workers=workers, steps=steps, batch_size=4, iops=500, probe=probe)
 
 
 def _bandwidth(workers: int, steps: int = 960) -> Case:
@@ -103,18 +105,18 @@ def _counted(workers: int) -> str:
 
 
 _BUSY = Case(name="compute-bound, 2 workers, torch-map", workers=2, loader="torch-map", steps=40,
-             open_ns=2 * MS, read_ns=5 * MS, compute_ns=200 * MS)  # fmt: skip
-_DECODE = Case(name="decode, 1 worker, processes", workers=1, steps=60, open_ns=MS, read_ns=3 * MS, decode_ns=4 * MS,
-               compute_ns=40 * MS)  # fmt: skip
-_JITTER = Case(name="jitter, 1 worker, processes", workers=1, steps=120, read_ns=5 * MS, jitter="lognormal:0.5",
+             open_ns=4 * MS, read_ns=12 * MS, compute_ns=200 * MS)  # fmt: skip
+_DECODE = Case(name="decode, 1 worker, processes", workers=1, steps=40, open_ns=4 * MS, read_ns=8 * MS,
+               decode_ns=8 * MS, compute_ns=40 * MS)  # fmt: skip
+_JITTER = Case(name="jitter, 1 worker, processes", workers=1, steps=120, read_ns=10 * MS, jitter="lognormal:0.5",
                compute_ns=40 * MS)  # fmt: skip
 _FULL = [
     *(_latency(workers, loader) for loader in ("processes", "torch-map") for workers in (1, 2, 4)),
     replace(_BUSY, steps=80), _DECODE, _JITTER, replace(_JITTER, name="jitter, 2 workers, processes", workers=2),
-    *(_iops(workers) for workers in (1, 2, 4)),
+    *(_iops(workers, probe=workers == 4) for workers in (1, 2, 4)),
     *(_bandwidth(workers) for workers in (1, 2, 4)),
 ]  # fmt: skip
 _QUICK = [
-    _latency(1, steps=48), _latency(2, "torch-map"), replace(_BUSY, steps=30), replace(_DECODE, steps=40),
-    replace(_JITTER, steps=60), _iops(2), _bandwidth(4),
+    _latency(1, steps=48), _latency(2, "torch-map"), replace(_BUSY, steps=30), replace(_DECODE, steps=32),
+    replace(_JITTER, steps=72), _iops(2), _bandwidth(4),
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -23,9 +22,12 @@ RATE_LIMIT = 0.02
 IDLE_SUM_LIMIT = 0.001
 BUSY_LIMIT = 0.01
 SHARE_LIMIT = 0.03
+CEILING_LIMIT = 0.05
 DECODE_LIMIT = 0.05
 """The work of decoding is calibrated to 2 %, and a CPU's speed changes by itself."""
 _PERCENTILES = (0.5, 0.9, 0.99)
+BatchTimes = Callable[[int, int], float]
+"""How long a worker takes for its batch number so-and-so, in ns; asked for in this order."""
 
 
 def rows_of(case: Case, run: Run) -> list[Row]:
@@ -35,8 +37,8 @@ def rows_of(case: Case, run: Run) -> list[Row]:
         *_operations(case, run, totals),
         *_rates(case, run),
         *_decode(case, totals),
-        *_accelerator(case, run),
-        *_idle(case, run),
+        *_accelerator(case, run, _decode_ns(totals)),
+        *_idle(case, run, _decode_ns(totals)),
     ]
 
 
@@ -84,6 +86,8 @@ def _rates(case: Case, run: Run) -> Iterator[Row]:
     reads = run.summary.operations.get("read")
     if case.iops is not None:
         yield _row(case, "reads/s", "per_s", case.iops, reads.per_s if reads else None, RATE_LIMIT)
+        if case.probe:
+            yield _row(case, "ceiling", "per_s", case.iops, run.summary.ceiling_samples_per_s, CEILING_LIMIT)
     if case.bandwidth_bytes_per_s is not None:
         measured = reads.bytes_per_s if reads else None
         yield _row(case, "bandwidth", "bytes_per_s", case.bandwidth_bytes_per_s, measured, RATE_LIMIT)
@@ -95,12 +99,19 @@ def _decode(case: Case, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
         yield _row(case, "decode p50", "ns", case.decode_ns, measured, DECODE_LIMIT)
 
 
-def _accelerator(case: Case, run: Run) -> Iterator[Row]:
+def _decode_ns(totals: dict[Kind, KindTotals]) -> float:
+    """Return what decoding a sample took on average: the CPU's speed is the host's, and no throttle knows it."""
+    found = totals.get(Kind.DECODE)
+    return found.total_ns / found.count if found is not None else 0.0
+
+
+def _accelerator(case: Case, run: Run, decode_ns: float) -> Iterator[Row]:
     """Yield utilisation, throughput and busy time of cases whose batches have a known length."""
     if case.iops is not None or case.bandwidth_bytes_per_s is not None:
         return
     summary = run.summary
-    asked, given = (_utilization(case, run, by_given=by_given) for by_given in (False, True))
+    asked = _utilization(case, _asked_times(case))
+    given = _utilization(case, _given_times(case, run, decode_ns))
     yield _row(case, "utilisation", "ratio", asked, summary.accelerator_utilization, AU_LIMIT, given)
     full_rate = case.batch_size / case.compute_ns * 1e9
     yield _row(
@@ -110,9 +121,9 @@ def _accelerator(case: Case, run: Run) -> Iterator[Row]:
     yield _row(case, "busy per batch", "ns", case.compute_ns, busy_ns, BUSY_LIMIT)
 
 
-def _utilization(case: Case, run: Run, *, by_given: bool) -> float:
+def _utilization(case: Case, batch_ns: BatchTimes) -> float:
     return expected_utilization(
-        _batch_times(case, run, by_given=by_given),
+        batch_ns,
         workers=case.workers,
         prefetch=PREFETCH,
         compute_ns=case.compute_ns,
@@ -121,16 +132,19 @@ def _utilization(case: Case, run: Run, *, by_given: bool) -> float:
     )
 
 
-def _batch_times(case: Case, run: Run, *, by_given: bool) -> Callable[[int, int], float]:
-    """Return how long each batch of each worker takes: as asked for, or as the throttle gave it on average."""
-    open_ns, read_ns = float(case.open_ns), float(case.read_ns)
-    if by_given:
-        open_ns, read_ns = _given_ns(run, "open") or open_ns, _given_ns(run, "read") or read_ns
-    if case.jitter is None:
-        return lambda worker, number: case.batch_size * (open_ns + read_ns + case.decode_ns)
-    late_ns = read_ns - case.read_ns if not by_given else read_ns - _mean_asked_ns(run)
-    made = [_jittered(case, worker, late_ns) for worker in range(case.workers)]
-    return lambda worker, number: next(made[worker])
+def _asked_times(case: Case) -> BatchTimes:
+    """Return how long batches would take if every operation took what was asked for."""
+    if case.jitter is not None:
+        return _jittered(case, late_ns=0.0)
+    return lambda worker, number: case.batch_size * (case.open_ns + case.read_ns + case.decode_ns)
+
+
+def _given_times(case: Case, run: Run, decode_ns: float) -> BatchTimes:
+    """Return how long they take by what the throttle gave on average, and by what decoding took."""
+    open_ns, read_ns = _given_ns(run, "open") or 0.0, _given_ns(run, "read") or 0.0
+    if case.jitter is not None:
+        return _jittered(case, late_ns=read_ns - _mean_asked_ns(run))
+    return lambda worker, number: case.batch_size * (open_ns + read_ns + decode_ns)
 
 
 def _mean_asked_ns(run: Run) -> float:
@@ -139,15 +153,14 @@ def _mean_asked_ns(run: Run) -> float:
     return reads.asked_ns / reads.operations if reads is not None else 0.0
 
 
-def _jittered(case: Case, worker: int, late_ns: float) -> Iterator[float]:
-    """Yield the length of one worker's batches, by the throttle's own seed, each operation as late as the mean one."""
-    factors = Factors(parse_throttle(case.throttle, case.name), (0, worker))
-    while True:
-        drawn = [case.read_ns * factors() for _ in itertools.repeat(None, case.batch_size)]
-        yield sum(drawn) + case.batch_size * late_ns
+def _jittered(case: Case, *, late_ns: float) -> BatchTimes:
+    """Return the batches' lengths by the throttle's own seed, each operation as late as the mean one."""
+    throttle = parse_throttle(case.throttle, case.name)
+    factors = [Factors(throttle, (0, worker)) for worker in range(case.workers)]
+    return lambda worker, number: sum(case.read_ns * factors[worker]() + late_ns for _ in range(case.batch_size))
 
 
-def _idle(case: Case, run: Run) -> Iterator[Row]:
+def _idle(case: Case, run: Run, decode_ns: float) -> Iterator[Row]:
     """Yield whether the causes of idle time add up to it, and whether the right ones are named."""
     idle_s, causes = run.summary.idle_s, run.summary.idle_by_cause
     if idle_s is None or causes is None or not idle_s:
@@ -158,7 +171,8 @@ def _idle(case: Case, run: Run) -> Iterator[Row]:
     if not sample_ns or case.batch_size * sample_ns < 1.2 * case.workers * case.compute_ns:
         return
     # Nothing but making batches holds the accelerator up: its idle time is theirs, shared by the time each stage takes.
-    prep = case.decode_ns / sample_ns
-    yield _row(case, "idle, share of fetch", "ratio", 1 - prep, causes.fetch / idle_s, SHARE_LIMIT)
-    if prep:
-        yield _row(case, "idle, share of prep", "ratio", prep, causes.prep / idle_s, SHARE_LIMIT)
+    fetch_ns = (_given_ns(run, "open") or 0.0) + (_given_ns(run, "read") or 0.0)
+    asked, given = case.decode_ns / sample_ns, decode_ns / (decode_ns + fetch_ns)
+    yield _row(case, "idle, share of fetch", "ratio", 1 - asked, causes.fetch / idle_s, SHARE_LIMIT, 1 - given)
+    if case.decode_ns:
+        yield _row(case, "idle, share of prep", "ratio", asked, causes.prep / idle_s, SHARE_LIMIT, given)
