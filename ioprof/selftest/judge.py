@@ -58,10 +58,10 @@ def _operations(case: Case, run: Run, totals: dict[Kind, KindTotals]) -> Iterato
         yield _row(case, f"{name} mean", "ns", asked_ns, mean_ns, LATENCY_LIMIT, _given_ns(run, name))
         if case.jitter is None:
             yield _row(case, f"{name} p50", "ns", asked_ns, _percentile(found, 0.5), LATENCY_LIMIT)
-        elif case.workers == 1:
-            drawn = _drawn(case, case.steps)
+        elif case.workers == 1 and found is not None:
+            drawn = _drawn(case, found.count)
             for share in _PERCENTILES:
-                asked = float(np.quantile(drawn, share))
+                asked = float(np.quantile(drawn, share, method="inverted_cdf"))
                 yield _row(case, f"{name} p{100 * share:.0f}", "ns", asked, _percentile(found, share), LATENCY_LIMIT)
 
 
@@ -69,11 +69,11 @@ def _percentile(totals: KindTotals | None, share: float) -> float | None:
     return None if totals is None else percentile_ns(totals.buckets, share, totals.min_ns, totals.max_ns)
 
 
-def _drawn(case: Case, steps: int) -> list[float]:
+def _drawn(case: Case, reads: int) -> list[float]:
     """Return the latencies that the measured reads of a single worker were given, by the throttle's own seed."""
     factors = Factors(parse_throttle(case.throttle, case.name), (0, 0))
-    skipped, wanted = case.warmup * case.batch_size, steps * case.batch_size
-    return [case.read_ns * factors() for _ in range(skipped + wanted)][skipped:]
+    warmup = case.warmup * case.batch_size
+    return [case.read_ns * factors() for _ in range(warmup + reads)][warmup:]
 
 
 def _given_ns(run: Run, kind: str) -> float | None:
@@ -115,7 +115,7 @@ def _accelerator(case: Case, run: Run, decode_ns: float) -> Iterator[Row]:
     yield _row(case, "utilisation", "ratio", asked, summary.accelerator_utilization, AU_LIMIT, given)
     full_rate = case.batch_size / case.compute_ns * 1e9
     yield _row(
-        case, "samples/s", "per_s", asked * full_rate, summary.samples_per_s, RATE_LIMIT, given * full_rate
+        case, "samples/s", "per_s", asked * full_rate, summary.samples_per_s, AU_LIMIT / given, given * full_rate
     )  # fmt: skip
     busy_ns = summary.busy_s / summary.steps * 1e9 if summary.busy_s and summary.steps else None
     yield _row(case, "busy per batch", "ns", case.compute_ns, busy_ns, BUSY_LIMIT)

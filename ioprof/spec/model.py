@@ -27,7 +27,8 @@ class StoreSection(Section):
     """Where the dataset lives."""
 
     url: str = Field(
-        "./ioprof-data", description="path or fsspec URL of the store; the dataset gets its own folder there"
+        "./ioprof-data",
+        description="path or fsspec URL of the store (throttle+ before it slows it); gets a folder for the dataset",
     )
 
 
