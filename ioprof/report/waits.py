@@ -43,7 +43,7 @@ def _outlier_words(extreme: Outliers, steps: int) -> str:
 
 
 def _named(one: Outlier) -> str:
-    told = f"step {one.step:,} {format_duration(one.wait_ns)} for batch {one.batch:,}"
+    told = f"step {one.step:,} waited {format_duration(one.wait_ns)} for batch {one.batch:,}"
     if one.worker >= 0:
         told += f" of worker {one.worker}"
     if one.worker_did is None or one.worker_did_ns is None:

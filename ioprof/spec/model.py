@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ioprof.accelerator.step_times import parse_step_times
 from ioprof.contract import PluginParams
 from ioprof.spec.quantities import Bytes, Count, DurationNs
+from ioprof.units import parse_count
 
 DEFAULT_WARMUP = 5
 CacheState = Literal["cold", "warm", "asis"]
@@ -127,6 +128,14 @@ class RunSection(Section):
     )
     results: str = Field("./results", description="folder that gets the run directory")
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="added to the run directory's name")
+
+    @field_validator("warmup", mode="before")
+    @classmethod
+    def _count_or_auto(cls, text: str | int | float) -> str | int:
+        try:
+            return text if text == "auto" else parse_count(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or auto") from error
 
     @property
     def warmup_steps(self) -> int:

@@ -237,8 +237,8 @@ def test_the_warmup_may_be_left_to_the_run() -> None:
     spec = resolve(_raw(run={"warmup": "auto"}))
     assert (spec.run.warmup, spec.run.warmup_steps) == ("auto", resolve(_raw()).run.warmup_steps)
     assert 'warmup = "auto"' in to_toml(spec)
-    for wrong in ("-1", "2M", "often"):
-        with pytest.raises(SpecError, match=r"run\.warmup = "):
+    for wrong, why in (("-1", "greater than or equal to 0"), ("2M", "less than or equal to"), ("often", "1M, or auto")):
+        with pytest.raises(SpecError, match=rf"run\.warmup = '?{wrong}'?: .*{why}"):
             resolve(_raw(run={"warmup": wrong}))
 
 

@@ -86,7 +86,7 @@ def test_an_extreme_wait_is_named_with_what_its_worker_did() -> None:
     assert (found.steps, one.step, one.batch, one.worker, one.epoch) == (1, 50, 50, 0, 0)
     assert (one.wait_ns, one.at_s) == (900 * MS, 0.55)
     assert (one.worker_did, one.worker_did_ns) == ("read", 820 * MS)
-    assert "step 50 900 ms for batch 50 of worker 0, 820 ms of it in read" in report_of(trace)
+    assert "step 50 waited 900 ms for batch 50 of worker 0, 820 ms of it in read" in report_of(trace)
 
 
 def test_a_worker_outside_of_all_operations_is_told_only_where_all_spans_were_kept() -> None:
@@ -133,6 +133,6 @@ def test_of_many_outliers_the_longest_are_named() -> None:
     assert [one.wait_ns // MS for one in found.longest[:3]] == [5000, 1019, 1018]
     assert (found.longest[0].opens_epoch, found.longest[1].opens_epoch) == (True, False)
     assert (
-        "21 of 1,000 steps waited over 5.50 ms, 1 of them the first of an epoch (up to 5 s); step 39 1.02"
+        "21 of 1,000 steps waited over 5.50 ms, 1 of them the first of an epoch (up to 5 s); step 39 waited 1.02"
         in report_of(trace)
     )
