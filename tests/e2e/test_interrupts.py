@@ -74,10 +74,11 @@ def test_a_signal_keeps_its_exit_code_where_the_results_are_gone(
 
 
 @pytest.mark.alone
-def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"])
+def test_a_killed_run_reads_and_nothing_outlives_it(tmp_path: Path, start_method: str) -> None:
     """After SIGKILL the workers, the sampler and the live view end by themselves; `list` and `report` tell what is."""
     before = segments()
-    process = start("run", "small-files", *SMALL, "--duration", "120s", cwd=tmp_path)
+    process = start("run", "small-files", *SMALL, "--start-method", start_method, "--duration", "120s", cwd=tmp_path)
     wait_for(lambda: steps_recorded(tmp_path / "results") >= 20)
     assert [run.outcome for run in past_runs(tmp_path / "results")] == ["running"]
     assert signalled(process, signal.SIGKILL, group=False)[0] == -signal.SIGKILL
