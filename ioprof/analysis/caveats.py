@@ -134,6 +134,12 @@ def _undelivered(lost: Undelivered) -> Iterator[str]:
 def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     if not run.workload.reads_storage:
         return
+    if run.store.get("is_memory"):
+        yield (
+            "The store is this host's memory: no storage is measured, and nothing of it can be made cold. "
+            "Name a directory on a disk or server with --store."
+        )
+        return
     ratio, not_applied = cache.client_hit_ratio, cold_not_applied(run)
     if not_applied is not None:
         yield f"Cold asked, not applied: {not_applied}."

@@ -61,7 +61,9 @@ class Asked:
         spread = "" if self.is_exact else f" (± {percent(self.interval)})"
         ahead = "" if self.is_whole else ", what earlier reads made it read ahead included"
         about = "about " if self.is_rough else ""
-        how = " and ".join(_CALLS[method] for method in self.methods) or "O_DIRECT"
+        if not self.methods:
+            return f"O_DIRECT: {self.reads:,} reads of {which} batches went around the page cache."
+        how = " and ".join(_CALLS[method] for method in self.methods)
         return (
             f"{how} before {self.reads:,} reads of {which} batches: {about}{percent(self.hit_ratio)}{spread} of "
             f"their pages were in the page cache{ahead}."

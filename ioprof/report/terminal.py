@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ioprof.analysis.caveats import not_cold
-from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
 from ioprof.report.beside import beside_lines
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
+from ioprof.report.page_cache import cache_words, not_cold_lines, page_cache_lines
 from ioprof.report.waits import waiting_lines
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
@@ -39,7 +39,7 @@ FULLY_ACCOUNTED = 0.99
 def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     """Return the report as lines no longer than ``width`` columns (as far as single words allow)."""
     blocks = [
-        _not_cold(summary, run, width),
+        not_cold_lines(summary, run, width),
         _header(summary, run, width),
         _idle(summary, run, width),
         [*_delivered(summary, width), *beside_lines(summary, width)],
@@ -53,12 +53,6 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
 
 
-def _not_cold(summary: Summary, run: RunRecord, width: int) -> list[Text]:
-    """Whoever asked for a cold store and got this host's memory must not read a figure before knowing it."""
-    told = not_cold(run, summary.cache) if summary.steps else None
-    return [] if told is None else paragraph(f"Not cold. {told}", width, first="", style="bold red")
-
-
 def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     workers = run.spec.get("loader", {}).get("workers")
     parts = [
@@ -66,7 +60,7 @@ def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
         summary.loader,
         *([_counted(workers, "worker")] if isinstance(workers, int) else []),
         *(["throttled store"] if "throttle" in run.store else []),
-        _cache_words(summary, run),
+        cache_words(summary, run),
         _counted(summary.steps, "step")
         + (f" ({summary.warmup_steps:,} of warm-up dropped)" if summary.warmup_steps else ""),
         _counted(summary.samples, "sample"),
@@ -76,30 +70,6 @@ def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
 
 def _counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
-
-
-def _cache_words(summary: Summary, run: RunRecord) -> str:
-    if not run.workload.reads_storage:
-        return "no storage" if summary.checkpoints is None else "no data read"
-    if (not_applied := cold_not_applied(run)) is not None:
-        return f"cold asked, not applied ({not_applied})"
-    asked, ratio = run.cache.requested, summary.cache.client_hit_ratio
-    if ratio is None and summary.coverage.tapped_bytes == 0:
-        return f"{asked} (nothing read)"
-    if ratio is None and asked == "cold" and summary.cache.cold_achieved is False:
-        return "cold asked, not achieved (how much was cached is not known)"
-    if ratio is None:
-        return f"{asked} (page cache: not known)"
-    if asked == "cold" and summary.cache.cold_achieved is None:
-        return "cold asked (whether it was is not known)"
-    left = left_after_eviction(run)
-    if asked == "cold" and left is not None and left > COLD_HIT_RATIO:
-        return f"cold asked, not achieved ({percent(left)} of the pages stayed cached)"
-    if asked == "cold" and summary.cache.cold_achieved is False:
-        return f"cold asked, not achieved (page cache served {percent(ratio)} of the bytes)"
-    if asked == "cold":
-        return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
-    return f"{asked} (page cache served {percent(ratio)} of the bytes)"
 
 
 def _idle(summary: Summary, run: RunRecord, width: int) -> list[Text]:
@@ -250,7 +220,7 @@ def _start(summary: Summary, width: int) -> list[Text]:
 
 
 def _costs(summary: Summary, run: RunRecord, width: int) -> list[Text]:
-    lines = [*_cpu(summary, width), *_page_cache(summary, run, width), *_seen(summary, width)]
+    lines = [*_cpu(summary, width), *page_cache_lines(summary, run, width), *_seen(summary, width)]
     lines += _mapped(summary, width)
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
@@ -282,19 +252,6 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
     lines = fact(label, "; ".join(told), width) if told else []
     per_batch = accounting_words(cpu)
     return lines if per_batch is None else lines + fact("per batch", per_batch, width)
-
-
-def _page_cache(summary: Summary, run: RunRecord, width: int) -> list[Text]:
-    cache = summary.cache
-    if not run.workload.reads_storage or cache.asked_hit_ratio is None:
-        return []
-    told = [cache.evidence.partition(": ")[0] + f": {percent(cache.asked_hit_ratio)} of their pages were there"]
-    if cache.kernel_hit_ratio is not None:
-        told.append(f"{percent(cache.kernel_hit_ratio)} of the bytes by the kernel's count of what it fetched")
-    if cache.cold_caches:
-        names = "" if run.cache.drops else " (not names and inodes)"
-        told.append(f"made cold: {', '.join(cache.cold_caches)}{names}")
-    return fact("page cache", "; ".join(told), width)
 
 
 def _seen(summary: Summary, width: int) -> list[Text]:

@@ -162,3 +162,19 @@ def test_what_was_made_cold_is_named() -> None:
     assert hits_of(run(asked(0), fetched=PAGES))[0].cold_caches == ("content",)
     both = CacheRecord(requested="cold", evictions=2, drops=2)
     assert hits_of(run(asked(0), fetched=PAGES, cache=both))[0].cold_caches == ("content", "names and inodes")
+
+
+def test_reads_around_the_page_cache_need_no_witness() -> None:
+    """O_DIRECT: none of it is served from there, and nobody was asked."""
+    evidence, _ = hits_of(run(asked(0, method=None), fetched=PAGES))
+    assert (evidence.client_hit_ratio, evidence.method, evidence.exact) == (0.0, "direct", True)
+    assert evidence.evidence.startswith("O_DIRECT: 1,000 reads of all 10 batches went around the page cache.")
+
+
+def test_a_store_in_memory_is_named_as_one() -> None:
+    """Neither cold nor not cold: there is no storage behind it, in the header as in the caveats."""
+    record = run(fetched=0, store={"url": "/dev/shm/x", "filesystem": "tmpfs", "is_memory": True})
+    summary = summarise(trace_of(record))
+    assert sum("The store is this host's memory" in caveat for caveat in summary.caveats) == 1
+    assert not any("A cold cache was asked for" in caveat for caveat in summary.caveats)
+    assert "cold (the store is this host's memory)" in render(summary, record, 200)[0].plain
