@@ -1,18 +1,21 @@
-"""What tracing costs on this host, measured before each run by tracing nothing."""
+"""What tracing costs on this host, measured before each run: reading a file with it and without is compared."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ioprof.contract import WorkerJob
 from ioprof.store.local import LocalStore
 from ioprof.trace.batch_trace import BatchTrace
-from ioprof.trace.recorder import READ_STAMPS
 
-_SAMPLES = 64
+_READS = 64
+_READ_BYTES = 4096
 _REPEATS = 40
 _SPANS_PER_READ = 3
 
@@ -22,39 +25,72 @@ class TracingCost:
     """Time the hooks take, in nanoseconds."""
 
     span_ns: float
-    """One operation: its share of clock reads, of the stamps kept, and of moving them to the mapping."""
+    """One operation: its share of clock reads, and of keeping and naming the stamps."""
     batch_ns: float
-    """The hooks around one batch, without its operations."""
+    """The hooks around one batch, without its operations, while nothing else fills the CPU's caches."""
 
 
 def measured_cost(job: WorkerJob) -> TracingCost:
-    """Return the cost of tracing, from the median of repeats in a scratch folder.
+    """Return the cost of tracing, from repeats in a scratch folder.
+
+    An operation's is what reading takes longer with stamps than without, system calls included: between these, clock
+    reads and stamps take twice what they take in a loop by themselves. The least of the repeats counts, because a
+    difference of medians would be one of two noises; it is never below that of the clock reads alone.
 
     Raises:
         RunDirectoryError: no temporary folder is writable.
     """
     with tempfile.TemporaryDirectory(prefix="ioprof-calibrate-") as scratch:
-        trace = BatchTrace(replace(job, trace_dir=scratch, store=LocalStore(scratch), cache_budget=0.0), worker=0)
-        empty_ns = statistics.median(_batch_ns(trace, 0) for _ in range(_REPEATS))
-        full_ns = statistics.median(_batch_ns(trace, _SAMPLES) for _ in range(_REPEATS))
+        trace = BatchTrace(replace(job, trace_dir=scratch, store=LocalStore(scratch)), worker=0)
+        batch_ns = statistics.median(_cpu_ns(lambda: _empty_batch(trace)) for _ in range(_REPEATS))
+        span_ns = max(_reading_with_stamps_ns(trace, scratch) / (_READS * _SPANS_PER_READ), _clock_read_ns())
         trace.close()
-    return TracingCost(span_ns=max(0.0, (full_ns - empty_ns) / (_SAMPLES * _SPANS_PER_READ)), batch_ns=float(empty_ns))
+    return TracingCost(span_ns=span_ns, batch_ns=float(batch_ns))
 
 
-def _batch_ns(trace: BatchTrace, samples: int) -> int:
-    clock, pack, mapping = time.perf_counter, READ_STAMPS.pack_into, trace.recorder.mapping
-    start_ns = time.perf_counter_ns()
+def _empty_batch(trace: BatchTrace) -> None:
     trace.begin(0, 0)
-    at = trace.recorder.room(samples)
-    begun = start = clock()
-    for _ in range(samples):
-        opened = clock()
-        read = clock()
-        end = clock()
-        pack(mapping, at, start, opened, read, end)
-        at += READ_STAMPS.size
-        start = end
-    trace.recorder.name_reads(range(samples), [4096] * samples, start - begun)
     trace.fetched()
-    trace.end(samples)
-    return time.perf_counter_ns() - start_ns
+    trace.end(0)
+
+
+def _reading_with_stamps_ns(trace: BatchTrace, scratch: str) -> float:
+    """Return how much longer so many reads take with stamps than without."""
+    path = str(Path(scratch) / "calibration")
+    Path(path).write_bytes(bytes(_READ_BYTES))
+    paths, sizes, objects = [path] * _READS, [_READ_BYTES] * _READS, list(range(_READS))
+    traced, bare = [], []
+    for _ in range(_REPEATS):
+        traced.append(_cpu_ns(lambda: trace.tap.read_objects(paths, sizes, objects)))
+        trace.recorder.end()
+        bare.append(_cpu_ns(lambda: _read_untraced(paths, sizes)))
+    return min(traced) - min(bare)
+
+
+def _read_untraced(paths: list[str], sizes_bytes: list[int]) -> list[bytes]:
+    """Do what `ioprof.store.local_tap.LocalTap.read_objects` does, less the stamps."""
+    open_, read_, close_, flags = os.open, os.read, os.close, os.O_RDONLY | os.O_CLOEXEC
+    contents = list[bytes]()
+    keep = contents.append
+    for path, size_bytes in zip(paths, sizes_bytes, strict=True):
+        descriptor = open_(path, flags)
+        content = read_(descriptor, size_bytes)
+        if len(content) != size_bytes:
+            break
+        close_(descriptor)
+        keep(content)
+    return contents
+
+
+def _clock_read_ns() -> float:
+    clock = time.perf_counter
+    start_ns = time.thread_time_ns()
+    for _ in range(_READS * _SPANS_PER_READ):
+        clock()
+    return (time.thread_time_ns() - start_ns) / (_READS * _SPANS_PER_READ)
+
+
+def _cpu_ns(call: Callable[[], object]) -> int:
+    start_ns = time.thread_time_ns()
+    call()
+    return time.thread_time_ns() - start_ns

@@ -12,6 +12,7 @@ from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 from ioprof.trace.budget import MOST_SPARSE, Budget, Look
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import READS
+from ioprof.trace.overhead import measured_cost
 from ioprof.trace.raw import hooks_ns, raw_operations, raw_processes, raw_spans, sample_every, worker_time_ns
 from ioprof.trace.recorder import Recorder
 from tests.recorded_batches import add_reads
@@ -125,3 +126,11 @@ def test_spans_that_cost_next_to_nothing_are_not_spared(trace_dir: Path) -> None
     recorder.spare(0.0005)
     recorder.close()
     assert sample_every(raw_processes(trace_dir)[0]) == 1
+
+
+def test_the_calibration_costs_something_and_leaves_nothing(tmp_path: Path, trace_dir: Path) -> None:
+    """Its scratch folder is gone, the run's own trace is untouched, and no operation is free."""
+    cost = measured_cost(local_dataset(tmp_path).job(trace_dir).worker)
+    assert cost.span_ns > 0
+    assert cost.batch_ns > 0
+    assert list(trace_dir.iterdir()) == []
