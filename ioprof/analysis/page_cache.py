@@ -94,7 +94,7 @@ def asked_about(run: RunRecord, batches: pa.Table, phases: Sequence[Phase]) -> A
         asked_batches=_sum(counts, "asked_batches"),
         methods=tuple(sorted({one.method for one in counts if one.method is not None})),
     )
-    return found if found.is_exact else replace(found, interval=_half_interval(batches))
+    return found if found.is_exact else replace(found, interval=_half_interval(batches, reads))
 
 
 def _unanswered(counts: Sequence[CacheCounts], unanswered: int, reads: int) -> str:
@@ -107,15 +107,18 @@ def _sum(counts: Sequence[CacheCounts], name: str) -> int:
     return sum(getattr(one, name) for one in counts)
 
 
-def _half_interval(batches: pa.Table) -> float:
-    """Return half of the 95 % interval of the share of cached bytes, batches being what was drawn."""
+def _half_interval(batches: pa.Table, reads: int) -> float:
+    """Return half of the 95 % interval of the share of cached bytes, batches being what was drawn.
+
+    At least 3 in so many reads: where none of n was a hit, the share may still be that high (the rule of three).
+    """
     known = batches.filter(pc.is_valid(batches["client_hit_bytes"]))
     hits, sizes = (known[name].to_numpy().astype(np.float64) for name in ("client_hit_bytes", "bytes"))
     if len(sizes) < 2 or not sizes.sum():
         return 1.0
     residuals = hits - sizes * (hits.sum() / sizes.sum())
     spread = math.sqrt(float((residuals**2).sum()) * len(sizes) / (len(sizes) - 1))
-    return min(1.0, 1.96 * spread / float(sizes.sum()))
+    return min(1.0, max(3 / reads, 1.96 * spread / float(sizes.sum())))
 
 
 def client_hits(run: RunRecord, batches: pa.Table, phase: str) -> tuple[CacheEvidence, str | None]:

@@ -1,6 +1,6 @@
 """Asks, before reads, what of them the page cache holds; as often as a small share of the worker's time allows.
 
-Asking costs about a microsecond, and a small file out of a warm page cache takes three or four. So whole batches are
+Asking costs about two microseconds, and a small file out of a warm page cache takes three or four. So whole batches are
 asked about, or not at all: all of them where that costs at most `BUDGET` of the worker's time, which is nearly always
 so where a device is waited for; else one in N, N a power of two that follows what asking and batches were seen to
 cost. Which batches those are depends on their number alone, as in `ioprof.trace.recorder.sampled`: all workers choose

@@ -122,6 +122,14 @@ def test_some_batches_stand_for_all_and_the_spread_is_told() -> None:
     assert "reads of 5 of 10 batches: 50.0 % (± 43.8 %)" in evidence.evidence
 
 
+def test_no_hit_among_those_drawn_is_not_certainty() -> None:
+    """None of a thousand reads: up to three in a thousand may be hits all the same."""
+    record = run(asked(0, asked_batches=5), fetched=PAGES)
+    rows = [{"batch": k, "bytes": 400, "client_hit_bytes": 0 if k < 5 else None} for k in range(10)]
+    evidence, _ = client_hits(record, make_trace(record, batches=rows).batches, "steady")
+    assert "0.0 % (± 0.3 %)" in evidence.evidence
+
+
 @pytest.mark.parametrize("facts", [{"is_memory": True}, {"filesystem": "zfs"}, {"url": "s3://bucket"}])
 def test_where_the_page_cache_plays_no_part_its_answers_are_not_believed(facts: dict[str, object]) -> None:
     """Memory, a file system with a cache of its own, an object store: unknown, with the reason."""
