@@ -15,6 +15,7 @@ from ioprof.contract import MlperfRules, MlperfWorkload
 from ioprof.host.facts import host_facts
 from ioprof.runner.plan import RunPlan
 from ioprof.spec.model import RunSpec
+from ioprof.store.throttled import ThrottledStore
 from ioprof.trace.run_record import AcceleratorRecord, MlperfRecord
 from ioprof.units import format_bytes
 
@@ -43,6 +44,7 @@ def mlperf_record(plan: RunPlan, memory_bytes: int | None = None) -> MlperfRecor
         *_steps(plan.spec, accelerator, plan.workload.reference_model if _has_model(plan) else None),
         *_epochs(rules, plan.spec),
         *_places(plan.store.local_root, plan.spec.run.results),
+        *(["the store is throttled"] if isinstance(plan.store, ThrottledStore) else []),
     ]
     return MlperfRecord(record_bytes=rules.record_bytes, threshold=rules.threshold, not_comparable=against)
 

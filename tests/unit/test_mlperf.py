@@ -116,6 +116,7 @@ def test_a_run_of_the_published_size_breaks_no_rule_but_the_place_of_its_results
         (["--preprocess", "1ms"], "preprocess"),
         (["--record-size", "200MB"], "record size"),
         (["--shuffle", "off"], "file order"),
+        (["--files", "3500", "--store", "throttle+./data?latency=1ms"], "the store is throttled"),
     ],
 )
 def test_each_rule_that_is_broken_is_told(tmp_path: Path, words: list[str], told: str) -> None:
