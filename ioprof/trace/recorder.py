@@ -15,7 +15,7 @@ import os
 import struct
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
+from ioprof.trace.header_notes import HeaderNotes
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import (
     MARKS,
@@ -32,7 +33,6 @@ from ioprof.trace.opsfile import (
     STAMPS,
     WORD,
     Block,
-    CacheWord,
     Header,
     Seconds,
     Words,
@@ -44,12 +44,10 @@ _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
 READ_STAMPS = struct.Struct(f"<{STAMPS}d")
 """The stamps of one object read."""
-_TOTALS = struct.Struct("<2q")
 _cpu_ns = time.thread_time_ns
-_TOTALS_AT = Header.WORKER_TIME_NS * WORD
 
 
-class Recorder:
+class Recorder(HeaderNotes):
     """Records the operations of this process; one writer, no lock.
 
     Attributes:
@@ -267,70 +265,6 @@ class Recorder:
         if self._keep_ns > worth_ratio * self.worker_time_ns:
             self._keep_ns /= 2
             self._thin()
-
-    def note_batch(self, worker_time_ns: int) -> None:
-        """Add a finished batch to the totals that the overhead is judged against."""
-        self.worker_time_ns += worker_time_ns
-        self._batches += 1
-        _TOTALS.pack_into(self.mapping, _TOTALS_AT, self.worker_time_ns, self._batches)
-
-    def note_hooks(self, accounted: bool, hooks_ns: int) -> None:
-        """Add what the hooks around one batch took; some batches stand for all of their kind."""
-        at = Header.HOOKS_ACCOUNTED_NS if accounted else Header.HOOKS_TIMED_NS
-        self._ints[at] += hooks_ns
-        self._ints[at + 1] += 1
-
-    def note_cache(self, method: int, counts: Sequence[int]) -> None:
-        """Add what was counted of the page cache for the open batch, in the order of `CacheWord`.
-
-        Args:
-            method: how the kernel was asked, the value of `Header.CACHE_METHOD`.
-            counts: amounts, added to those of the open phase.
-        """
-        self._ints[Header.CACHE_METHOD] = method
-        for at, count in enumerate(counts, Header.CACHE + self._phase * len(CacheWord)):
-            if count:
-                self._ints[at] += count
-
-    def note_faults(self, major_faults: int, minor_faults: int) -> None:
-        """Add the page faults of one copy out of a mapped file."""
-        at = Header.FAULTS + self._phase * opsfile.FAULT_WORDS
-        self._ints[at] += major_faults
-        self._ints[at + 1] += minor_faults
-        self._ints[at + 2] += major_faults > 0
-
-    def note_held(self, held: Mapping[Kind, Sequence[int]], slower: int) -> None:
-        """Keep what a throttle has held back so far.
-
-        Args:
-            held: operations, time asked for and time given in ns, of each kind.
-            slower: operations that took longer by themselves.
-        """
-        rows = opsfile.held_of(self._words)
-        for kind, sums in held.items():
-            rows[opsfile.SLOT_OF_KIND[kind]] = sums
-        self._ints[Header.HELD_SLOWER] = slower
-
-    def note_io(
-        self,
-        tapped_bytes: int,
-        tapped_page_bytes: int,
-        rchar_bytes: int,
-        read_bytes: int,
-        *,
-        mapped_bytes: int = 0,
-        touched_page_bytes: int = 0,
-    ) -> None:
-        """Keep a reading of /proc/PID/io beside the bytes tapped so far; the first and the last one count."""
-        words, reading = self._words, (tapped_bytes, rchar_bytes, read_bytes)
-        if not words[Header.IO_KNOWN]:
-            words[Header.IO_FIRST_TAPPED : Header.IO_FIRST_READ + 1] = reading
-            words[Header.IO_FIRST_PAGES], words[Header.IO_FIRST_MAPPED] = tapped_page_bytes, mapped_bytes
-            words[Header.IO_FIRST_TOUCHED] = touched_page_bytes
-        words[Header.IO_LAST_TAPPED : Header.IO_LAST_READ + 1] = reading
-        words[Header.IO_LAST_PAGES], words[Header.IO_LAST_MAPPED] = tapped_page_bytes, mapped_bytes
-        words[Header.IO_LAST_TOUCHED] = touched_page_bytes
-        words[Header.IO_KNOWN] = 1
 
     def close(self) -> None:
         """Move what is left and release the files; the last half is read from the mapping, not flushed."""
