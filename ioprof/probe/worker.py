@@ -26,7 +26,8 @@ CHUNK_NS = 5_000_000
 MOST_SAMPLES = 64
 """Samples taken at once, at most: what others could have read must not wait for long."""
 SLOW_SAMPLE_NS = 200_000
-"""Samples that take longer are all read and timed one by one; of faster ones, those of one chunk in `TIMED_ONE_IN`."""
+"""Samples that are not one object each and take longer are all read and timed one by one; of faster ones, those of one
+chunk in `TIMED_ONE_IN`."""
 TIMED_ONE_IN = 8
 _SPAN_BUDGET = 1000
 _POLL_S = 0.001
@@ -139,6 +140,7 @@ def _begin(plan: WorkerPlan, tap: Tap) -> None:
 def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
     """Read samples of the order, a chunk at a time, until told to stop or none is left."""
     reader, board, chunk, size, sample_ns = cast("SampleReader", plan.source), plan.board, 0, 1, SLOW_SAMPLE_NS
+    one_by_one = False
     while board.order == Order.READ:
         first = board.claim(size)
         if first >= len(order) and not plan.repeats:
@@ -146,16 +148,23 @@ def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
         samples = order.take(range(first, first + size), mode="wrap") if plan.repeats else order[first : first + size]
         tap.recorder.begin(_STEADY, epoch=plan.epoch, batch=chunk)
         start_ns = _now()
-        if sample_ns >= SLOW_SAMPLE_NS or chunk % TIMED_ONE_IN == 0:
+        if one_by_one and (sample_ns >= SLOW_SAMPLE_NS or chunk % TIMED_ONE_IN == 0):
             done, timed_ns = _read_one_by_one(reader, tap, samples.tolist())
         else:
-            done, timed_ns = len(reader.read(tap, samples.tolist())), []
+            done, timed_ns = len(reader.read(tap, samples.tolist())), _stamped_ns(tap, len(samples))
+            one_by_one = not timed_ns
         sample_ns = max(1, (_now() - start_ns) // len(samples))
         tap.recorder.end()
         row.add(done, timed_ns)
         size = min(MOST_SAMPLES, max(1, CHUNK_NS // sample_ns))
         chunk += 1
     return State.STOPPED
+
+
+def _stamped_ns(tap: Tap, samples: int) -> list[int]:
+    """Return how long each sample took where the tap has stamped as many whole objects; else nothing."""
+    took_ns = tap.recorder.pending_reads_ns()
+    return took_ns if len(took_ns) == samples else []
 
 
 def _read_one_by_one(reader: SampleReader, tap: Tap, samples: list[int]) -> tuple[int, list[int]]:

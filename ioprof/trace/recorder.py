@@ -161,6 +161,13 @@ class Recorder(HeaderNotes):
             self.storage_ns += round(took_s * 1e9)
         self._in_room = False
 
+    def pending_reads_ns(self) -> list[int]:
+        """Return how long each object read of the open batch took, from its opening to its closing."""
+        first = self._start + opsfile.STAMPS_AT + self._reads_used * STAMPS
+        stamps = self._words[first : first + self._pending * STAMPS].view(np.float64).reshape(-1, STAMPS)
+        took: list[int] = np.rint((stamps[:, -1] - stamps[:, 0]) * 1e9).astype(np.int64).tolist()
+        return took
+
     def end(self) -> None:
         """Make what was recorded since `begin` survive SIGKILL, from here on."""
         if self._chains.operations:
