@@ -18,8 +18,9 @@ NO_RUN_QUEUE = "no /proc/thread-self/schedstat where it ran: waiting for a CPU a
 class StageTime:
     """One stage of a batch in seconds, the mean over the accounted batches: on_cpu + run_queue + blocked = wall.
 
-    Exact for the stage as a whole. Inside fetch, storage operations and decoding are told apart by their durations
-    alone: the kernel is asked when a stage ends, not when an operation does.
+    Exact for the stage as a whole, up to the microseconds between a stamp and the kernel's counters: where nothing was
+    blocked, the first two can exceed the wall time by so much. Inside fetch, storage operations and decoding are told
+    apart by their durations alone: the kernel is asked when a stage ends, not when an operation does.
     """
 
     wall_s_per_batch: float
