@@ -71,7 +71,8 @@ class Budget:
         every = 1
         while accounted > every * self._ratio / 2 and every < MOST_SPARSE:
             every *= 2
-        self.every = every
+        # Step by step: one batch that was slow for a reason of its own must not decide for the next 64.
+        self.every = every = min(every, 2 * self.every)
         self.hooks_ratio = timed + (accounted - timed) / every if self._made_ns[Look.TIMED] else accounted / every
 
     def _ratio_of(self, look: Look) -> float:
