@@ -201,7 +201,20 @@ def _undecided(e: Evidence) -> str:
     told = " and ".join(part for part in known if part)
     if not told:
         return "neither the store's ceiling nor the loader's own rate is known"
-    return f"{told}, this run {_rate(e.delivered_per_s)}: no single part explains it"
+    told += f", this run {_rate(e.delivered_per_s)}"
+    if _was_slower_meanwhile(e):
+        return (
+            f"{told}: the same reads were faster right after it, so the store or this host was busier then; run again"
+        )
+    return f"{told}: no single part explains it"
+
+
+def _was_slower_meanwhile(e: Evidence) -> bool:
+    """Tell whether workers did nothing but read, and yet got much less than plain processes did afterwards."""
+    store, moved = e.at_workers_per_s, e.transport_per_s
+    if store is None or moved is None or min(store, moved) < WELL_ABOVE_RATIO * e.delivered_per_s:
+        return False
+    return (e.working_share or 0.0) >= WORKING_SHARE and (e.prep_share or 0.0) <= MAIN_SHARE
 
 
 def _as_many(e: Evidence) -> str:

@@ -32,7 +32,7 @@ def _ceiling(ceiling: Ceiling) -> str:
     if ceiling.ci95 is not None:
         told += f" (95 % CI {_rate(ceiling.ci95[0])} - {_rate(ceiling.ci95[1])})"
     if ceiling.at_workers_samples_per_s not in (None, ceiling.samples_per_s):
-        told += f", as many as there are workers {_rate(ceiling.at_workers_samples_per_s or 0.0)}"
+        told += f", and as many processes as there are workers {_rate(ceiling.at_workers_samples_per_s or 0.0)}"
     return told + _LIMITS.get(ceiling.limited_by, "")
 
 

@@ -86,6 +86,12 @@ def test_what_is_known_to_help_is_told_with_its_numbers() -> None:
     )
 
 
+def test_a_run_whose_own_reads_were_slower_is_to_be_repeated() -> None:
+    """Workers read all the time, and plain processes got three times as much right afterwards: something else ran."""
+    busier = bound(at_workers_per_s=3000.0, best_per_s=3000.0)
+    assert (busier.name, "was busier then; run again" in busier.because) == (None, True)
+
+
 def test_a_fed_accelerator_is_the_bound_whatever_else_is_slow() -> None:
     """Evidence is only asked where something starves."""
     idle = IdleByCause(fetch=1.0, prep=0.0, transfer=0.0, checkpoint=0.0, other=0.0, unexplained=0.0)
