@@ -40,6 +40,8 @@ from ioprof.trace.opsfile import (
 
 _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
+MOST_THINNED = 1 << 16
+"""Full spans are kept for at least one batch in so many: beyond, nothing is left that thinning could save."""
 _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
 READ_STAMPS = struct.Struct(f"<{STAMPS}d")
@@ -223,9 +225,7 @@ class Recorder(HeaderNotes):
         # The other copy is one flush behind, in the slots that flush changed and nowhere else.
         counts[self._changed] = current[self._changed]
         self._changed = opsfile.add_to_counts(counts, block)
-        kept_ns = _cpu_ns()
         self._keep_spans(block, generation)
-        self._keep_ns += _cpu_ns() - kept_ns
         opsfile.marks_of(words, then)[:] = 0
         self._take_along(then)
         words[Header.GENERATION] = generation + 1
@@ -245,6 +245,7 @@ class Recorder(HeaderNotes):
             self._words[there + column : there + column + len(kept)] = kept
 
     def _keep_spans(self, block: Block, generation: int) -> None:
+        entered_ns = _cpu_ns()
         kept = sampled(block, self._sample_every)
         if kept.records:
             counted = (len(kept.marks), len(kept.stamps), len(kept.singles))
@@ -258,7 +259,9 @@ class Recorder(HeaderNotes):
                 # written of them is cut off again, or it would be read as the head of the next chunk.
                 os.ftruncate(self._spans, end)
                 self._words[Header.LOST_RECORDS] += kept.records
-        while self._kept > self._budget:
+            # Only where something was kept: what it costs to find that nothing is, no thinning saves.
+            self._keep_ns += _cpu_ns() - entered_ns
+        while self._kept > self._budget and self._sample_every < MOST_THINNED:
             self._thin()
 
     def _thin(self) -> None:
@@ -269,7 +272,7 @@ class Recorder(HeaderNotes):
 
     def spare(self, worth_ratio: float) -> None:
         """Keep the spans of half as many batches, if keeping them takes more of the worker's time than this share."""
-        if self._keep_ns > worth_ratio * self.worker_time_ns:
+        if self._keep_ns > worth_ratio * self.worker_time_ns and self._sample_every < MOST_THINNED:
             self._keep_ns /= 2
             self._thin()
 

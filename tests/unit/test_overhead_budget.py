@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import READS
 from ioprof.trace.overhead import measured_cost
 from ioprof.trace.raw import hooks_ns, raw_operations, raw_processes, raw_spans, sample_every, worker_time_ns
-from ioprof.trace.recorder import Recorder
+from ioprof.trace.recorder import MOST_THINNED, Recorder
 from tests.recorded_batches import add_reads
 from tests.small_dataset import local_dataset
 
@@ -126,6 +127,40 @@ def test_spans_that_cost_next_to_nothing_are_not_spared(trace_dir: Path) -> None
     recorder.spare(0.0005)
     recorder.close()
     assert sample_every(raw_processes(trace_dir)[0]) == 1
+
+
+def flushes_spared(recorder: Recorder, flushes: int, worth_ratio: float) -> None:
+    """Fill so many halves with batches of nothing but reads, sparing spans after each."""
+    number = 0
+    for done in range(flushes):
+        while recorder.flushes == done:
+            recorder.begin(int(Phase.STEADY), batch=number)
+            recorder.end()
+            add_reads(recorder, [0.0, 1.0, 2.0, 3.0] * (READS // 2), range(READS // 2), [10] * (READS // 2))
+            recorder.end()
+            number += 1
+        recorder.note_batch(1000)
+        recorder.spare(worth_ratio)
+
+
+def test_thinning_ends_where_nothing_is_left_to_save(trace_dir: Path) -> None:
+    """A budget of nothing can never be kept: it must neither end the worker nor leave the run without any span."""
+    recorder = Recorder(str(trace_dir), rank=0, worker=0, span_budget=0)
+    flushes_spared(recorder, 100, 0.0)
+    recorder.close()
+    assert sample_every(raw_processes(trace_dir)[0]) == MOST_THINNED
+
+
+def test_flushes_that_keep_nothing_are_no_cost_of_keeping(trace_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is paid once is spared once: later flushes without a kept batch do not thin on."""
+    recorder = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**7)
+    clock = itertools.count(step=100)
+    monkeypatch.setattr("ioprof.trace.recorder._cpu_ns", lambda: next(clock))
+    monkeypatch.setattr("ioprof.trace.recorder.sampled", lambda block, _: block.where(block.marks[:, 2] < 2))
+    recorder.note_batch(10_000)
+    flushes_spared(recorder, 40, 0.001)
+    recorder.close()
+    assert sample_every(raw_processes(trace_dir)[0]) <= 16
 
 
 def test_the_calibration_costs_something_and_leaves_nothing(tmp_path: Path, trace_dir: Path) -> None:
