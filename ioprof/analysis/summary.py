@@ -1,4 +1,7 @@
-"""summary.json: what the analysis concluded. Its keys are public; nulls carry their ``reasons``."""
+"""summary.json: what the analysis concluded. Its keys are public; nulls carry their ``reasons``.
+
+A key that was added after the first version has a default: summaries of before it was kept still read.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class IdleByCause:
     """Decode, augment and collate."""
     transfer: float
     """Copy to the accelerator."""
-    checkpoint: float
+    checkpoint: float = 0.0
     """The step loop stood still for a save."""
     other: float
     """The loader's own machinery: queues, transport between processes, unwrapping, start of workers."""
@@ -152,7 +155,7 @@ class CpuTime:
     on_cpu_s: float | None
     run_queue_s: float | None
     blocked_s: float | None
-    accounted_ratio: float | None
+    accounted_ratio: float | None = None
     """Share of the workers' time on batches that the three sums cover: below 1.0 where very short batches were
     accounted one in some."""
     utilization: float | None
@@ -321,7 +324,7 @@ class Summary:
     accelerator_utilization: float | None
     accelerator_utilization_ci95: tuple[float, float] | None
     mlperf_au: float | None
-    mlperf: MlperfResult | None
+    mlperf: MlperfResult | None = None
     """None: the workload is none of MLPerf Storage's."""
     busy_s: float | None
     """Accelerator-seconds at work in the window, all ranks."""
@@ -343,20 +346,20 @@ class Summary:
     """``steady``: measured batches only; ``all``: no steady operations were counted, so the whole run."""
     bandwidth_bytes_per_s: float | None
     """Bytes read from the store per second."""
-    write_bandwidth_bytes_per_s: float | None
+    write_bandwidth_bytes_per_s: float | None = None
     """Bytes written to the store per second."""
     iops: float | None
     """Storage operations of every kind per second."""
     discovery: Discovery
-    epoch_start: EpochStart | None
-    closing: Closing | None
+    epoch_start: EpochStart | None = None
+    closing: Closing | None = None
     cache: CacheEvidence
     cpu: CpuTime
     overhead: Overhead
     verdict: Verdict
     coverage: Coverage
     mapped: MappedReads | None = None
-    checkpoints: CheckpointStats | None
+    checkpoints: CheckpointStats | None = None
     baselines: Baselines
     findings: tuple[Finding, ...] | None
     errors: dict[str, OperationErrors]
