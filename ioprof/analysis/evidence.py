@@ -16,6 +16,7 @@ from ioprof.trace.trace import Trace
 
 def evidence_of(
     trace: Trace,
+    measured: pa.Table,
     *,
     delivered_per_s: float,
     demand_per_s: float | None,
@@ -29,6 +30,7 @@ def evidence_of(
 
     Args:
         trace: the run.
+        measured: the batches of the steps in the measured window.
         delivered_per_s: samples/s.
         demand_per_s: what full speed needs; None without an accelerator.
         wall_s: length of the measured window.
@@ -40,8 +42,7 @@ def evidence_of(
     probe, workers = trace.probe, workers_of(trace.run)
     same = None if probe is None else probe.level(max(1, workers))
     best = None if probe is None else probe.ceiling
-    batches = trace.batches.filter(pc.greater_equal(trace.batches["batch"], trace.run.warmup_steps))
-    made_s = _made_s(batches)
+    made_s = _made_s(measured)
     accounted = sum(part for part in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s) if part is not None)
     return Evidence(
         delivered_per_s=delivered_per_s,
@@ -59,7 +60,7 @@ def evidence_of(
         on_cpu_share=_share(cpu.on_cpu_s, accounted),
         run_queue_share=_share(cpu.run_queue_s, accounted),
         host_cpu_ratio=cpu.utilization,
-        prep_share=_share(_sum_s(batches, "prep_ns"), float(made_s.sum())),
+        prep_share=_share(_sum_s(measured, "prep_ns"), float(made_s.sum())),
         working_share=min(1.0, float(made_s.sum()) / (max(1, workers) * wall_s)) if len(made_s) and wall_s else None,
         spread=float(made_s.std() / made_s.mean()) if len(made_s) > 1 and made_s.mean() > 0 else None,
         metadata_share=_metadata_share(totals),

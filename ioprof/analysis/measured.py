@@ -102,6 +102,20 @@ def counted_ranks(ranks: list[RankSteps], steps: pa.Table, run: RunRecord, check
     return ranks if as_asked else ranks_after(run.warmup_steps, steps, run, checkpoints)
 
 
+def measured_batches(ranks: list[RankSteps], batches: pa.Table) -> pa.Table:
+    """Return the batches that the measured steps used.
+
+    Args:
+        ranks: the steps of every rank.
+        batches: the batches table.
+    """
+    numbers, of_rank = batches["batch"].to_numpy(), batches["rank"].to_numpy()
+    used = np.zeros(len(numbers), dtype=bool)
+    for rank in ranks:
+        used |= (of_rank == rank.rank) & np.isin(numbers, rank.batch[rank.first :])
+    return batches.filter(pa.array(used))
+
+
 def finds_warmup(run: RunRecord) -> bool:
     """Tell whether a run was to find out by itself how many steps are warm-up."""
     return run.spec.get("run", {}).get("warmup") == AUTO

@@ -15,7 +15,7 @@ from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, coverage, cpu_time
 from ioprof.analysis.lateness import lateness
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
-from ioprof.analysis.measured import RankSteps, counted_ranks, measured_ranks
+from ioprof.analysis.measured import RankSteps, counted_ranks, measured_batches, measured_ranks
 from ioprof.analysis.mlperf import mlperf_rates
 from ioprof.analysis.mlperf_result import mlperf_result
 from ioprof.analysis.names import NO_READS, coverage_of_reads, names_sentence
@@ -106,6 +106,7 @@ def summarise(trace: Trace) -> Summary:
     if done.samples_per_s is not None and done.wall_s is not None and found is not None:
         evidence = evidence_of(
             trace,
+            measured_batches(ranks, trace.batches),
             delivered_per_s=done.samples_per_s,
             demand_per_s=done.demand_samples_per_s,
             wall_s=done.wall_s,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
-from ioprof.analysis.measured import RankSteps
+from ioprof.analysis.measured import RankSteps, measured_batches
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.wording import whole_percent
 from ioprof.trace.kinds import Kind
@@ -54,11 +53,6 @@ def undelivered(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, stead
     if run.outcome == "complete" or run.workload.objects != run.workload.samples_per_epoch:
         return Undelivered(reads=0, lost=0)
     reads = sum(totals.count for totals in steady if totals.kind in _ONE_PER_SAMPLE)
-    delivered = sum(int(rank.samples[rank.first :].sum()) + _left_out(rank, batches) for rank in ranks)
-    return Undelivered(reads=reads, lost=max(0, reads - delivered))
-
-
-def _left_out(rank: RankSteps, batches: pa.Table) -> int:
-    of_rank = batches["rank"].to_numpy() == rank.rank
-    measured = of_rank & np.isin(batches["batch"].to_numpy(), rank.batch[rank.first :])
-    return int(batches["errors"].to_numpy()[measured].sum())
+    delivered = sum(int(rank.samples[rank.first :].sum()) for rank in ranks)
+    left_out = int(measured_batches(ranks, batches)["errors"].to_numpy().sum())
+    return Undelivered(reads=reads, lost=max(0, reads - delivered - left_out))
