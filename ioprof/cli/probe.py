@@ -62,7 +62,8 @@ def probe_command(
     if not quiet:
         console.print(f"[dim]probe directory: {os.path.relpath(directory)}[/dim]", soft_wrap=True)
     if record.ceiling is None:
-        raise RunError("nothing was measured: no level had samples enough; use a larger dataset or a longer --duration")
+        told = "; ".join(record.caveats) or "no level read anything"
+        raise RunError(f"nothing was measured: {told}")
     return 0
 
 

@@ -59,10 +59,15 @@ class Word(IntEnum):
     TIMED_NS = 11
     SHORTEST_NS = 12
     LONGEST_NS = 13
+    NOTED_NS = 14
+    """When the row was last brought up to date: at the end of a sample, on the clock of `now_ns`."""
+    NOTES = 15
+    """How often that was."""
 
 
 _ROW_WORDS = 16
 _MAPPED_WORDS = 1
+_COPIES = 2
 
 
 class Board:
@@ -70,7 +75,7 @@ class Board:
 
     def __init__(self, processes: int) -> None:
         context: ForkContext = multiprocessing.get_context("fork")
-        width = _ROW_WORDS + BUCKETS
+        width = _ROW_WORDS + BUCKETS + _COPIES * _ROW_WORDS + 1
         self._memory = context.RawArray(ctypes.c_int64, _MAPPED_WORDS + processes * width + 1)
         words: Words = np.frombuffer(memoryview(self._memory).cast("B"), dtype=np.int64)
         self._order = words[:1]
@@ -78,8 +83,10 @@ class Board:
         rows = words[_MAPPED_WORDS : _MAPPED_WORDS + processes * width].reshape(processes, width)
         self.rows: Words = rows[:, :_ROW_WORDS]
         """Shape (processes, 16), columns as in `Word`."""
-        self.histograms: Words = rows[:, _ROW_WORDS:]
+        self.histograms: Words = rows[:, _ROW_WORDS : _ROW_WORDS + BUCKETS]
         """Durations of samples that were timed, shape (processes, BUCKETS)."""
+        self._copies = rows[:, _ROW_WORDS + BUCKETS : -1].reshape(processes, _COPIES, _ROW_WORDS)
+        self._versions = rows[:, -1]
 
     @property
     def order(self) -> int:
@@ -99,10 +106,23 @@ class Board:
 
     @property
     def claimed(self) -> int:
-        """Places that were taken."""
-        return int(self._claimed.value)
+        """Places that were taken; read without the lock, which a process that was killed may have kept."""
+        return int(self._claimed.get_obj().value)
 
-    def sums(self) -> Words:
-        """Return the sum of each word over all processes, at one moment as nearly as can be."""
-        found: Words = self.rows.sum(axis=0)
-        return found
+    def publish(self, worker: int) -> None:
+        """Let `snapshot` see a process's row as it is now; called by that process."""
+        version = int(self._versions[worker]) + 1
+        self._copies[worker, version % _COPIES] = self.rows[worker]
+        self._versions[worker] = version
+
+    def snapshot(self) -> Words:
+        """Return all rows as last published, shape (processes, 16): of one row, all words are of the same moment."""
+        return np.stack([self._published(worker) for worker in range(len(self.rows))])
+
+    def _published(self, worker: int) -> Words:
+        while True:
+            version = int(self._versions[worker])
+            copy: Words = self._copies[worker, version % _COPIES].copy()
+            # The next version goes into the other copy: only the one after it could have torn this.
+            if int(self._versions[worker]) == version:
+                return copy

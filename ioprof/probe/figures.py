@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ioprof.probe.board import Board, Word, Words
+from ioprof.probe.board import Board, Word
+from ioprof.probe.progress import Progress
 from ioprof.probe.rates import rate_ci95
 from ioprof.trace.histogram import BUCKETS, percentile_ns
 from ioprof.trace.kinds import STORAGE_KINDS, Kind, Phase
@@ -16,9 +17,7 @@ from ioprof.trace.probe_record import LevelEnd, LevelOperations, LevelRecord, Sa
 def level_record(
     *,
     board: Board,
-    at_ns: list[int],
-    sums: list[Words],
-    window_rates: list[float],
+    progress: Progress,
     ended: LevelEnd,
     operations: pa.Table,
     cores: float,
@@ -29,18 +28,14 @@ def level_record(
 
     Args:
         board: its rows, after the processes have ended.
-        at_ns: borders of the windows, two or more.
-        sums: the rows' sums at these moments.
-        window_rates: samples/s of each window.
+        progress: what they did while all of them read.
         ended: what ended it.
         operations: all operations of the processes, in the schema of a run's.
         cores: CPUs that the processes may use.
         host_cpu_ratio: share of all the host's CPU time in use.
         is_cached_locally: whether this host's page cache is in the way.
     """
-    seconds = (at_ns[-1] - at_ns[0]) / 1e9
-    done = sums[-1] - sums[0]
-    samples = int(done[Word.SAMPLES])
+    seconds, done, samples_per_s = progress.seconds, progress.done, progress.samples_per_s
     kinds = _operations(operations)
     asked = sum(kinds[kind.label].count for kind in STORAGE_KINDS if kind.label in kinds)
     read = max(1, int(board.rows[:, Word.SAMPLES].sum()))
@@ -49,14 +44,14 @@ def level_record(
     return LevelRecord(
         processes=len(board.rows),
         seconds=seconds,
-        samples=samples,
-        samples_per_s=samples / seconds,
-        samples_per_s_ci95=rate_ci95(window_rates),
+        samples=round(float(done[Word.SAMPLES])),
+        samples_per_s=samples_per_s,
+        samples_per_s_ci95=rate_ci95(progress.window_rates),
         bytes_per_s=float(done[Word.BYTES]) / seconds,
         # Counted over the whole level; what a sample takes does not depend on when it is read.
-        operations_per_s=asked / read * samples / seconds,
-        window_s=seconds / len(window_rates),
-        window_samples_per_s=window_rates,
+        operations_per_s=asked / read * samples_per_s,
+        window_s=seconds / len(progress.window_rates),
+        window_samples_per_s=progress.window_rates,
         ended=ended,
         latency=_latency(board),
         operations=kinds,

@@ -18,6 +18,7 @@ from ioprof.errors import RunError
 from ioprof.host.proc_values import cpu_values
 from ioprof.probe.board import Board, Order, State, Word, Words
 from ioprof.probe.figures import level_record
+from ioprof.probe.progress import FEWEST_SAMPLES, Progress, progress
 from ioprof.probe.rates import half_width_ratio
 from ioprof.probe.worker import WorkerPlan, failure_file, work
 from ioprof.store.base import Store
@@ -58,13 +59,13 @@ class _Windows:
     """Readings of the board at the borders of windows."""
 
     at_ns: list[int] = field(default_factory=list)
-    sums: list[Words] = field(default_factory=list)
+    snapshots: list[Words] = field(default_factory=list)
     host_busy_s: list[float] = field(default_factory=list)
     """CPU time of everything that ran on the host, since it was started."""
 
     def add(self, board: Board) -> None:
         self.at_ns.append(now_ns())
-        self.sums.append(board.sums())
+        self.snapshots.append(board.snapshot())
         self.host_busy_s.append(cpu_values(_STAT.read_bytes())["cpu_busy_s_total", ""])
 
     def host_cpu_ratio(self) -> float:
@@ -72,12 +73,13 @@ class _Windows:
         present_s = (self.at_ns[-1] - self.at_ns[0]) / 1e9 * (os.cpu_count() or 1)
         return min(1.0, (self.host_busy_s[-1] - self.host_busy_s[0]) / present_s)
 
-    def rates(self) -> list[float]:
-        """Return samples/s of each window."""
-        return [
-            float(after[Word.SAMPLES] - before[Word.SAMPLES]) / ((end - start) / 1e9)
-            for before, after, start, end in zip(self.sums, self.sums[1:], self.at_ns, self.at_ns[1:], strict=False)
-        ]
+    def progress(self) -> Progress | None:
+        """Return what the processes did from the first border to the last; None: too little to tell."""
+        return progress(self.snapshots, self.at_ns[-1], WINDOW_NS) if len(self.snapshots) > 1 else None
+
+
+def _ignored(reason: str) -> None:
+    """Tell nobody."""
 
 
 def measure_level(
@@ -88,6 +90,8 @@ def measure_level(
     cores: float,
     tick: Callable[[], None],
     precision_ratio: float = PRECISION_RATIO,
+    slowest_ns: int = 0,
+    missing: Callable[[str], None] = _ignored,
 ) -> tuple[LevelRecord | None, int]:
     """Read with so many processes; return what they got, and how many places of the order were taken.
 
@@ -98,10 +102,12 @@ def measure_level(
         cores: CPUs that the processes may use.
         tick: called several times a second.
         precision_ratio: half its interval over its rate, at which a level may end before its time.
+        slowest_ns: how long a level may take instead where samples are so slow that less tells nothing.
+        missing: told why there is no record.
 
     Returns:
-        None in place of a record where not one window was complete, or where there was nothing to read for some of the
-        processes.
+        None in place of a record where there was nothing to read for some of the processes, or where one of them read
+        fewer than `FEWEST_SAMPLES`.
 
     Raises:
         RunError: a process failed or was killed.
@@ -109,15 +115,17 @@ def measure_level(
     board = Board(processes)
     with tempfile.TemporaryDirectory(prefix="ioprof-probe-") as trace_dir:
         with _running(reading, processes, board, trace_dir) as running:
-            windows, ended = _measured(board, running, trace_dir, longest_ns, precision_ratio, tick)
-        operations = raw_operations(raw_processes(Path(trace_dir))[0])
-        if len(windows.at_ns) < 2 or not board.rows[:, Word.SAMPLES].all():
+            windows, ended = _measured(
+                board, running, trace_dir, longest_ns, max(longest_ns, slowest_ns), precision_ratio, tick
+            )
+        found = windows.progress()
+        if found is None or not board.rows[:, Word.SAMPLES].all():
+            missing(_why_missing(board, processes, ended))
             return None, board.claimed
+        operations = raw_operations(raw_processes(Path(trace_dir))[0])
         record = level_record(
             board=board,
-            at_ns=windows.at_ns,
-            sums=windows.sums,
-            window_rates=windows.rates(),
+            progress=found,
             ended=ended,
             operations=operations,
             cores=cores,
@@ -125,6 +133,15 @@ def measure_level(
             is_cached_locally=reading.is_cached_locally,
         )
     return record, board.claimed
+
+
+def _why_missing(board: Board, processes: int, ended: LevelEnd) -> str:
+    told = f"with {processes} process{'' if processes == 1 else 'es'} nothing could be measured"
+    if not board.rows[:, Word.SAMPLES].any() and board.rows[:, Word.FAILED_SAMPLES].any():
+        return f"{told}: not one sample could be read"
+    if ended == "read-through":
+        return f"{told}: there was too little to read for all of them; use a larger dataset"
+    return f"{told}: samples are so slow that not each of them read {FEWEST_SAMPLES} in the time that a level may take"
 
 
 @contextlib.contextmanager
@@ -182,12 +199,14 @@ def _check_alive(board: Board, running: list[BaseProcess], trace_dir: str) -> No
 
 
 def _await_end(running: list[BaseProcess]) -> None:
-    deadline_s = time.monotonic() + _CLOSING_S
-    for process in running:
-        process.join(max(0.0, deadline_s - time.monotonic()))
-        if process.exitcode is None:
-            process.kill()
-            process.join(_CLOSING_S)
+    """Await all processes; those that the store keeps are killed, and not awaited for long: some cannot be."""
+    for _ in range(2):
+        deadline_s = time.monotonic() + _CLOSING_S
+        for process in running:
+            process.join(max(0.0, deadline_s - time.monotonic()))
+        for process in running:
+            if process.exitcode is None:
+                process.kill()
 
 
 def _measured(
@@ -195,26 +214,29 @@ def _measured(
     running: list[BaseProcess],
     trace_dir: str,
     longest_ns: int,
+    slowest_ns: int,
     precision_ratio: float,
     tick: Callable[[], None],
 ) -> tuple[_Windows, LevelEnd]:
     """Wait until all processes read, then take windows until the rate is known well enough."""
     windows = _Windows()
     begun_ns = now_ns()
-    while not _all_began(board) and now_ns() - begun_ns < longest_ns:
-        _wait(board, running, trace_dir, now_ns() + _SETTLE_NS, tick)
-    _wait(board, running, trace_dir, begun_ns + _SETTLE_NS, tick)
+    while (now_ns() - begun_ns < _SETTLE_NS) or (not _all_began(board) and now_ns() - begun_ns < slowest_ns):
+        if _wait(board, running, trace_dir, now_ns() + _SETTLE_NS, tick):
+            return windows, "read-through"
+    if not _all_began(board):
+        return windows, "time"
     windows.add(board)
     while True:
-        through = _wait(board, running, trace_dir, windows.at_ns[-1] + WINDOW_NS, tick)
-        if through:
+        if _wait(board, running, trace_dir, windows.at_ns[-1] + WINDOW_NS, tick):
             # The window in which the first process ran out of samples was not all theirs.
             return windows, "read-through"
         windows.add(board)
-        rates = windows.rates()
+        found, took_ns = windows.progress(), windows.at_ns[-1] - windows.at_ns[0] + WINDOW_NS // 2
+        rates = [] if found is None else found.window_rates
         if len(rates) >= FEWEST_WINDOWS and half_width_ratio(rates) <= precision_ratio:
             return windows, "precise"
-        if windows.at_ns[-1] - windows.at_ns[0] + WINDOW_NS // 2 >= longest_ns:
+        if took_ns >= (longest_ns if len(rates) >= min(FEWEST_WINDOWS, longest_ns // WINDOW_NS) else slowest_ns):
             return windows, "time"
 
 

@@ -89,14 +89,18 @@ def probe(
         begun.append(processes)
         reading = pattern.next()
         memory.begin()
-        level, places = measure_level(reading, processes, longest_ns=longest_ns, cores=cores, tick=look)
+        level, places = measure_level(
+            reading,
+            processes,
+            longest_ns=longest_ns,
+            cores=cores,
+            tick=look,
+            slowest_ns=max(LONGEST_LEVEL_NS, budget_ns // 2),
+            missing=pattern.tell,
+        )
         memory.end()
         pattern.took(places)
-        if level is None:
-            pattern.tell(
-                f"with {processes} processes there was too little to read for all of them: the climb ended there"
-            )
-        else:
+        if level is not None:
             measured(level)
         return level
 
@@ -113,7 +117,7 @@ def probe(
 def _caveats(levels: list[LevelRecord], pattern: Pattern) -> list[str]:
     found = []
     short = [half_width_ratio(level.window_samples_per_s) for level in levels if level.ended == "read-through"]
-    if pattern.is_cold and (not levels or any(half > PRECISION_RATIO for half in short)):
+    if pattern.is_cold and any(half > PRECISION_RATIO for half in short):
         found.append(
             f"the dataset ({pattern.job.samples:,} samples) is too small to be read cold for as long as a level should "
             "take: levels ended when each sample had been read once; use a larger dataset for narrower intervals"

@@ -57,6 +57,7 @@ class _Row:
     """Keeps one process's row of the board."""
 
     def __init__(self, plan: WorkerPlan, tap: Tap) -> None:
+        self._board, self._worker = plan.board, plan.worker
         self._row, self._histogram = plan.board.rows[plan.worker], plan.board.histograms[plan.worker]
         self._tap = tap
         self._accounting, self._io = ThreadAccounting(), ProcessIo()
@@ -66,8 +67,10 @@ class _Row:
         self._row[Word.STATE] = state
 
     def add(self, samples: int, timed_ns: list[int]) -> None:
-        """Count samples that were read, and how long those took that were timed."""
+        """Count samples that have just been read, and how long those took that were timed."""
         row, tap = self._row, self._tap
+        row[Word.NOTED_NS] = _now()
+        row[Word.NOTES] += 1
         row[Word.SAMPLES] += samples
         row[Word.FAILED_SAMPLES] = tap.failed_samples
         row[Word.BYTES], row[Word.PAGE_BYTES] = tap.tapped_bytes, tap.tapped_page_bytes
@@ -78,6 +81,7 @@ class _Row:
             row[Word.COUNTED], row[Word.FETCHED_BYTES] = 1, moved.read_bytes
         if timed_ns:
             self._time(np.array(timed_ns, dtype=np.int64))
+        self._board.publish(self._worker)
 
     def _time(self, took_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
         row = self._row

@@ -177,8 +177,8 @@ class ProbeRecord(_Record):
     caveats: list[str] = Field(default_factory=list)
 
     def level(self, processes: int) -> LevelRecord | None:
-        """Return what was measured with so many processes, if it was."""
-        return next((level for level in self.levels if level.processes == processes), None)
+        """Return what was measured with so many processes, if it was; a level that saw no sample end is none."""
+        return next((level for level in self.levels if level.processes == processes and level.samples_per_s > 0), None)
 
 
 def write_probe(directory: Path, record: ProbeRecord) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ioprof.probe.climb import ceiling_of, climb
-from ioprof.trace.probe_record import LevelRecord
+from ioprof.trace.probe_record import LevelRecord, ProbeRecord
 
 
 def level(processes: int, rate: float, *, spread: float = 0.01, **changes: object) -> LevelRecord:
@@ -109,3 +109,13 @@ def test_nothing_read_is_no_ceiling_of_zero() -> None:
     """Without a level, or with levels that read nothing, there is no ceiling."""
     assert ceiling_of(climb(lambda _: None, first=1, most=8)) is None
     assert ceiling_of(climb(lambda n: level(n, 0.0), first=1, most=8)) is None
+
+
+def test_a_level_that_saw_no_sample_end_is_not_what_the_store_gives() -> None:
+    """A verdict that compares a run with it would say that the store gives so many processes nothing."""
+    record = ProbeRecord(
+        ioprof_version="0", started_utc="", outcome="complete", workload="w", store="s", cache="asis", cores=2.0,
+        first_epoch=0, levels=[level(4, 100.0), level(8, 0.0)],
+    )  # fmt: skip
+    assert record.level(4) is not None
+    assert record.level(8) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_a_level_counts_what_its_processes_read(processes: int, tmp_path: Path) 
     assert read.bytes == read.count * 4096
     assert level.bytes_per_s == pytest.approx(level.samples_per_s * 4096, rel=0.05)
     assert level.operations_per_s == pytest.approx(3 * level.samples_per_s, rel=1e-6)
-    assert level.samples_per_s == pytest.approx(level.samples / level.seconds)
+    assert level.samples_per_s == pytest.approx(level.samples / level.seconds, abs=1 / level.seconds)
     assert level.samples_per_s == pytest.approx(np.mean(level.window_samples_per_s), rel=0.2)
     assert level.latency is not None
     assert level.latency.p50_ns <= level.latency.p99_ns <= level.latency.max_ns
@@ -65,9 +66,11 @@ def test_where_nothing_is_read_twice_a_level_ends_with_the_samples(tmp_path: Pat
     """Each of them was read once, by whoever came first; a level this short has no figures."""
     dataset = local_dataset(tmp_path)
     asked = reading(dataset, repeats=False)
-    level, places = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    told: list[str] = []
+    level, places = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing, missing=told.append)
     assert level is None
     assert places >= 50
+    assert "too little to read" in told[0]
 
 
 def test_a_stream_is_read_in_as_many_parts_as_there_are_processes(tmp_path: Path) -> None:
@@ -93,6 +96,37 @@ class Broken:
     def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
         """Fail as code does that was not tried."""
         raise ZeroDivisionError("in the reader")
+
+
+class Slow:
+    """A reader that takes a known time for each sample."""
+
+    def __init__(self, sample_s: float) -> None:
+        self._sample_s = sample_s
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes]:
+        """Sleep."""
+        time.sleep(self._sample_s * len(samples))
+        return [b"sample"] * len(samples)
+
+
+@pytest.mark.parametrize("sample_s", [0.05, 0.6])
+def test_the_rate_of_slow_samples_does_not_depend_on_where_windows_begin(sample_s: float, tmp_path: Path) -> None:
+    """Two processes give two samples in the time of one, whether a level holds many or a few of them."""
+    asked = reading(local_dataset(tmp_path), source=Slow(sample_s))
+    level, _ = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing, slowest_ns=3 * LEVEL_NS)
+    assert level is not None
+    # A sleep is never short, and on a busy host it is late.
+    assert 0.85 * 2 / sample_s <= level.samples_per_s <= 1.02 * 2 / sample_s
+
+
+def test_samples_too_slow_for_a_level_are_no_rate_of_zero(tmp_path: Path) -> None:
+    """The reason is theirs: nothing was short of samples."""
+    told: list[str] = []
+    asked = reading(local_dataset(tmp_path), source=Slow(0.4))
+    level, _ = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing, missing=told.append)
+    assert level is None
+    assert [one for one in told if "samples are so slow" in one] == told != []
 
 
 def test_a_reader_that_fails_ends_the_level_with_its_words(tmp_path: Path) -> None:
