@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ioprof.analysis.bootstrap import MIN_STEPS
+from ioprof.analysis.fetch_counters import is_fuse
 from ioprof.analysis.handed_over import handed_over_caveats
 from ioprof.analysis.kernel import COLD_HIT_RATIO, HIDDEN_HITS, cold_not_applied, left_after_eviction
 from ioprof.analysis.operations import KindTotals
@@ -153,6 +154,11 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
         )
     elif not_cold(run, cache) is None and ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
+    if is_fuse(run):
+        yield (
+            f"{run.store['filesystem']}: what was not in the page cache came from a client program on this host; "
+            "whether that had it in a cache of its own is not known."
+        )
 
 
 def not_cold(run: RunRecord, cache: CacheEvidence) -> str | None:

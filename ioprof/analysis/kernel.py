@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
 from ioprof.analysis.wording import percent
 from ioprof.trace.run_record import CacheRecord, KernelIo, RunRecord
@@ -44,6 +45,8 @@ def no_cache_ratio_reason(run: RunRecord) -> str | None:
         return reason
     if run.kernel_io is None:
         return "/proc/PID/io of the workers was not readable"
+    if (reason := miscounted_reason(run)) is not None:
+        return reason
     if sum(worker.tapped_bytes for worker in run.kernel_io) == 0:
         return "no read passed the taps"
     return None
@@ -72,7 +75,7 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     cold = run.cache.requested == "cold"
     reason = no_cache_ratio_reason(run)
     if reason is not None or run.kernel_io is None:
-        return _unknown(f"Unknown: {reason}.", cold), reason
+        return _unknown(f"By the kernel's counters unknown: {reason}.", cold), reason
     tapped = sum(worker.tapped_bytes for worker in run.kernel_io)
     fetched = sum(worker.read_bytes for worker in run.kernel_io)
     pages = _tapped_pages(run.kernel_io)
@@ -177,6 +180,8 @@ def coverage(run: RunRecord) -> tuple[Coverage, str | None]:
         return _NO_COVERAGE, "/proc/PID/io of the workers was not readable"
     tapped = sum(worker.tapped_bytes for worker in run.kernel_io)
     if any(worker.mapped_bytes for worker in run.kernel_io):
+        if (reason := miscounted_reason(run)) is not None:
+            return Coverage(tapped_bytes=tapped, kernel_bytes=None, ratio=None), reason
         return _mapped_coverage(run.kernel_io, tapped)
     kernel = sum(worker.rchar_bytes for worker in run.kernel_io)
     if not run.kernel_io or kernel <= 0:

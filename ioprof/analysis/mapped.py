@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import MappedReads
 from ioprof.trace.kinds import Kind, Phase
@@ -34,6 +35,6 @@ def mapped_reads(run: RunRecord, totals: list[KindTotals], phase: str) -> Mapped
 
 
 def _fetched_ratio(run: RunRecord) -> float | None:
-    workers = run.kernel_io or []
+    workers = (run.kernel_io or []) if miscounted_reason(run) is None else []
     tapped = sum(worker.tapped_bytes for worker in workers)
     return sum(worker.read_bytes for worker in workers) / tapped if tapped else None

@@ -11,6 +11,7 @@ from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.evidence import evidence_of
+from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.host import cpu_utilization
 from ioprof.analysis.kernel import HIDDEN_HITS, coverage, cpu_time
 from ioprof.analysis.lateness import lateness
@@ -290,7 +291,8 @@ _ALL_SEEN = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
 def _mapped(run: RunRecord, totals: list[KindTotals], phase: str, reasons: Reasons) -> MappedReads | None:
     found = reasons.known("mapped", mapped_reads(run, totals, phase), NOT_MAPPED)
     if found is not None:
-        reasons.known("mapped.fetched_ratio", found.fetched_ratio, "/proc/PID/io of the workers was not readable")
+        unread = "/proc/PID/io of the workers was not readable"
+        reasons.known("mapped.fetched_ratio", found.fetched_ratio, miscounted_reason(run) or unread)
     return found
 
 
