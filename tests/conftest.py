@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import settings
 
+from tests.children import children
 from tests.shared_memory import segments, segments_left
 from tests.turns import turn
 
@@ -40,22 +40,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
-def _children() -> set[int]:
-    # multiprocessing's own servants outlive their users by design, until this process ends.
-    servants = ("resource_tracker", "forkserver")
-    return {
-        child.pid
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and not any(word in " ".join(child.cmdline()) for word in servants)
-    }
-
-
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """Fail a test that leaves processes, or shared memory whose maker is gone or is this process."""
-    before, present = _children(), segments()
+    before, present = children(), segments()
     yield
-    assert _children() <= before, "processes are left"
+    assert children() <= before, "processes are left"
     assert not segments_left(present), "shared memory is left"
 
 

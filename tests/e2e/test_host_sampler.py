@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import subprocess
@@ -47,7 +48,9 @@ def test_work_between_start_and_stop_is_in_the_series(tmp_path: Path) -> None:
     """CPU time, memory and open files of the watched process show, up to the reading taken at the end."""
     with HostSampler().start(tmp_path, os.getpid(), 0.05) as sampler:
         start_s = time.process_time()
-        ballast = bytearray(os.urandom(1 << 20) * 40)
+        # A mapping of its own: what the heap gives may be memory that this process holds already.
+        ballast = mmap.mmap(-1, 40 << 20)
+        ballast.write(os.urandom(1 << 20) * 40)
         while time.process_time() - start_s < 0.4:
             pass
     assert sampler.failure is None
@@ -94,9 +97,9 @@ import os, sys, time
 from ioprof.host.sampler import HostSampler
 sampler = HostSampler().start(sys.argv[1], os.getpid(), 0.05)
 if os.fork() == 0:      # a worker that outlives its parent and holds a copy of every pipe
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())      # a line at once: the other process writes to the same pipe
     time.sleep(60)
-print(sampler.pid, flush=True)
+os.write(1, b"%d\\n" % sampler.pid)
 time.sleep(60)
 """
 

@@ -32,6 +32,7 @@ from ioprof.errors import DatasetError, SpecError, StoreError, StoreFullError, U
 from ioprof.store.base import Store
 from ioprof.store.local import LocalStore
 from ioprof.store.open_store import open_store
+from tests.children import children
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a filesystem needs root")
 
@@ -149,11 +150,11 @@ def test_a_signal_leaves_no_process(store: LocalStore, signal_number: int) -> No
 
 def test_a_killed_worker_is_reported_and_the_rest_goes_too(store: LocalStore) -> None:
     """The out-of-memory killer takes one worker: the message says so, and the others do not stay behind."""
-    victims: list[psutil.Process] = []
+    before, victims = children(), list[psutil.Process]()
 
     def kill_one(progress: Progress) -> None:
         if progress.phase == "write" and not victims:
-            victims.extend(psutil.Process().children(recursive=True))
+            victims.extend(children() - before)
             victims[0].kill()
 
     with pytest.raises(StoreError, match="a worker process was killed by SIGKILL; what it finished is kept"):
@@ -423,7 +424,7 @@ def test_a_disk_that_fills_up_keeps_what_is_written_and_is_continued(small_disk:
     """Someone else takes the space half way: the message says what is kept, and the next start goes on."""
     store = LocalStore(str(small_disk))
     layout = OpaqueLayout(count=7000, sizes=Fixed(4096), seed=3)
-    filler = small_disk / "filler"
+    filler, before = small_disk / "filler", children()
 
     def fill_up(progress: Progress) -> None:
         if progress.phase == "directories":
@@ -431,7 +432,7 @@ def test_a_disk_that_fills_up_keeps_what_is_written_and_is_continued(small_disk:
 
     with pytest.raises(StoreFullError, match=r"full \(No space left on device\); [\d,]+ of 7,000 objects are kept"):
         prepare(store, "set", layout, workers=workers, on_progress=fill_up)
-    assert psutil.Process().children() == []
+    assert children() <= before
     filler.unlink()
     prepared = prepare(store, "set", layout, workers=workers)
     assert 0 < prepared.resumed_objects < 7000
