@@ -1,4 +1,4 @@
-"""The processes that a test started, told from those that an earlier test in the same process left running by design."""
+"""The processes that a test started, told from those that an earlier test in the same process left running."""
 
 from __future__ import annotations
 
