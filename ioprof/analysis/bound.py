@@ -74,6 +74,8 @@ class Evidence:
     """Mean size of a read."""
     transfer_share: float
     """Share of the idle time that went into copies to the accelerator."""
+    delivery_share: float
+    """Share of it that was the loader's own: queues, transport between processes, unwrapping, start of workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class Bound:
 
 def bound_of(evidence: Evidence) -> Bound:
     """Return what binds a run; without a name where the evidence does not single out one part."""
-    for rule in (_transfer, _no_workers, _loader, _cpu, _storage, _waiting):
+    for rule in (_transfer, _no_workers, _delivery, _loader, _cpu, _storage, _waiting):
         found = rule(evidence)
         if found is not None:
             return found
@@ -105,6 +107,20 @@ def _no_workers(e: Evidence) -> Bound | None:
         return None
     told = "without worker processes nothing is loaded while the accelerator works; use --workers 1 or more"
     return Bound(name="workers", because=told)
+
+
+def _delivery(e: Evidence) -> Bound | None:
+    """The accelerator waited for the loader's own machinery, not for what workers do, on a host with CPUs to spare."""
+    if e.delivery_share <= MAIN_SHARE or _is_crowded(e):
+        return None
+    told = f"its own queues, transport and unwrapping hold {whole_percent(e.delivery_share)} of the idle time"
+    if e.working_share is not None and e.working_share < WORKING_SHARE:
+        told += f", and workers needed {whole_percent(e.working_share)} of the time to make the batches"
+    if e.transport_per_s is not None:
+        told += f"; fed from memory and never kept waiting, it delivers {_rate(e.transport_per_s)} samples/s"
+    if e.at_workers_per_s is not None and e.at_workers_per_s > WELL_ABOVE_RATIO * e.delivered_per_s:
+        told += f", and the store gives {_as_many(e)} {_rate(e.at_workers_per_s)}"
+    return Bound(name="loader", because=told)
 
 
 def _loader(e: Evidence) -> Bound | None:
@@ -134,13 +150,16 @@ def _cpu(e: Evidence) -> Bound | None:
     )
     if e.prep_share is not None:
         told += f" (preparing samples took {whole_percent(e.prep_share)} of that time)"
-    crowded = e.run_queue_share >= CROWDED_SHARE or (e.host_cpu_ratio or 0.0) >= BUSY_HOST_RATIO
-    if not crowded and e.cores is not None and e.workers < e.cores:
+    if not _is_crowded(e) and e.cores is not None and e.workers < e.cores:
         left = f"{e.cores - e.workers:g} of {e.cores:g} CPUs are left for more workers"
         return Bound(name="workers", because=f"{told}; {left}")
     if e.host_cpu_ratio is not None:
         told += f"; all CPUs of the host were {whole_percent(e.host_cpu_ratio)} in use"
     return Bound(name="cpu", because=told)
+
+
+def _is_crowded(e: Evidence) -> bool:
+    return (e.run_queue_share or 0.0) >= CROWDED_SHARE or (e.host_cpu_ratio or 0.0) >= BUSY_HOST_RATIO
 
 
 def _storage(e: Evidence) -> Bound | None:

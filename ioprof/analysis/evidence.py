@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,7 +67,8 @@ def evidence_of(
         spread=float(made_s.std() / made_s.mean()) if len(made_s) > 1 and made_s.mean() > 0 else None,
         metadata_share=_metadata_share(totals),
         read_bytes=_read_bytes(totals),
-        transfer_share=_transfer_share(idle),
+        transfer_share=_idle_share(idle, "transfer"),
+        delivery_share=_idle_share(idle, "other"),
     )
 
 
@@ -96,8 +99,8 @@ def _read_bytes(totals: list[KindTotals]) -> float:
     return sum(kind.bytes for kind in reads) / max(1, sum(kind.count for kind in reads))
 
 
-def _transfer_share(idle: IdleByCause | None) -> float:
-    if idle is None:
-        return 0.0
-    whole = idle.fetch + idle.prep + idle.transfer + idle.checkpoint + idle.other + idle.unexplained
-    return idle.transfer / whole if whole > 0 else 0.0
+def _idle_share(idle: IdleByCause | None, cause: str) -> float:
+    """Return which share of the idle time one cause has; 0.0 without an accelerator."""
+    parts = {} if idle is None else asdict(idle)
+    whole = sum(parts.values())
+    return parts[cause] / whole if whole > 0 else 0.0

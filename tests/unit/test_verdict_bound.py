@@ -17,7 +17,7 @@ STORE = Evidence(
     best_processes=8, is_store_limited=True, is_client_limited=False,
     transport_per_s=9000.0, no_workers_per_s=520.0, on_cpu_share=0.1,
     run_queue_share=0.02, host_cpu_ratio=0.3, prep_share=0.05, working_share=0.98, spread=0.2, metadata_share=0.1,
-    read_bytes=4096.0, transfer_share=0.0,
+    read_bytes=4096.0, transfer_share=0.0, delivery_share=0.0,
 )  # fmt: skip
 """Two workers that wait for the store, which gives nobody more."""
 
@@ -47,6 +47,9 @@ def bound(**changes: object) -> Bound:
         ({"at_workers_per_s": 3000.0, "best_per_s": 3000.0, "prep_share": 0.8}, "workers"),
         ({"at_workers_per_s": 3000.0, "best_per_s": 3000.0, "working_share": 0.5, "spread": 1.0}, "prefetch"),
         ({"transfer_share": 0.6}, "transfer"),
+        ({"delivery_share": 0.8}, "loader"),
+        ({"delivery_share": 0.8, "working_share": 0.3, "spread": 0.2, "on_cpu_share": 0.8}, "loader"),
+        ({"delivery_share": 0.8, "on_cpu_share": 0.3, "run_queue_share": 0.5}, "cpu"),
     ],
 )
 def test_each_kind_of_evidence_names_its_bound(changes: dict[str, object], name: str) -> None:
