@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import mmap
+import multiprocessing.util
 import os
 import struct
 import tempfile
@@ -42,6 +43,8 @@ class DeviceClock:
             raise StoreError(f"{path}: the throttled store's queue cannot be kept there: {error.strerror}") from error
         self._map = mmap.mmap(self._descriptor, _FILE_BYTES)
         self._detach = weakref.finalize(self, _detached, path, self._descriptor, os.getpid())
+        # A worker of multiprocessing ends by os._exit, which runs its finalizers and no one else's.
+        multiprocessing.util.Finalize(self, self._detach, exitpriority=0)
 
     def served_ns(self, asked_ns: int, operation_ns: int, transfer_ns: int) -> int:
         """Queue one operation and return when the device is done with it.

@@ -27,6 +27,8 @@ FREE_KINDS = frozenset({Kind.CLOSE})
 """Operations that ``latency`` alone leaves out: closing a file that was read asks the store nothing."""
 JITTERS = ("lognormal:CV", "uniform:SHARE", "exponential")
 _LONGEST_NS = 600 * 10**9
+_MOST_PER_S = 10**7
+"""Turns at the device are whole nanoseconds: beyond this they would be off by more than half a percent."""
 _STREAM = 11
 """Keeps these draws apart from others of the same seed."""
 
@@ -108,7 +110,7 @@ def _throttle(given: dict[str, str], where: str) -> Throttle:
         latency_ns=_latencies(wanted, where),
         jitter=_jitter(wanted["jitter"], where) if "jitter" in wanted else None,
         bandwidth_bytes_per_s=None if bandwidth is None else _bandwidth(bandwidth, where),
-        operations_per_s=None if iops is None else _whole("iops", iops, where, least=1),
+        operations_per_s=None if iops is None else _whole("iops", iops, where, least=1, most=_MOST_PER_S),
         seed=_whole("seed", seed, where, least=0),
         text=_joined(given),
         parameters=_joined({key: value for key, value in wanted.items() if key != "preset"}),
@@ -181,13 +183,14 @@ def _bandwidth(text: str, where: str) -> int:
     return rate_bytes_per_s
 
 
-def _whole(key: str, text: str, where: str, *, least: int) -> int:
+def _whole(key: str, text: str, where: str, *, least: int, most: int = 2**63 - 1) -> int:
     try:
         count = parse_count(text)
     except ValueError as error:
         raise SpecError(f"{where}: {key}={text}: {error}") from error
-    if not least <= count < 2**63:
-        raise SpecError(f"{where}: {key}={text}: must be {least} or more")
+    if not least <= count <= most:
+        wanted = f"{least} or more" if count < least or most >= 2**63 - 1 else f"at most {most:,}"
+        raise SpecError(f"{where}: {key}={text}: must be {wanted}")
     return count
 
 

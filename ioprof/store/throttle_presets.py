@@ -33,7 +33,9 @@ PRESETS: dict[str, Preset] = {
         "throughput: latency of reads and writes, read IOPS, throughput per client",
     ),
     "s3": Preset(
-        parameters={"latency": "100ms", "jitter": "lognormal:0.5", "iops": "5500"},
+        # Those that stand for a request. An object is not opened: on a local path that would cost a second one.
+        parameters={**{f"latency.{kind}": "100ms" for kind in ("list", "stat", "read", "write", "get", "put")},
+                    "jitter": "lognormal:0.5", "iops": "5500"},
         source="Amazon S3 user guide, optimizing performance: 100 to 200 ms to the first byte (the lower end is taken) "
         "and 5,500 GET per second and prefix; the spread is an assumption",
     ),

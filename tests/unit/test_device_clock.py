@@ -24,6 +24,7 @@ pytestmark = [
 FAR_NS = 10**15
 OPERATION_NS = 1000
 FORK = multiprocessing.get_context("fork")
+_KEPT: list[DeviceClock] = []
 
 
 @pytest.fixture
@@ -38,6 +39,11 @@ def _asked(name: str, times: int) -> None:
     clock = device_clock(name)
     for _ in range(times):
         clock.served_ns(FAR_NS, OPERATION_NS, 10 * OPERATION_NS)
+
+
+def _asked_and_kept(name: str) -> None:
+    _KEPT.append(device_clock(name))
+    _KEPT[0].served_ns(FAR_NS, OPERATION_NS, 0)
 
 
 def _holding(name: str, ready: Connection) -> None:
@@ -58,6 +64,16 @@ def test_operations_of_all_processes_queue_behind_each_other(name: str) -> None:
         one.join()
         assert one.exitcode == 0
     assert clock.served_ns(0, OPERATION_NS, 1) == FAR_NS + 2000 * 10 * OPERATION_NS + 1
+
+
+def test_a_worker_that_ends_still_holding_the_queue_gives_it_up(name: str) -> None:
+    """Workers end without tidying up their variables; the last one leaves nothing behind."""
+    worker = FORK.Process(target=_asked_and_kept, args=(name,))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    worker.close()
+    assert not state_path(name).exists()
 
 
 def test_one_that_is_killed_holding_the_queue_does_not_stop_the_others(name: str) -> None:

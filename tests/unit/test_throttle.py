@@ -45,6 +45,14 @@ def test_each_preset_can_be_used_and_says_where_it_comes_from(name: str) -> None
     assert len(PRESETS[name].source) > 40
 
 
+def test_reading_a_file_as_an_object_of_s3_costs_one_request() -> None:
+    """Opening and closing are no requests of an object store."""
+    asked = parse_throttle("preset=s3", "store").latency_ns
+    assert set(asked) == {Kind.LIST, Kind.STAT, Kind.READ, Kind.WRITE, Kind.GET, Kind.PUT}
+    assert set(asked.values()) == {100_000_000}
+    assert parse_throttle("preset=s3&latency=9ms", "store").latency_ns[Kind.OPEN] == 9_000_000
+
+
 REFUSED = {
     "": "needs parameters",
     "latency": "write parameters as",
@@ -57,6 +65,7 @@ REFUSED = {
     "bandwidth=0": "bandwidth=0: must be positive",
     "bandwidth=fast": "bandwidth=fast: 'fast' is not a size",
     "iops=0": "iops=0: must be 1 or more",
+    "iops=11M": "iops=11M: must be at most 10,000,000",
     "iops=1.5": "iops=1.5: '1.5' is not a whole number",
     "jitter=gauss:1": "jitter=gauss:1: write lognormal:CV",
     "jitter=uniform:1.5": "jitter=uniform:1.5: write",
