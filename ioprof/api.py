@@ -102,11 +102,17 @@ class RecordingStoppedError(Exception):
 
 
 def record_and_load(
-    plan: RunPlan, prepared: Prepared | None, command: list[str], observer: Observer, gate: Gate | None = None
+    plan: RunPlan,
+    prepared: Prepared | None,
+    command: list[str],
+    observer: Observer,
+    gate: Gate | None = None,
+    unprobed: str | None = None,
 ) -> Run:
     """Record a prepared run and analyse its directory; ``prepared`` is None where the loader reads no storage.
 
-    A ``gate`` holds the first batch back until other runs are as far.
+    A ``gate`` holds the first batch back until other runs are as far. ``unprobed`` says why neither ceiling nor
+    baselines are measured; None: as the spec says.
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.
@@ -116,7 +122,7 @@ def record_and_load(
         recording = Recording(plan, prepared, command, observer, scratch, gate)
         try:
             recording.run()
-            measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer)
+            measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer, unprobed)
         except (Interrupted, IoprofError) as cause:
             raise _stopped(recording.directory, cause) from cause
     return _analysed(recording.directory)

@@ -75,7 +75,7 @@ def _recorded(connection: Connection) -> Ended:
     plan = plan_run(order.spec)
     prepared = api.prepare_plan(plan)
     gate = (lambda: _wait_at_gate(connection)) if order.gated else None
-    run = api.record_and_load(plan, prepared, order.command, _Telling(connection), gate)
+    run = api.record_and_load(plan, prepared, order.command, _Telling(connection), gate, order.unprobed)
     return Ended(str(run.directory), None, 0)
 
 

@@ -16,6 +16,8 @@ class Order:
     """The words that the user typed, for run.json."""
     gated: bool
     """Hold the first batch until `Go` comes."""
+    unprobed: str | None = None
+    """Why neither ceiling nor baselines are measured after the steps; None: as the spec says."""
 
 
 @dataclass(frozen=True, slots=True)

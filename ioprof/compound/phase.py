@@ -12,6 +12,8 @@ from ioprof.compound.run_process import RunProcess
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.spec.model import RunSpec
 
+_UNPROBED = "it is left out in mixed runs: other pipelines would still be running"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEnd:
@@ -29,10 +31,7 @@ def run_phase(specs: dict[str, RunSpec], command: list[str]) -> PhaseEnd:
     """Run pipelines together until all have ended; one that fails ends the others, which keep what they measured."""
     with contextlib.ExitStack() as stack:
         # A probe beside one pipeline would load the store while the others still run.
-        orders = {
-            name: Order(replace(spec, run=spec.run.model_copy(update={"probe": False})), command, gated=True)
-            for name, spec in specs.items()
-        }
+        orders = {name: Order(spec, command, gated=True, unprobed=_UNPROBED) for name, spec in specs.items()}
         runs = {name: stack.enter_context(RunProcess(order)) for name, order in orders.items()}
         failed: str | None = None
         interrupted: Interrupted | None = None

@@ -27,10 +27,18 @@ _MOST_TIMES_WORKERS = 16
 _MOST_AT_LEAST = 32
 
 
-def measure_beside(plan: RunPlan, dataset: RunDataset, directory: Path, command: list[str], observer: Observer) -> None:
+def measure_beside(
+    plan: RunPlan,
+    dataset: RunDataset,
+    directory: Path,
+    command: list[str],
+    observer: Observer,
+    unprobed: str | None = None,
+) -> None:
     """Measure ceiling and baselines and leave probe.json in a finished run's directory; also where that was skipped.
 
-    What fails here does not fail the run: its record says why there are no figures.
+    What fails here does not fail the run: its record says why there are no figures. ``unprobed`` is why nothing is to
+    be measured whatever the spec says.
 
     Raises:
         Interrupted: a signal came; what was measured is kept.
@@ -38,7 +46,7 @@ def measure_beside(plan: RunPlan, dataset: RunDataset, directory: Path, command:
     """
     beside = _Beside(plan, dataset, empty_record(plan, command, started_utc(), "complete", None), observer)
     try:
-        reason = _skip_reason(plan, directory)
+        reason = _skip_reason(plan, directory, unprobed)
         if reason is None:
             beside.measure()
         else:
@@ -56,10 +64,12 @@ def measure_beside(plan: RunPlan, dataset: RunDataset, directory: Path, command:
             observer.finished()
 
 
-def _skip_reason(plan: RunPlan, directory: Path) -> str | None:
+def _skip_reason(plan: RunPlan, directory: Path, unprobed: str | None) -> str | None:
     """Return why a run is not probed; None if it is."""
     if not plan.spec.run.probe:
         return "it was not asked for (run.probe = false)"
+    if unprobed is not None:
+        return unprobed
     if not plan.loader.reads_storage:
         return f"the loader {plan.spec.loader} reads no storage"
     if isinstance(plan.workload, WritingWorkload):

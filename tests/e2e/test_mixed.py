@@ -79,6 +79,7 @@ def test_pipelines_run_alone_and_together_and_each_run_reads(tmp_path: Path) -> 
     for run in [run for phase in record["phases"] for run in phase["runs"]]:
         summary = json.loads((directory / run["directory"] / "summary.json").read_text())
         assert summary["samples_per_s"] == run["figures"]["samples_per_s"] > 0
+        assert "left out in mixed runs" in summary["reasons"]["ceiling"]
     together = record["phases"][2]["runs"]
     assert all(run["overlap_ratio"] > 0.6 for run in together), together
     assert {(one["pipeline"], one["beside"][0]) for one in record["interference"]} == {

@@ -134,6 +134,14 @@ def test_a_probe_that_is_skipped_says_why(
         assert why in summary.reasons[key]
 
 
+def test_a_probe_that_another_left_out_is_not_said_to_be_the_users_wish(tmp_path: Path) -> None:
+    """The spec stands as it was resolved, and the reason is the one that was handed down."""
+    plan = plan_run(api.spec_of(spec(tmp_path, {"name": "processes"}, epochs=1)))
+    done = api.record_and_load(plan, api.prepare_plan(plan), ["test"], Silent(), unprobed="others are running")
+    assert (done.record.spec["run"]["probe"], done.summary.ceiling) == (True, None)
+    assert "others are running" in done.summary.reasons["ceiling"]
+
+
 class _Impatient(Silent):
     """Presses Ctrl-C as soon as the probe has begun."""
 
