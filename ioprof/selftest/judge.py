@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,6 +49,11 @@ def _row(
     return Row(case=case.name, figure=figure, unit=unit, asked=asked, given=given, measured=measured, limit=limit)
 
 
+def _mean_row(case: Case, run: Run, name: str, asked_ns: float, measured_ns: float | None) -> Row:
+    row = _row(case, f"{name} mean", "ns", asked_ns, measured_ns, LATENCY_LIMIT, _given_ns(run, name))
+    return replace(row, decided_by="throttle")
+
+
 def _operations(case: Case, run: Run, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
     """Yield the latency of operations: of those that only a latency delays."""
     for kind, asked_ns in ((Kind.OPEN, case.open_ns), (Kind.READ, case.read_ns)):
@@ -55,7 +61,7 @@ def _operations(case: Case, run: Run, totals: dict[Kind, KindTotals]) -> Iterato
             continue
         found, name = totals.get(kind), kind.label
         mean_ns = found.total_ns / found.count if found else None
-        yield _row(case, f"{name} mean", "ns", asked_ns, mean_ns, LATENCY_LIMIT, _given_ns(run, name))
+        yield _mean_row(case, run, name, asked_ns, mean_ns)
         if case.jitter is None:
             yield _row(case, f"{name} p50", "ns", asked_ns, _percentile(found, 0.5), LATENCY_LIMIT)
         elif case.workers == 1 and found is not None:
@@ -96,7 +102,7 @@ def _rates(case: Case, run: Run) -> Iterator[Row]:
 def _decode(case: Case, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
     if case.decode_ns:
         measured = _percentile(totals.get(Kind.DECODE), 0.5)
-        yield _row(case, "decode p50", "ns", case.decode_ns, measured, DECODE_LIMIT)
+        yield replace(_row(case, "decode p50", "ns", case.decode_ns, measured, DECODE_LIMIT), decided_by="cpu")
 
 
 def _decode_ns(totals: dict[Kind, KindTotals]) -> float:

@@ -26,6 +26,9 @@ class Row:
     """None: ioprof gave no figure."""
     limit: float
     """Largest error that passes: in points of the ratio for utilisation and shares, else relative."""
+    decided_by: Literal["throttle", "cpu"] | None = None
+    """Who alone decides the truth: the throttle, how long an operation takes; the CPU, how long decoding does. None:
+    several do."""
 
     @property
     def truth(self) -> float:

@@ -57,7 +57,13 @@ def disturbance(finished: list[Finished]) -> str | None:
     if busiest is not None and busiest.cores + busiest.steal_cores > QUIET_CORES:
         names = f" ({', '.join(busiest.busiest)})" if busiest.busiest else ""
         told.append(f"others used up to {busiest.cores + busiest.steal_cores:.1f} CPUs{names}")
-    strayed = max((abs(row.strayed) for one in finished for row in one.rows), default=0.0)
+    rows = [row for one in finished for row in one.rows]
+    strayed = max((abs(row.strayed) for row in rows if row.decided_by == "throttle"), default=0.0)
     if strayed > STRAYED:
         told.append(f"the throttle could not keep its word by up to {100 * strayed:.0f} %")
+    off = max((abs(row.error or 0.0) for row in rows if row.decided_by == "cpu"), default=0.0)
+    if off > STRAYED:
+        told.append(
+            f"decoding, which the CPU's speed decides, took up to {100 * off:.0f} % more or less than asked for"
+        )
     return f"This host was not quiet: {'; '.join(told)}. Errors may be the host's." if told else None

@@ -16,7 +16,7 @@ from ioprof.host.other_load import OtherLoad
 from ioprof.selftest.cases import Case, cases
 from ioprof.selftest.expected import expected_utilization
 from ioprof.selftest.row import Row
-from ioprof.selftest.suite import Finished
+from ioprof.selftest.suite import Finished, disturbance
 from ioprof.spec.sources import Value
 
 CASE = Case(name="one", workers=2, steps=6)
@@ -51,7 +51,7 @@ ROW = Row(case="c", figure="f", unit="ns", asked=100.0, given=None, measured=102
 
 
 def _row(given: float | None = None, measured: float | None = 102.0) -> Row:
-    return replace(ROW, given=given, measured=measured)
+    return replace(ROW, given=given, measured=measured, decided_by=None if given is None else "throttle")
 
 
 def test_an_error_is_against_what_was_given_where_that_is_known() -> None:
@@ -76,6 +76,17 @@ def test_the_conclusion_counts_failures_and_says_what_disturbed_them() -> None:
     )
     told = json.loads(to_json([good, bad]))
     assert (told["passed"], len(told["rows"]), told["rows"][2]["passed"]) == (False, 3, False)
+
+
+def test_slow_decoding_is_not_the_throttles_fault() -> None:
+    """What follows from several is charged to none of them."""
+    decode = replace(ROW, figure="decode p50", measured=108.0, decided_by="cpu")
+    use = replace(ROW, figure="utilisation", unit="ratio", asked=0.5, given=0.4, measured=0.4)
+    assert disturbance([Finished(case=CASE, rows=[decode, use], load=None)]) == (
+        "This host was not quiet: decoding, which the CPU's speed decides, took up to 8 % more or less than asked for. "
+        "Errors may be the host's."
+    )
+    assert disturbance([Finished(case=CASE, rows=[use], load=None)]) is None
 
 
 @pytest.mark.parametrize("quick", [True, False])
