@@ -22,6 +22,9 @@ LISTED = 10
 """So many are named, the longest first."""
 TELLING_SHARE = 0.5
 """What the worker did is told where it took this share of the wait."""
+_DID_KEYS = ("outliers.longest.worker_did", "outliers.longest.worker_did_ns")
+_NOTHING_TELLING = "nothing that the worker did took half of the wait"
+_NOT_ALL_SPANS = "not every span was kept, and nothing that is known of the worker took half of the wait"
 BETWEEN, FETCH, PREP = "between operations", "fetch", "prep"
 
 
@@ -114,11 +117,14 @@ class OutlierSearch:
     def found(self, reasons: Reasons) -> Outliers:
         """Return what was found, after the spans have passed; ``reasons`` takes in why there is no limit."""
         reasons.known("outliers.over_ns", self._over_ns, "no step was measured")
+        longest = tuple(self._named(wait) for wait in self._watched)
+        if any(one.worker_did is None for one in longest):
+            reasons.by_key |= dict.fromkeys(_DID_KEYS, _NOTHING_TELLING if self._knows_all else _NOT_ALL_SPANS)
         return Outliers(
             steps=self._count,
             opening_epochs=self._opening,
             over_ns=self._over_ns,
-            longest=tuple(self._named(wait) for wait in self._watched),
+            longest=longest,
         )
 
     def _named(self, wait: _Watched) -> Outlier:
@@ -137,10 +143,15 @@ class OutlierSearch:
             worker_did_ns=did_ns,
         )
 
+    @property
+    def _knows_all(self) -> bool:
+        """Whether the spans of every batch were kept."""
+        return self._trace.has_spans and self._trace.run.sample_every == 1 and self._trace.run.dropped_spans == 0
+
     def _doing(self, wait: _Watched) -> tuple[str, int] | tuple[None, None]:
-        length_ns, run = wait.end_ns - wait.start_ns, self._trace.run
+        length_ns = wait.end_ns - wait.start_ns
         by_label = {Kind(number).label: ns for number, ns in wait.did_ns.items() if number in set(Kind)}
-        if self._trace.has_spans and run.sample_every == 1 and run.dropped_spans == 0:
+        if self._knows_all:
             by_label[BETWEEN] = length_ns - sum(by_label.values())
         else:
             by_label |= _by_batch(self._trace.batches, wait)

@@ -91,8 +91,12 @@ def test_an_extreme_wait_is_named_with_what_its_worker_did() -> None:
 
 def test_a_worker_outside_of_all_operations_is_told_only_where_all_spans_were_kept() -> None:
     """With spans of every batch it did nothing that is traced; with those of some batches nobody knows."""
-    longest = [summarise(run_with(ONE_LONG, sample_every=every)).outliers for every in (1, 4)]
-    assert [one.longest[0].worker_did for one in longest if one] == ["between operations", None]
+    whole, sampled = (summarise(run_with(ONE_LONG, sample_every=every)) for every in (1, 4))
+    longest = [one.outliers.longest[0] for one in (whole, sampled) if one.outliers is not None]
+    assert [one.worker_did for one in longest] == ["between operations", None]
+    for key in ("outliers.longest.worker_did", "outliers.longest.worker_did_ns"):
+        assert key not in whole.reasons
+        assert "not every span was kept" in sampled.reasons[key]
 
 
 def test_without_spans_the_batch_tells_what_took_its_time() -> None:
