@@ -136,8 +136,10 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     if not run.workload.reads_storage:
         return
     if run.store.get("is_memory"):
+        # A file system on a device (a RAM disk, a loop over tmpfs) has a page cache before it, which can be evicted.
+        never_cold = "" if run.store.get("disk") else ", and nothing of it can be made cold"
         yield (
-            "The store is this host's memory: no storage is measured, and nothing of it can be made cold. "
+            f"The store is this host's memory: no storage is measured{never_cold}. "
             "Name a directory on a disk or server with --store."
         )
         return

@@ -33,7 +33,7 @@ def no_page_cache_reason(run: RunRecord) -> str | None:
     if not is_local(run):
         return "the store is not a local path: this host's page cache is not in its way"
     if run.store.get("is_memory"):
-        return "the file system keeps its files in memory: there is no device behind the page cache"
+        return "the store lies in this host's memory: there is no storage behind the page cache"
     if run.store.get("filesystem") in _OWN_CACHE:
         return f"{run.store['filesystem']} caches what it reads in memory of its own, not in the page cache"
     return None

@@ -20,7 +20,8 @@ _NETWORK_FUSE = (
     "sshfs", "s3fs", "gcsfuse", "goofys", "rclone", "juicefs", "mountpoint-s3", "mount-s3", "glusterfs",
     "ceph", "blobfuse", "alluxio", "seaweedfs", "dfs", "moosefs", "lizardfs", "quobyte",
 )  # fmt: skip
-_MEMORY_DEVICES = ("ram", "zram", "pmem")
+_MEMORY_DEVICES = ("ram", "zram")
+"""Not pmem: what persists is storage, however fast."""
 _NETWORK_DEVICES = ("nbd", "rbd", "drbd")
 
 

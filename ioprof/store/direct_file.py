@@ -119,14 +119,14 @@ def check_direct(path: Path) -> None:
     """Refuse a place where O_DIRECT would not reach a device; tried with a nameless file where the place allows one.
 
     Raises:
-        SpecError: the file system keeps its files in memory, or knows no direct I/O.
+        SpecError: the store lies in memory, or knows no direct I/O.
     """
     existing = nearest_existing(path)
     facts = store_facts(existing)
     if facts["is_memory"]:
         raise SpecError(
-            f"workload.direct = true: {existing} is on {facts['filesystem']}, which keeps its files in memory and "
-            "serves direct reads from there; use a --store on a device, or --direct false"
+            f"workload.direct = true: {existing} is on {facts['filesystem']} in this host's memory: direct "
+            "reads are served from there; use a --store on a device, or --direct false"
         )
     try:
         os.close(os.open(existing, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT | os.O_CLOEXEC, 0o600))

@@ -111,6 +111,14 @@ def test_an_ordinary_file_system_on_a_memory_device_is_memory(tmp_path: Path) ->
     assert store_facts(tmp_path, proc, sys_root)["is_memory"] is True
 
 
+@pytest.mark.parametrize(("name", "is_memory"), [("ram0", True), ("zram1", True), ("pmem0", False)])
+def test_persistent_memory_is_a_device_and_a_ram_disk_is_memory(tmp_path: Path, name: str, is_memory: bool) -> None:
+    """What outlives a restart is storage under test."""
+    proc = fake_kernel(tmp_path / "proc", source=f"/dev/{name}", number="259:9")
+    add_disk(tmp_path / "sys", name=name, number="259:9", files={})
+    assert store_facts(tmp_path, proc, tmp_path / "sys")["is_memory"] is is_memory
+
+
 def test_a_disk_over_fabrics_is_a_network_disk(tmp_path: Path) -> None:
     """NVMe over TCP looks like a local disk but for its transport."""
     proc, sys_root = fake_kernel(tmp_path / "proc", source="/dev/nvme1n1", number="259:4"), tmp_path / "sys"
