@@ -241,6 +241,7 @@ def test_keys_that_are_not_honoured_or_unknown_are_named_with_a_reason(tmp_path:
         ("- a\n- b\n", "holds no sections"),
         ("", "holds no sections"),
         ("dataset: {format: [", "not a YAML file"),
+        ("[" * 20_000, "not a YAML file: nested too deeply"),
         ("dataset: npz\n", "dataset = 'npz': must be a section|dataset"),
         ("defaults:\n  - workload: unet3d\n", "only Hydra resolves"),
         ("dataset: {format: npz, data_folder: '${oc.env:HOME}/x'}\n", "dataset.data_folder = .*interpolations"),
