@@ -342,6 +342,8 @@ class Batch:
     """Worker thread blocked for block I/O up to fetch_end, in ticks of 10 ms; known where the kernel counts it."""
     client_hit_bytes: int = -1
     """Bytes that this host's page cache held just before they were read."""
+    accounted_every: int = -1
+    """One batch in so many was accounted by the kernel when this one was; it stands for so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

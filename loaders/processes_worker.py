@@ -107,7 +107,7 @@ class _MapMaker:
         if request.is_last:
             trace.end_epoch()
         trace.fetched()
-        return trace.end(len(content))
+        return trace.end_unjoined(len(content))
 
 
 class _StreamMaker:
@@ -125,7 +125,7 @@ class _StreamMaker:
             self._delivery = request.delivery
             self._batches = self._part_of(request.epoch)
         samples = self._batches.next_samples(request.number)
-        return None if samples is None else self._trace.end(len(samples))
+        return None if samples is None else self._trace.end_unjoined(len(samples))
 
     def _part_of(self, epoch: int) -> PartBatches:
         plan = self._plan

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ioprof.analysis.accounted import Floats, accounted, floats, lasted_ns, weighted_sum, weights, within
 from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
 from ioprof.analysis.wording import percent
@@ -216,27 +217,31 @@ _NO_COVERAGE = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
 
 
 def cpu_time(measured_batches: pa.Table, utilization: float | None) -> CpuTime:
-    """Return the workers' time on CPU, waiting for a CPU, and blocked, summed over the measured batches.
+    """Return the workers' time on CPU, waiting for a CPU, and blocked, for all measured batches together.
 
-    Batches without the kernel's accounting are left out of the sums and of `accounted_ratio`; each sum is None if
-    there are no others. Where the kernel keeps no run queues, only the time on CPU is known.
+    What the kernel said of the accounted batches is scaled to the time that all of them took; each sum is None if none
+    was accounted. Where the kernel keeps no run queues, only the time on CPU is known.
     """
-    known = measured_batches.filter(pc.is_valid(measured_batches["on_cpu_ns"]))
-    made_ns, accounted_ns = _made_ns(measured_batches), _made_ns(known)
+    known = accounted(measured_batches, "on_cpu_ns")
+    counts, made_ns = weights(known), _made_ns(known)
+    on_cpu_ns, run_queue_ns = within(made_ns, floats(known, "on_cpu_ns"), floats(known, "run_queue_ns"))
+    blocked_ns = np.where(np.isnan(made_ns), floats(known, "blocked_ns"), made_ns - on_cpu_ns - run_queue_ns)
+    all_ns, stood_for_ns = float(np.nansum(_made_ns(measured_batches))), weighted_sum(made_ns, counts)
+    scale = all_ns / stood_for_ns if stood_for_ns else 1.0
+
+    def seconds(durations_ns: Floats) -> float | None:
+        total_ns = weighted_sum(durations_ns, counts)
+        return None if total_ns is None else total_ns * scale / 1e9
+
     return CpuTime(
-        on_cpu_s=_seconds(known["on_cpu_ns"]),
-        run_queue_s=_seconds(known["run_queue_ns"]),
-        blocked_s=_seconds(known["blocked_ns"]),
-        accounted_ratio=accounted_ns / made_ns if known.num_rows and made_ns else None,
+        on_cpu_s=seconds(on_cpu_ns),
+        run_queue_s=seconds(run_queue_ns),
+        blocked_s=seconds(blocked_ns),
+        accounted_ratio=float(np.nansum(made_ns)) / all_ns if known.num_rows and all_ns else None,
         utilization=utilization,
     )
 
 
-def _seconds(durations_ns: pa.ChunkedArray) -> float | None:
-    total_ns = pc.sum(durations_ns).as_py()
-    return None if total_ns is None else total_ns / 1e9
-
-
-def _made_ns(batches: pa.Table) -> int:
-    """Return the time from fetch start to collate end, summed; unknown stamps count nothing."""
-    return pc.sum(pc.subtract(batches["collate_end_ns"], batches["fetch_start_ns"])).as_py() or 0
+def _made_ns(batches: pa.Table) -> Floats:
+    """Return the time from fetch start to collate end; NaN where a stamp is unknown."""
+    return lasted_ns(batches, "fetch_start_ns", "collate_end_ns")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ioprof.analysis.accounted import Floats, accounted, floats, lasted_ns, weighted_mean, weights, within
 from ioprof.analysis.reasons import Reasons
 from ioprof.trace.run_record import RunRecord
 
@@ -16,11 +16,12 @@ NO_RUN_QUEUE = "no /proc/thread-self/schedstat where it ran: waiting for a CPU a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTime:
-    """One stage of a batch in seconds, the mean over the accounted batches: on_cpu + run_queue + blocked = wall.
+    """One stage of a mean batch in seconds: on_cpu + run_queue + blocked = wall.
 
-    Exact for the stage as a whole, up to the microseconds between a stamp and the kernel's counters: where nothing was
-    blocked, the first two can exceed the wall time by so much. Inside fetch, storage operations and decoding are told
-    apart by their durations alone: the kernel is asked when a stage ends, not when an operation does.
+    The mean is over all batches, each accounted one standing for as many as there were for one accounted. The kernel's
+    counters are read beside the stamps, microseconds apart: what they have beyond the wall time of a batch's stage was
+    outside it, and is left out of run_queue. Inside fetch, storage operations and decoding are told apart by their
+    durations alone: the kernel is asked when a stage ends, not when an operation does.
     """
 
     wall_s_per_batch: float
@@ -39,7 +40,7 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvents:
-    """What happened to a worker from fetch start to collate end of a batch: means over the accounted batches."""
+    """What happened to a worker from fetch start to collate end of a mean batch, weighted like `StageTime`."""
 
     batches: int
     """How many batches were accounted."""
@@ -55,24 +56,27 @@ class BatchEvents:
 
 def stage_times(run: RunRecord, measured_batches: pa.Table, reasons: Reasons) -> dict[str, StageTime] | None:
     """Return fetch and collate; None where no batch was accounted stage by stage."""
-    known = _accounted(measured_batches)
+    known = accounted(measured_batches, "fetch_on_cpu_ns")
     if not known.num_rows:
         return reasons.known("cpu.stages", None, NOT_ACCOUNTED)
-    wall_s = _mean_s(pc.subtract(known["fetch_end_ns"], known["fetch_start_ns"]))
-    collate_s = _mean_s(pc.subtract(known["collate_end_ns"], known["fetch_end_ns"]))
+    on_cpu_ns, run_queue_ns = (floats(known, f"fetch_{part}") for part in _PARTS)
+    all_on_cpu_ns, all_run_queue_ns = (floats(known, part) for part in _PARTS)
+    counts = weights(known)
     stages = {
         "fetch": _stage(
-            wall_s or 0.0,
-            _mean_s(known["fetch_on_cpu_ns"]) or 0.0,
-            _mean_s(known["fetch_run_queue_ns"]),
-            block_io_s=_mean_s(known["block_io_delay_ns"]),
-            storage_s=_mean_s(known["storage_ns"]),
-            prep_s=_mean_s(known["prep_ns"]),
+            counts,
+            lasted_ns(known, "fetch_start_ns", "fetch_end_ns"),
+            on_cpu_ns,
+            run_queue_ns,
+            block_io_s=_mean_s(floats(known, "block_io_delay_ns"), counts),
+            storage_s=_mean_s(floats(known, "storage_ns"), counts),
+            prep_s=_mean_s(floats(known, "prep_ns"), counts),
         ),
         "collate": _stage(
-            collate_s or 0.0,
-            _mean_s(pc.subtract(known["on_cpu_ns"], known["fetch_on_cpu_ns"])) or 0.0,
-            _mean_s(pc.subtract(known["run_queue_ns"], known["fetch_run_queue_ns"])),
+            counts,
+            lasted_ns(known, "fetch_end_ns", "collate_end_ns"),
+            all_on_cpu_ns - on_cpu_ns,
+            all_run_queue_ns - run_queue_ns,
         ),
     }
     whys = {"fetch": _NOT_OF_FETCH | {"block_io_s_per_batch": _no_block_io(run)}, "collate": _NOT_OF_COLLATE}
@@ -84,49 +88,46 @@ def stage_times(run: RunRecord, measured_batches: pa.Table, reasons: Reasons) ->
 
 def batch_events(measured_batches: pa.Table, reasons: Reasons) -> BatchEvents | None:
     """Return the page faults and switches of a batch; None where no batch was accounted."""
-    known = _accounted(measured_batches)
+    known = accounted(measured_batches, "fetch_on_cpu_ns")
     if not known.num_rows:
         return reasons.known("cpu.events_per_batch", None, NOT_ACCOUNTED)
-    return BatchEvents(
-        batches=known.num_rows,
-        minor_faults=float(pc.mean(known["minor_faults"]).as_py()),
-        major_faults=float(pc.mean(known["major_faults"]).as_py()),
-        voluntary_switches=float(pc.mean(known["voluntary_switches"]).as_py()),
-        involuntary_switches=float(pc.mean(known["involuntary_switches"]).as_py()),
-    )
-
-
-def _accounted(measured_batches: pa.Table) -> pa.Table:
-    return measured_batches.filter(pc.is_valid(measured_batches["fetch_on_cpu_ns"]))
+    counts = weights(known)
+    means = {name: weighted_mean(floats(known, name), counts) for name in _EVENTS}
+    told = {name: mean for name, mean in means.items() if mean is not None}
+    if len(told) < len(_EVENTS):
+        return reasons.known("cpu.events_per_batch", None, "the loader does not count page faults and switches")
+    return BatchEvents(batches=known.num_rows, **told)
 
 
 def _stage(
-    wall_s: float,
-    on_cpu_s: float,
-    run_queue_s: float | None,
+    counts: Floats,
+    wall_ns: Floats,
+    on_cpu_ns: Floats,
+    run_queue_ns: Floats,
     *,
     block_io_s: float | None = None,
     storage_s: float | None = None,
     prep_s: float | None = None,
 ) -> StageTime:
-    # Two clocks: where nothing was waited for, they can differ by a microsecond in either direction.
-    blocked_s = None if run_queue_s is None else max(0.0, wall_s - on_cpu_s - run_queue_s)
+    on_cpu_ns, run_queue_ns = within(wall_ns, on_cpu_ns, run_queue_ns)
     return StageTime(
-        wall_s_per_batch=wall_s,
-        on_cpu_s_per_batch=on_cpu_s,
-        run_queue_s_per_batch=run_queue_s,
-        blocked_s_per_batch=blocked_s,
+        wall_s_per_batch=_mean_s(wall_ns, counts) or 0.0,
+        on_cpu_s_per_batch=_mean_s(on_cpu_ns, counts) or 0.0,
+        run_queue_s_per_batch=_mean_s(run_queue_ns, counts),
+        blocked_s_per_batch=_mean_s(wall_ns - on_cpu_ns - run_queue_ns, counts),
         block_io_s_per_batch=block_io_s,
         storage_s_per_batch=storage_s,
         prep_s_per_batch=prep_s,
     )
 
 
-def _mean_s(durations_ns: pa.ChunkedArray) -> float | None:
-    mean_ns = pc.mean(durations_ns).as_py()
+def _mean_s(durations_ns: Floats, counts: Floats) -> float | None:
+    mean_ns = weighted_mean(durations_ns, counts)
     return None if mean_ns is None else mean_ns / 1e9
 
 
+_PARTS = ("on_cpu_ns", "run_queue_ns")
+_EVENTS = ("minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
 _NOT_KEPT = dict.fromkeys(("run_queue_s_per_batch", "blocked_s_per_batch"), NO_RUN_QUEUE)
 _NOT_OF_FETCH = dict.fromkeys(("storage_s_per_batch", "prep_s_per_batch"), "the loader cannot tell")
 _NOT_OF_COLLATE = dict.fromkeys(

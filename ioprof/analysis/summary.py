@@ -150,14 +150,17 @@ class MappedReads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuTime:
-    """Where the workers' time on measured batches went, in seconds, and how busy the host was."""
+    """Where the workers' time on measured batches went, in seconds, and how busy the host was.
+
+    The three sums stand for all measured batches, also where only some of these were accounted.
+    """
 
     on_cpu_s: float | None
     run_queue_s: float | None
     blocked_s: float | None
     accounted_ratio: float | None = None
-    """Share of the workers' time on batches that the three sums cover: below 1.0 where very short batches were
-    accounted one in some."""
+    """Share of the workers' time on batches that was accounted, from which the three sums were scaled: below 1.0 where
+    very short batches were accounted one in some."""
     utilization: float | None
     """Share of all the host's CPU time in use over the window, 0.0 to 1.0; other programs included."""
     stages: dict[str, StageTime] | None = None

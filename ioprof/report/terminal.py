@@ -242,7 +242,7 @@ def _cpu(summary: Summary, width: int) -> list[Text]:
             f"blocked {percent(cpu.blocked_s / total)}",
         )
         sampled = cpu.accounted_ratio is not None and cpu.accounted_ratio < FULLY_ACCOUNTED
-        share = f", {percent(cpu.accounted_ratio or 0.0)} of all" if sampled else ""
+        share = f", judged by {percent(cpu.accounted_ratio or 0.0)} of it" if sampled else ""
         told.append(f"{', '.join(parts)} (of {format_duration(total * 1e9)}{share})")
     elif cpu.on_cpu_s is not None:
         told.append(f"on a CPU {format_duration(cpu.on_cpu_s * 1e9)}; {summary.reasons.get('cpu.run_queue_s', '')}")

@@ -101,6 +101,7 @@ class StepLoop:
             batch.on_cpu_ns, batch.run_queue_ns, blocked_ns, batch.fetch_on_cpu_ns, batch.fetch_run_queue_ns,
             batch.minor_faults, batch.major_faults, batch.voluntary_switches, batch.involuntary_switches,
             batch.block_io_delay_ns, batch.samples, batch.size_bytes, batch.errors, batch.client_hit_bytes,
+            batch.accounted_every,
         )  # fmt: skip
 
     def close(self) -> None:

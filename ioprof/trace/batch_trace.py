@@ -55,6 +55,7 @@ class BatchStamps(NamedTuple):
     involuntary_switches: int = -1
     block_io_delay_ns: int = -1
     client_hit_bytes: int = -1
+    accounted_every: int = -1
 
     def batch(self, data: object, dispatch_ns: int) -> Batch:
         """Return the batch as it reaches the consumer."""
@@ -81,6 +82,7 @@ class BatchStamps(NamedTuple):
             involuntary_switches=self.involuntary_switches,
             block_io_delay_ns=self.block_io_delay_ns,
             client_hit_bytes=self.client_hit_bytes,
+            accounted_every=self.accounted_every,
         )
 
 
@@ -170,13 +172,20 @@ class BatchTrace:
 
     def end(self, samples: int) -> BatchStamps:
         """The batch is joined: return its stamps and make its operations survive this process."""
-        end_ns = now_ns()
+        return self._end(samples, now_ns(), is_joined=True)
+
+    def end_unjoined(self, samples: int) -> BatchStamps:
+        """The batch is fetched, and its samples are dropped as they are: do what `end` does; joining took nothing."""
+        return self._end(samples, self._fetched_ns, is_joined=False)
+
+    def _end(self, samples: int, end_ns: int, *, is_joined: bool) -> BatchStamps:
         look, recorder = self._look, self.recorder
         entered_ns = _cpu_ns() - recorder.flush_ns if look else 0
         begun, fetched = self._begun, self._fetched
-        account = UNACCOUNTED
+        account, every = UNACCOUNTED, -1
         if begun is not None and fetched is not None:
-            account = account_of(begun, fetched, self._accounting.read())
+            account = account_of(begun, fetched, self._accounting.read() if is_joined else fetched)
+            every = self._budget.every
         recorder.end()
         storage_ns = recorder.storage_ns - self._start_sums[0]
         prep_ns = recorder.prep_ns - self._start_sums[1]
@@ -196,6 +205,7 @@ class BatchTrace:
             prep_ns,
             *account,
             self._witness.end(made_ns),
+            every,
         )
         if look:
             self._learn(look, self._hooks_ns + _cpu_ns() - recorder.flush_ns - entered_ns, made_ns)

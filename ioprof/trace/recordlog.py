@@ -66,13 +66,26 @@ class RecordLog:
 
 
 def read_log(path: Path, schema: pa.Schema) -> pa.Table:
-    """Return the committed rows as an Arrow table of ``schema``; an absent file is an empty table."""
-    width = len(schema) + 1
+    """Return the committed rows as an Arrow table of ``schema``; an absent file is an empty table.
+
+    Nullable columns that were added at the end of the schema since the file was written are null.
+    """
     words = np.fromfile(path, dtype=np.int64) if path.exists() else np.zeros(0, dtype=np.int64)
+    fields = _fields_written(words, schema)
+    width = fields + 1
     rows = words[: len(words) // width * width].reshape(-1, width)
     rows = rows[rows[:, -1] == COMMITTED]
-    columns = [_column(rows[:, i], field) for i, field in enumerate(schema)]
-    return pa.Table.from_arrays(columns, schema=schema)
+    columns = [_column(rows[:, i], field) for i, field in enumerate(list(schema)[:fields])]
+    missing = [pa.nulls(len(rows), field.type) for field in list(schema)[fields:]]
+    return pa.Table.from_arrays([*columns, *missing], schema=schema)
+
+
+def _fields_written(words: np.ndarray[tuple[int], np.dtype[np.int64]], schema: pa.Schema) -> int:
+    """Return how many columns the first row has: it ends where `COMMITTED` stands."""
+    fields = len(schema)
+    while fields < len(words) and words[fields] != COMMITTED and schema.field(fields - 1).nullable:
+        fields -= 1
+    return fields if fields < len(words) and words[fields] == COMMITTED else len(schema)
 
 
 def _column(words: np.ndarray[tuple[int], np.dtype[np.int64]], field: pa.Field) -> pa.Array:

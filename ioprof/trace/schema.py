@@ -73,6 +73,13 @@ BATCHES = _schema(
             "in this host's page cache before they were read; null: not asked",
             nullable=True,
         ),
+        _field(
+            "accounted_every",
+            pa.int32(),
+            "1",
+            "one batch in so many was accounted when this one was; null: it was not",
+            nullable=True,
+        ),
     ],
 )
 
@@ -147,6 +154,7 @@ ADDED = {
         "voluntary_switches",
         "involuntary_switches",
         "block_io_delay_ns",
+        "accounted_every",
     )
 }
 """Nullable columns that runs of before they were kept do not have: read as null."""

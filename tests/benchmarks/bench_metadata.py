@@ -168,8 +168,7 @@ def under_ioprof(plan: RunPlan, prepared: Prepared) -> Rates:
     found = api.record_and_load(plan, prepared, ["bench"], Silent()).summary
     assert found.samples_per_s is not None
     assert found.cpu.on_cpu_s is not None
-    assert found.cpu.accounted_ratio is not None
-    return found.samples_per_s, found.samples * found.cpu.accounted_ratio / found.cpu.on_cpu_s
+    return found.samples_per_s, found.samples / found.cpu.on_cpu_s
 
 
 def main() -> None:

@@ -95,3 +95,35 @@ def test_a_run_of_before_stages_were_accounted_says_nothing_of_them() -> None:
     assert accounting_words(summary.cpu) is None
     assert summary.cpu.stages is summary.cpu.events_per_batch is None
     assert summary.reasons["cpu.stages"] == summary.reasons["cpu.events_per_batch"] == NOT_ACCOUNTED
+
+
+def test_batches_accounted_more_rarely_count_for_as_many_as_they_stand_for() -> None:
+    """Ten slow batches, all accounted, and 640 fast ones, one in 64: the mean is that of the 650, and so is the sum."""
+    slow = {"fetch_end_ns": 90 * MS, "collate_end_ns": 90 * MS, "on_cpu_ns": 90 * MS, "fetch_on_cpu_ns": 90 * MS}
+    fast = {"fetch_end_ns": 10 * MS, "collate_end_ns": 10 * MS, "on_cpu_ns": 2 * MS, "fetch_on_cpu_ns": 2 * MS}
+    none = {"run_queue_ns": 0, "fetch_run_queue_ns": 0, "blocked_ns": 0}
+    unaccounted = dict.fromkeys([name for name in BATCH if "cpu" in name or "queue" in name or "faults" in name])
+    cpu = summary_of(
+        *[slow | none | {"accounted_every": 1, "minor_faults": 650}] * 10,
+        *[fast | none | {"accounted_every": 64, "minor_faults": 0}] * 10,
+        *[fast | none | unaccounted] * 630,
+    ).cpu
+    assert cpu.stages is not None and cpu.events_per_batch is not None
+    assert cpu.stages["fetch"].wall_s_per_batch == pytest.approx((10 * 90e-3 + 640 * 10e-3) / 650)
+    assert cpu.events_per_batch.minor_faults == pytest.approx(10.0)
+    assert cpu.on_cpu_s == pytest.approx(10 * 90e-3 + 640 * 2e-3)
+    assert cpu.blocked_s == pytest.approx(640 * 8e-3)
+    assert cpu.accounted_ratio == pytest.approx((900 + 100) / (900 + 6400))
+
+
+def test_no_stage_has_more_parts_than_it_lasted() -> None:
+    """A worker that lost its CPU between a stamp and the kernel's counters waited outside the stage."""
+    late = {"on_cpu_ns": MS // 2, "run_queue_ns": 9 * MS, "fetch_on_cpu_ns": MS // 5, "fetch_run_queue_ns": 5 * MS}
+    cpu = summary_of(late, {**late, "fetch_on_cpu_ns": 6 * MS, "on_cpu_ns": 8 * MS}).cpu
+    assert cpu.stages is not None
+    for stage in cpu.stages.values():
+        assert stage.run_queue_s_per_batch is not None and stage.blocked_s_per_batch is not None
+        parts = stage.on_cpu_s_per_batch + stage.run_queue_s_per_batch + stage.blocked_s_per_batch
+        assert parts == pytest.approx(stage.wall_s_per_batch)
+    assert None not in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s)
+    assert sum(part or 0.0 for part in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s)) == pytest.approx(10e-3)

@@ -85,6 +85,8 @@ def test_stamps_follow_each_other_and_the_trace_knows_the_same_reads(tmp_path: P
         assert 0 < batch.dispatch_ns <= batch.fetch_start_ns <= batch.fetch_end_ns <= batch.collate_end_ns <= now_ns()
         assert 0 < batch.storage_ns + batch.prep_ns <= batch.fetch_end_ns - batch.fetch_start_ns
         assert batch.on_cpu_ns > 0
+        assert batch.accounted_every >= 1
+        assert batch.collate_end_ns == batch.fetch_end_ns, "nothing is joined"
     totals: Counter[Kind] = Counter()
     for row in raw_operations(raw_processes(trace_dir)[0]).to_pylist():
         totals[Kind(row["kind"])] += row["count"]

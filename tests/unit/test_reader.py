@@ -26,7 +26,7 @@ from ioprof.trace.schema import ADDED, BATCHES, HOST, STEPS, TABLES
 from ioprof.trace.trace import Trace
 
 STEP = (0, 0, 0, 0, 0, 8, 4096, 100, 200, 210, 210, 300)
-BATCH = (0, 0, 0, 0, -1, 110, 150, 160, 200, 30, -1, 10, 5, 35, 9, 4, 12, 1, 3, 0, -1, 8, 4096, 0, -1)
+BATCH = (0, 0, 0, 0, -1, 110, 150, 160, 200, 30, -1, 10, 5, 35, 9, 4, 12, 1, 3, 0, -1, 8, 4096, 0, -1, 1)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage:
         path.unlink()
     elif damage == "a column less":
         table = pq.read_table(path)
-        pq.write_table(table.drop_columns([table.schema.names[-1]]), path)
+        pq.write_table(table.drop_columns([table.schema.names[0]]), path)
     else:
         path.write_bytes(path.read_bytes()[:-20] if damage == "truncated" else b"")
     with pytest.raises(RunDirectoryError) as caught:

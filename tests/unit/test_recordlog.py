@@ -123,3 +123,14 @@ def test_a_full_disk_is_an_error_at_the_segment_and_keeps_what_was_written(tmp_p
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
     log.close()
     assert read_log(tmp_path / "log", SCHEMA).num_rows == SEGMENT_RECORDS
+
+
+def test_a_log_of_before_a_column_was_added_reads_with_nulls(tmp_path: Path) -> None:
+    """A killed run leaves its rows as its version wrote them: no word is taken for another one."""
+    added = pa.schema([*SCHEMA, pa.field("added", pa.int32(), nullable=True)])
+    log = RecordLog(tmp_path / "rows.log", SCHEMA)
+    for number in range(40):
+        log.append(number, 7, 9)
+    log.close()
+    rows = read_log(tmp_path / "rows.log", added).to_pylist()
+    assert rows == [{"number": number, "small": 7, "maybe": 9, "added": None} for number in range(40)]
