@@ -14,6 +14,8 @@ from ioprof.analysis.block_length import block_length
 MIN_STEPS = 20
 """Below this many steps an interval would be a guess."""
 RESAMPLES = 2000
+MIN_BLOCKS = 5
+"""Of fewer blocks, the quantiles that few blocks ask for lie beyond what `RESAMPLES` resamples can tell."""
 _SEED = 20_240_901  # fixed: the same trace must always give the same interval
 
 
@@ -51,7 +53,10 @@ def utilization_ci95(busy_ns: NDArray[np.int64], idle_ns: NDArray[np.int64]) -> 
         idle_ns: idle time per step, same length and order.
     """
     drawn = _drawn(busy_ns, busy_ns + idle_ns, np.random.default_rng(_SEED))
-    return None if drawn is None else _interval(drawn.ratios, drawn.blocks)
+    if drawn is None:
+        return None
+    low, high = _interval(drawn.ratios, drawn.blocks)
+    return low, min(1.0, high)
 
 
 def rate_ci95(steps: StepTimes) -> tuple[float, float] | None:
@@ -113,13 +118,22 @@ def _interval(ratios: NDArray[np.float64], blocks: float) -> tuple[float, float]
 
     Source: Hesterberg, "What teachers should know about the bootstrap", 2015, section 4.1 (expanded percentiles).
     """
+    if blocks < MIN_BLOCKS:
+        return _interval_by_scatter(ratios, blocks)
     tail = NormalDist().cdf(-math.sqrt(blocks / (blocks - 1)) * _student_t(blocks - 1))
     low, high = np.quantile(ratios, (tail, 1 - tail))
     return float(low), float(high)
 
 
+def _interval_by_scatter(ratios: NDArray[np.float64], blocks: float) -> tuple[float, float]:
+    """Return Student's t interval by the scatter of resampled ratios, none of which is negative."""
+    middle = float(ratios.mean())
+    half = math.sqrt(blocks / (blocks - 1)) * _student_t(blocks - 1) * float(ratios.std())
+    return max(0.0, middle - half), middle + half
+
+
 def _student_t(freedom: float) -> float:
-    """Return the 97.5 % quantile of Student's t; within 1 % from 4 degrees of freedom on.
+    """Return the 97.5 % quantile of Student's t; within 1 % from 4 degrees of freedom on, within 4 % from 2.
 
     Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, formula 26.7.5.
     """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trace_builder import MS, make_trace, run_record, step_row
 
 from ioprof.analysis.block_length import block_length
-from ioprof.analysis.bootstrap import StepTimes, rate_ci95
+from ioprof.analysis.bootstrap import StepTimes, rate_ci95, utilization_ci95
 from ioprof.analysis.measured import counted_ranks, measured_ranks
 from ioprof.analysis.start_up import LEAST_STEPS, start_up_steps
 from ioprof.analysis.summarise import summarise
@@ -218,3 +218,15 @@ def test_the_fastest_round_is_the_speed() -> None:
     """Rounds that were interrupted do not count."""
     stamps = iter([0, 300, 300, 400, 400, 1400] + [n for k in range(97) for n in (10_000 * k, 10_000 * k + 500)])
     assert spin_ns(lambda: next(stamps)) == 100
+
+
+def test_the_interval_of_a_few_blocks_goes_beyond_what_any_of_them_did() -> None:
+    """Twenty steps, the first half fast and the second slow: three blocks say little of what other runs will do."""
+    step_ns = np.repeat(np.array([1_000_000, 2_000_000]), 10)
+    low, high = rate_ci95(StepTimes(samples=np.full(20, 64), step_ns=step_ns)) or (0.0, 0.0)
+    assert 0 <= low < 32_000
+    assert high > 64_000
+    idle = np.repeat(np.array([0, 900]), 10)
+    least, most = utilization_ci95(np.full(20, 1000), idle) or (0.0, 0.0)
+    assert 0 <= least < 1000 / 1900
+    assert most == 1.0
