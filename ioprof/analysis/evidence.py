@@ -13,7 +13,11 @@ from ioprof.analysis.ceiling import workers_of
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import Baselines, CpuTime, IdleByCause
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
+from ioprof.trace.probe_record import ProbeRecord
 from ioprof.trace.trace import Trace
+
+_OTHERWISE_CACHED = 0.1
+"""Shares of bytes from the page cache that differ by more say that one read memory where the other read the store."""
 
 
 def evidence_of(
@@ -27,6 +31,7 @@ def evidence_of(
     totals: list[KindTotals],
     cpu: CpuTime,
     baselines: Baselines,
+    client_hit_ratio: float | None,
 ) -> Evidence:
     """Return what is known of a run beside its own rate.
 
@@ -40,10 +45,13 @@ def evidence_of(
         totals: operations of the measured batches.
         cpu: where the workers' time on them went.
         baselines: the loader's.
+        client_hit_ratio: share of the run's bytes that this host's page cache served; None: not known.
     """
     probe, workers = trace.probe, workers_of(trace.run)
     same = None if probe is None else probe.level(max(1, workers))
     best = None if probe is None else probe.ceiling
+    if probe is not None and _was_cached_otherwise(probe, client_hit_ratio):
+        same = best = None
     made_s = _made_s(measured)
     accounted = sum(part for part in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s) if part is not None)
     return Evidence(
@@ -70,6 +78,14 @@ def evidence_of(
         transfer_share=_idle_share(idle, "transfer"),
         delivery_share=_idle_share(idle, "other"),
     )
+
+
+def _was_cached_otherwise(probe: ProbeRecord, client_hit_ratio: float | None) -> bool:
+    """Tell whether a probe that left the page cache alone got much more, or less, out of it than the run."""
+    known = [level.client_hit_ratio for level in probe.levels if level.client_hit_ratio is not None]
+    if probe.cache != "asis" or client_hit_ratio is None:
+        return False
+    return any(abs(hit_ratio - client_hit_ratio) > _OTHERWISE_CACHED for hit_ratio in known)
 
 
 def _made_s(batches: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -115,6 +115,7 @@ def summarise(trace: Trace) -> Summary:
             totals=steady,
             cpu=cpu,
             baselines=taken_out,
+            client_hit_ratio=cache.client_hit_ratio,
         )
     answer, no_verdict = verdict(
         use.accelerator_utilization,

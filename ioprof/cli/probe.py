@@ -12,11 +12,11 @@ from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.show import LiveObserver
 from ioprof.compound.json_file import make_directory
-from ioprof.errors import RunDirectoryError, RunError, UsageError
+from ioprof.errors import IoprofError, RunDirectoryError, RunError, UsageError
 from ioprof.probe.pattern import Pattern
 from ioprof.probe.probe import MOST_PROCESSES, probe
 from ioprof.report.probe import render_probe
-from ioprof.runner.interrupt import Interrupted, interruptible
+from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.probing import empty_record, probe_job, probe_refusal, started_utc, with_figures
@@ -81,7 +81,9 @@ def _probed(
         *([run.label] if run.label else []),
     ]
     directory = make_directory(Path(run.results), "-".join(words).replace("/", "_"))
-    record = empty_record(plan, ["ioprof", *sys.argv[1:]], started, "complete", None)
+    record = empty_record(
+        plan, ["ioprof", *sys.argv[1:]], started, "failed", "it ended before its figures were written"
+    )
     levels: list[LevelRecord] = []
     observer: Observer = Silent() if quiet else LiveObserver(console)
     observer.phase("probing the store")
@@ -95,17 +97,26 @@ def _probed(
             measured=levels.append,
             tick=lambda spent_ns: observer.progress(spent_ns, budget_ns),
         )
-        record = with_figures(record, found)
+        record = with_figures(record.model_copy(update={"outcome": "complete", "reason": None}), found)
     except Interrupted as signal:
         reason = f"{signal.signal_name} received"
         record = record.model_copy(update={"outcome": "interrupted", "reason": reason, "levels": levels})
         raise
-    except RunError as error:
-        record = record.model_copy(update={"outcome": "failed", "reason": str(error), "levels": levels})
+    except IoprofError as error:
+        record = record.model_copy(update={"reason": str(error), "levels": levels})
+        raise
+    except OSError as error:
+        failed = RunError(f"the probe could not go on: {error}")
+        record = record.model_copy(update={"reason": str(failed), "levels": levels})
+        raise failed from error
+    except BaseException as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        record = record.model_copy(update={"reason": told, "levels": levels})
         raise
     finally:
-        observer.finished()
-        write_probe(directory, record)
+        with shielded():
+            write_probe(directory, record)
+            observer.finished()
     return directory, record
 
 

@@ -10,7 +10,7 @@ from ioprof.contract import Indices, Layout, SampleReader, SampleStream
 from ioprof.probe.level import Reading
 from ioprof.spec.model import CacheState
 from ioprof.store.base import Store
-from ioprof.store.page_cache import evict, warm
+from ioprof.store.page_cache import drop_caches, evict, warm
 
 FIRST_EPOCH = 1_000_000
 """Epochs whose orders a probe reads: no run gets that far, so it does not read what the run has just read."""
@@ -32,6 +32,8 @@ class ProbeJob:
     """Samples of an epoch in the order in which they are wanted; None for streams."""
     samples: int
     cache: CacheState
+    drop_caches: bool = False
+    """Whether an eviction drops names and inodes too; this needs root."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,11 @@ class Pattern:
             start_ns = now_ns()
             warm(root, layout.path, layout.count, _nothing)
             self.spent_ns += now_ns() - start_ns
+        if self.job.cache == "asis" and root is not None:
+            self.tell(
+                "the page cache was left as it is: what was read before, by a level or by the run itself, came "
+                "out of this host's memory (column `cached`); use --cache cold for the store's own ceiling"
+            )
         if self.job.cache == "cold" and root is None:
             self.tell("the store is not a local path: nothing was evicted, and what its own side caches is not known")
 
@@ -96,6 +103,8 @@ class Pattern:
         root, layout = self.job.store.local_root or "", self.job.layout
         start_ns = now_ns()
         done = evict(root, layout.path, layout.count, _nothing)
+        if self.job.drop_caches:
+            drop_caches()
         self._eviction_ns = now_ns() - start_ns
         self.spent_ns += self._eviction_ns
         if done.checked_pages and done.resident_pages and done.resident_pages > COLD_SHARE * done.checked_pages:

@@ -103,7 +103,9 @@ def without_workers(
     except ValidationError:
         return _unknown(f"{plan.spec.loader} needs worker processes")
     loader = find_loader(plan.spec.loader)(alone)
-    return _delivered(plan, dataset, loader, source_of(plan.workload, dataset.sizes), order, duration_ns, epochs=1)[0]
+    source = source_of(plan.workload, dataset.sizes)
+    # Nothing is made before it is asked for; the first batch pays for what is opened once.
+    return _delivered(plan, dataset, loader, source, order, duration_ns, ahead=1, epochs=1)[0]
 
 
 def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> BaselineRecord:
@@ -117,7 +119,9 @@ def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> Bas
         source = MemoryStream(lengths, plan.workload.samples())
     else:
         order = cast("MapWorkload", plan.workload).order
-    found, read_bytes = _delivered(plan, dataset, plan.loader, source, order, duration_ns, epochs=None)
+    found, read_bytes = _delivered(
+        plan, dataset, plan.loader, source, order, duration_ns, ahead=_made_ahead(plan), epochs=None
+    )
     if read_bytes:
         return _unknown(f"{plan.spec.loader} reads the store by itself, whatever it is given to read with")
     return found
@@ -167,6 +171,7 @@ def _delivered(
     order: Callable[[int], Indices] | None,
     duration_ns: int,
     *,
+    ahead: int,
     epochs: int | None,
 ) -> tuple[BaselineRecord, int]:
     """Take batches as fast as they come; return their rate, and the bytes that were read from the store for them."""
@@ -191,13 +196,13 @@ def _delivered(
         stack.callback(session.close)
         numbers = itertools.count(FIRST_EPOCH) if epochs is None else range(FIRST_EPOCH, FIRST_EPOCH + epochs)
         batches = itertools.chain.from_iterable(session.batches(epoch) for epoch in numbers)
-        found = _rate(batches, _made_ahead(plan, loader), duration_ns)
+        found = _rate(batches, ahead, duration_ns)
         over = True
     return found
 
 
-def _made_ahead(plan: RunPlan, loader: Loader) -> int:
-    """Return how many batches may be there before the first is taken."""
+def _made_ahead(plan: RunPlan) -> int:
+    """Return how many batches of the run's loader may be there before the first is taken."""
     params = plan.spec.loader_params
     return max(1, int(getattr(params, "workers", 0)) * int(getattr(params, "prefetch", 0)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ioprof.contract import WritingWorkload
 from ioprof.errors import IoprofError
 from ioprof.probe.pattern import Pattern
-from ioprof.probe.probe import probe
+from ioprof.probe.probe import MOST_PROCESSES, probe
 from ioprof.runner.baselines import fed_from_memory, without_workers
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
@@ -82,6 +82,11 @@ def _skip_reason(plan: RunPlan, directory: Path, unprobed: str | None) -> str | 
     return None
 
 
+def _most_processes(workers: int) -> int:
+    """Return where the climb beside a run of so many workers ends: each process takes memory."""
+    return max(workers, min(MOST_PROCESSES, max(_MOST_AT_LEAST, _MOST_TIMES_WORKERS * workers)))
+
+
 class _Beside:
     """Measures one part after another into one record."""
 
@@ -113,7 +118,7 @@ class _Beside:
                 pattern,
                 budget_ns=BUDGET_NS,
                 first=workers,
-                most=max(_MOST_AT_LEAST, _MOST_TIMES_WORKERS * workers),
+                most=_most_processes(workers),
                 is_warm=True,
                 measured=levels.append,
                 tick=lambda spent_ns: self._observer.progress(min(spent_ns, BUDGET_NS), BUDGET_NS),

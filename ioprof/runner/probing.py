@@ -38,6 +38,7 @@ def probe_job(plan: RunPlan, dataset: RunDataset) -> ProbeJob:
         order=order_of(plan.workload),
         samples=plan.workload.samples(),
         cache=plan.spec.run.cache,
+        drop_caches=plan.spec.run.drop_caches,
     )
 
 

@@ -71,9 +71,17 @@ def test_a_loader_without_workers_reads_in_this_process(tmp_path: Path) -> None:
     found = without_workers(plan, dataset, lambda _: plan.workload.order(0), BASELINE_NS)
     assert found.batches >= 40
     assert found.samples_per_s
+    plan, dataset = prepared(tmp_path, {"name": "torch-map", "workers": 8, "prefetch": 8})
+    ahead_of_all = without_workers(plan, dataset, lambda _: plan.workload.order(0), BASELINE_NS)
+    assert ahead_of_all.batches >= 40
     plan, dataset = prepared(tmp_path, {"name": "processes", "workers": 2})
     refused = without_workers(plan, dataset, None, BASELINE_NS)
     assert (refused.samples_per_s, refused.reason) == (None, "processes needs worker processes")
+
+
+def test_the_climb_beside_a_run_ends_where_any_other_does() -> None:
+    """Memory for thousands of processes is not there because a run has hundreds of workers."""
+    assert [beside_run._most_processes(workers) for workers in (1, 4, 64, 300)] == [32, 64, 128, 300]
 
 
 def test_samples_from_memory_are_as_long_as_the_stores() -> None:

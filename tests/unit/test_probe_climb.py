@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from probe_levels import probe_level as level
+from probe_levels import probe_record
 
 from ioprof.probe.climb import ceiling_of, climb
-from ioprof.trace.probe_record import LevelRecord, ProbeRecord
-
-
-def level(processes: int, rate: float, *, spread: float = 0.01, **changes: object) -> LevelRecord:
-    """Return a level of four windows around a rate, mostly waiting for the store."""
-    windows = [rate * (1 + spread * step) for step in (-1.5, -0.5, 0.5, 1.5)]
-    record = LevelRecord(
-        processes=processes, seconds=1.0, samples=round(rate), samples_per_s=rate, samples_per_s_ci95=(rate, rate),
-        bytes_per_s=rate * 4096, operations_per_s=rate * 3, window_s=0.25, window_samples_per_s=windows,
-        ended="precise", latency=None, operations={}, on_cpu_ratio=0.2, host_cpu_ratio=0.3, run_queue_ratio=0.05,
-        blocked_ratio=0.8, client_hit_ratio=0.0, failed_samples=0,
-    )  # fmt: skip
-    return record.model_copy(update=changes)
+from ioprof.trace.probe_record import LevelRecord
 
 
 def store(
@@ -113,9 +103,33 @@ def test_nothing_read_is_no_ceiling_of_zero() -> None:
 
 def test_a_level_that_saw_no_sample_end_is_not_what_the_store_gives() -> None:
     """A verdict that compares a run with it would say that the store gives so many processes nothing."""
-    record = ProbeRecord(
-        ioprof_version="0", started_utc="", outcome="complete", workload="w", store="s", cache="asis", cores=2.0,
-        first_epoch=0, levels=[level(4, 100.0), level(8, 0.0)],
-    )  # fmt: skip
+    record = probe_record([level(4, 100.0), level(8, 0.0)])
     assert record.level(4) is not None
     assert record.level(8) is None
+
+
+def test_the_most_that_is_allowed_is_the_last_level() -> None:
+    """A step that is less than twofold shows growth, never that there is none."""
+    asked: list[int] = []
+    climbed = climb(store(100, 1e9, asked), first=1, most=6)
+    assert asked == [1, 2, 4, 6]
+    assert (climbed.ended, climbed.still_grew) == ("most", True)
+    assert climb(store(100, 400, asked), first=1, most=5).ended == "most"
+
+
+@pytest.mark.parametrize(
+    ("rates", "most", "told"),
+    [
+        ([100, 200, 400], 4, "the rate still grew at 4 processes, the most that it was allowed"),
+        ([100, 200, 400], 99, "the rate still grew at 4 processes, where the probe had to end"),
+        ([100, 200, 150], 99, "no more than 4 processes were tried, where the probe had to end"),
+        ([100], 1, "only 1 process could be tried, the most that it was allowed"),
+    ],
+)
+def test_the_evidence_says_why_a_climb_ended(rates: list[float], most: int, told: str) -> None:
+    """A rate that fell at the end, or was measured once, is not said to have grown."""
+    levels = iter([level(2**step, rate, spread=0.3) for step, rate in enumerate(rates)])
+    ceiling = ceiling_of(climb(lambda _: next(levels, None), first=1, most=most))
+    assert ceiling is not None
+    assert ceiling.evidence.startswith(told)
+    assert ceiling.is_lower_bound

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from probe_levels import probe_level
 
+from ioprof.cli import probe as probe_cli
 from ioprof.cli.probe import probe_command
 from ioprof.clock import now_ns
 from ioprof.errors import RunDirectoryError, RunError, UsageError
 from ioprof.plugins import find_workload
+from ioprof.probe import pattern
 from ioprof.probe.level import Reading, measure_level
 from ioprof.runner.probing import probe_refusal
 from ioprof.store.tap import Tap
-from ioprof.trace.probe_record import PROBE_JSON, ProbeRecord, read_probe
+from ioprof.trace.probe_record import PROBE_JSON, LevelRecord, ProbeRecord, read_probe
 from tests.small_dataset import SmallDataset, local_dataset
 from tests.small_stream import local_stream
 
@@ -46,7 +50,9 @@ def nothing() -> None:
 def test_a_level_counts_what_its_processes_read(processes: int, tmp_path: Path) -> None:
     """Three operations a sample, no decoding; rates are those of its windows; shares of the time add up."""
     dataset = local_dataset(tmp_path, file_size="4KiB", decode="1ms")
-    level, places = measure_level(reading(dataset), processes, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    level, places = measure_level(
+        reading(dataset), processes, longest_ns=LEVEL_NS, cores=2.0, tick=nothing, slowest_ns=4 * LEVEL_NS
+    )
     assert level is not None
     assert set(level.operations) == {"open", "read", "close"}
     read = level.operations["read"]
@@ -179,6 +185,39 @@ def test_the_command_leaves_a_record_that_reads_again(
     assert printed.ceiling is not None
     assert printed.ceiling.samples_per_s == max(level.samples_per_s for level in printed.levels)
     assert set(printed.levels[0].operations) == {"open", "read", "close"}
+
+
+def test_a_probe_that_fails_says_so_in_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels that were measured stay; a full disk is one line for the user."""
+
+    def full(*_: object, measured: Callable[[LevelRecord], None], **__: object) -> None:
+        measured(probe_level(1, 100.0))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(probe_cli, "probe", full)
+    flags = [("store", str(tmp_path / "data")), ("files", "100"), ("file-size", "4KiB"),
+             ("results", str(tmp_path / "results"))]  # fmt: skip
+    with pytest.raises(RunError, match="No space left"):
+        probe_command("small-files", flags, [], [], processes=2, as_json=True, quiet=True)
+    (directory,) = (tmp_path / "results").iterdir()
+    left = read_probe(directory)
+    assert left is not None
+    assert (left.outcome, len(left.levels)) == ("failed", 1)
+    assert "No space left" in str(left.reason)
+
+
+def test_caches_are_dropped_where_a_run_drops_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ceiling with names still cached would not be that of a run without them; others need no root."""
+    drops: list[bool] = []
+    monkeypatch.setattr(pattern, "drop_caches", lambda: drops.append(True))
+    dataset = local_dataset(tmp_path)
+    for asked in (False, True):
+        job = pattern.ProbeJob(
+            source=dataset.workload.reader(dataset.sizes), store=dataset.store, layout=dataset.workload.layout(),
+            order=dataset.workload.order, samples=50, cache="cold", drop_caches=asked,
+        )  # fmt: skip
+        pattern.Pattern(job).next()
+    assert drops == [True]
 
 
 def test_flags_of_a_loader_are_refused(tmp_path: Path) -> None:
