@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.fetch_counters import is_fuse
 from ioprof.analysis.handed_over import handed_over_caveats
-from ioprof.analysis.kernel import COLD_HIT_RATIO, HIDDEN_HITS, cold_not_applied, left_after_eviction
+from ioprof.analysis.kernel import COLD_HIT_RATIO, cold_not_applied, left_after_eviction
 from ioprof.analysis.operations import KindTotals
+from ioprof.analysis.page_cache import cold_unknown_reason
 from ioprof.analysis.summary import (
     AcceleratorFacts,
     CacheEvidence,
@@ -147,7 +148,7 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     if not_applied is not None:
         yield f"Cold asked, not applied: {not_applied}."
     if cache.cold_requested and not_applied is None and cache.cold_achieved is None:
-        why = f": {HIDDEN_HITS}" if ratio is not None else ""
+        why = f": {cold_unknown_reason(cache)}" if ratio is not None else ""
         yield f"A cold cache was asked for; whether it was cold is not known{why}."
     elif run.cache.requested == "warm" and ratio is not None and ratio < WARM_HIT_RATIO:
         yield (

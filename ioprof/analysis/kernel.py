@@ -93,7 +93,7 @@ def cache_evidence(run: RunRecord) -> tuple[CacheEvidence, str | None]:
     was_cold = ratio <= COLD_HIT_RATIO and (left is None or left <= COLD_HIT_RATIO)
     return CacheEvidence(
         client_hit_ratio=ratio,
-        evidence=_compared(len(run.kernel_io), tapped, None if pages is None else sum(pages), fetched)
+        evidence=_compared(run, tapped, None if pages is None else sum(pages), fetched)
         + (f" {_residency_words(run.cache)}" if left is not None else ""),
         cold_requested=cold,
         cold_achieved=None if hidden else was_cold,
@@ -126,7 +126,7 @@ def _between(run: RunRecord, least: float, most: float, pages: list[int]) -> tup
     tapped, fetched = sum(io.tapped_bytes for io in workers), sum(io.read_bytes for io in workers)
     return CacheEvidence(
         client_hit_ratio=None,
-        evidence=f"{_compared(len(workers), tapped, sum(pages), fetched)} Unknown: {reason}.",
+        evidence=f"{_compared(run, tapped, sum(pages), fetched)} Unknown: {reason}.",
         cold_requested=run.cache.requested == "cold",
         cold_achieved=False if least > COLD_HIT_RATIO else None,
     ), reason
@@ -150,11 +150,12 @@ def _tapped_pages(workers: list[KernelIo]) -> list[int] | None:
     return known if len(known) == len(workers) else None
 
 
-def _compared(processes: int, tapped: int, pages: int | None, fetched: int) -> str:
+def _compared(run: RunRecord, tapped: int, pages: int | None, fetched: int) -> str:
     surplus = fetched > (tapped if pages is None else pages)
+    warmup = ", warm-up included" if run.warmup_steps else ""
     extra = "readahead" if pages is not None else "whole pages and readahead"
     return (
-        f"/proc/PID/io of {processes} processes: {format_bytes(tapped)} read through the taps"
+        f"/proc/PID/io of {len(run.kernel_io or [])} processes{warmup}: {format_bytes(tapped)} read through the taps"
         + (f", {format_bytes(pages)} in whole pages" if pages is not None else "")
         + f", compared with {format_bytes(fetched)} fetched from the device or server"
         + (f" ({extra} included)." if surplus else ".")

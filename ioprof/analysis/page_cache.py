@@ -9,15 +9,19 @@ counters are the truth, and what was asked is the most that it can have been.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ioprof.analysis.kernel import COLD_HIT_RATIO, cache_evidence, left_after_eviction, no_page_cache_reason
+from ioprof.analysis.asked_batches import half_interval
+from ioprof.analysis.kernel import (
+    COLD_HIT_RATIO,
+    HIDDEN_HITS,
+    cache_evidence,
+    left_after_eviction,
+    no_page_cache_reason,
+)
 from ioprof.analysis.summary import CacheEvidence
 from ioprof.analysis.wording import percent
 from ioprof.trace.kinds import Phase
@@ -43,12 +47,19 @@ class Asked:
     asked_batches: int
     methods: tuple[str, ...]
     interval: float = 0.0
-    """Half of the 95 % interval; 0.0 where every batch was asked about."""
+    """Half of the 95 % interval; 0.0 where every batch was asked about, or none needed to be."""
+    has_warmup: bool = False
+    """Whether batches of the warm-up are among them."""
 
     @property
     def is_exact(self) -> bool:
         """Whether every batch was asked about."""
         return self.asked_batches == self.batches
+
+    @property
+    def most_ratio(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.hit_ratio + self.interval
 
     @property
     def is_rough(self) -> bool:
@@ -58,14 +69,15 @@ class Asked:
     def sentence(self) -> str:
         """Return what was asked, how, and what came out."""
         which = f"all {self.batches:,}" if self.is_exact else f"{self.asked_batches:,} of {self.batches:,}"
+        batches = "batches (warm-up included)" if self.has_warmup else "batches"
         spread = "" if self.is_exact else f" (± {percent(self.interval)})"
         ahead = "" if self.is_whole else ", what earlier reads made it read ahead included"
         about = "about " if self.is_rough else ""
         if not self.methods:
-            return f"O_DIRECT: {self.reads:,} reads of {which} batches went around the page cache."
+            return f"O_DIRECT: {self.reads:,} reads of {which} {batches} went around the page cache."
         how = " and ".join(_CALLS[method] for method in self.methods)
         return (
-            f"{how} before {self.reads:,} reads of {which} batches: {about}{percent(self.hit_ratio)}{spread} of "
+            f"{how} before {self.reads:,} reads of {which} {batches}: {about}{percent(self.hit_ratio)}{spread} of "
             f"their pages were in the page cache{ahead}."
         )
 
@@ -93,8 +105,9 @@ def asked_about(run: RunRecord, batches: pa.Table, phases: Sequence[Phase]) -> A
         batches=_sum(counts, "batches"),
         asked_batches=_sum(counts, "asked_batches"),
         methods=tuple(sorted({one.method for one in counts if one.method is not None})),
+        has_warmup=any(one.phase == Phase.WARMUP.label and one.batches for one in counts),
     )
-    return found if found.is_exact else replace(found, interval=_half_interval(batches, reads))
+    return found if found.is_exact or not found.methods else replace(found, interval=half_interval(batches))
 
 
 def _unanswered(counts: Sequence[CacheCounts], unanswered: int, reads: int) -> str:
@@ -105,20 +118,6 @@ def _unanswered(counts: Sequence[CacheCounts], unanswered: int, reads: int) -> s
 
 def _sum(counts: Sequence[CacheCounts], name: str) -> int:
     return sum(getattr(one, name) for one in counts)
-
-
-def _half_interval(batches: pa.Table, reads: int) -> float:
-    """Return half of the 95 % interval of the share of cached bytes, batches being what was drawn.
-
-    At least 3 in so many reads: where none of n was a hit, the share may still be that high (the rule of three).
-    """
-    known = batches.filter(pc.is_valid(batches["client_hit_bytes"]))
-    hits, sizes = (known[name].to_numpy().astype(np.float64) for name in ("client_hit_bytes", "bytes"))
-    if len(sizes) < 2 or not sizes.sum():
-        return 1.0
-    residuals = hits - sizes * (hits.sum() / sizes.sum())
-    spread = math.sqrt(float((residuals**2).sum()) * len(sizes) / (len(sizes) - 1))
-    return min(1.0, max(3 / reads, 1.96 * spread / float(sizes.sum())))
 
 
 def client_hits(run: RunRecord, batches: pa.Table, phase: str) -> tuple[CacheEvidence, str | None]:
@@ -133,7 +132,7 @@ def client_hits(run: RunRecord, batches: pa.Table, phase: str) -> tuple[CacheEvi
     counted = replace(counted, cold_caches=_made_cold(run))
     if no_page_cache_reason(run) is not None:
         return counted, no_count
-    asked = asked_about(run, batches, (Phase.STEADY,) if phase == "steady" else _BATCHES)
+    asked = _asked_in_window(run, batches, phase, counted)
     if isinstance(asked, str):
         told = f"{counted.evidence} Not asked before the reads: {asked}." if run.cache_counts else counted.evidence
         return replace(counted, evidence=told, kernel_hit_ratio=counted.client_hit_ratio), no_count
@@ -145,9 +144,24 @@ def client_hits(run: RunRecord, batches: pa.Table, phase: str) -> tuple[CacheEvi
         method=" ".join(asked.methods) or "direct",
         exact=asked.is_exact and not asked.is_rough,
     )
-    if asked.is_whole and not _maps(run) and (counted.client_hit_ratio is None or not asked.is_rough):
-        return _of_objects(run, both, asked)
+    if not asked.methods:
+        return _of_direct(run, both, counted, no_count)
+    if _is_truth(run, asked, counted):
+        return _of_objects(run, both, asked, counted)
     return (both, no_count) if asked.is_rough else _of_ranges(both, asked, no_count)
+
+
+def _asked_in_window(run: RunRecord, batches: pa.Table, phase: str, counted: CacheEvidence) -> Asked | str:
+    """Return what was asked in the measured phase; where counters are believed, in theirs, warm-up included."""
+    asked = asked_about(run, batches, (Phase.STEADY,) if phase == "steady" else _BATCHES)
+    if isinstance(asked, str) or _is_truth(run, asked, counted):
+        return asked
+    return asked_about(run, batches, _BATCHES)
+
+
+def _is_truth(run: RunRecord, asked: Asked, counted: CacheEvidence) -> bool:
+    """Tell whether answers are worth more than counters."""
+    return asked.is_whole and not _maps(run) and (counted.client_hit_ratio is None or not asked.is_rough)
 
 
 def _made_cold(run: RunRecord) -> tuple[str, ...]:
@@ -161,16 +175,67 @@ def _maps(run: RunRecord) -> bool:
     return any(io.mapped_bytes for io in run.kernel_io or [])
 
 
-def _of_objects(run: RunRecord, both: CacheEvidence, asked: Asked) -> tuple[CacheEvidence, None]:
+def _of_objects(
+    run: RunRecord, both: CacheEvidence, asked: Asked, counted: CacheEvidence
+) -> tuple[CacheEvidence, None]:
     """Return the evidence for whole objects: what was asked is the truth."""
-    left = left_after_eviction(run)
-    was_cold = asked.hit_ratio <= COLD_HIT_RATIO and (left is None or left <= COLD_HIT_RATIO)
+    was_cold = _was_cold(asked, counted) if not _stayed(run) else False
     return replace(both, client_hit_ratio=asked.hit_ratio, cold_achieved=was_cold), None
+
+
+def _stayed(run: RunRecord) -> bool:
+    """Tell whether evictions left more than counts as cold."""
+    left = left_after_eviction(run)
+    return left is not None and left > COLD_HIT_RATIO
+
+
+def _was_cold(asked: Asked, counted: CacheEvidence) -> bool | None:
+    """Return whether reads of whole objects were cold; where too few were asked about, by counters that agree."""
+    if asked.most_ratio <= COLD_HIT_RATIO:
+        return True
+    if asked.hit_ratio - asked.interval > COLD_HIT_RATIO:
+        return False
+    ratio = counted.client_hit_ratio
+    agrees = ratio is not None and abs(ratio - asked.hit_ratio) <= asked.interval + TOLERANCE
+    return counted.cold_achieved if agrees else None
+
+
+def cold_unknown_reason(cache: CacheEvidence) -> str:
+    """Return why it is not known whether reads were cold although their ratio is."""
+    if cache.exact is False and cache.client_hit_ratio == cache.asked_hit_ratio:
+        return (
+            "too few batches were asked about to exclude more than 1 % from the page cache "
+            "(--cache-evidence every asks about all)"
+        )
+    return HIDDEN_HITS
+
+
+def _of_direct(
+    run: RunRecord, both: CacheEvidence, counted: CacheEvidence, no_count: str | None
+) -> tuple[CacheEvidence, str | None]:
+    """Return the evidence for O_DIRECT: 0, if the kernel did fetch what was read."""
+    if (doubt := _direct_doubt(counted, no_count)) is None:
+        return replace(both, client_hit_ratio=0.0, cold_achieved=not _stayed(run)), None
+    unknown = replace(both, client_hit_ratio=None, cold_achieved=None, asked_hit_ratio=None, exact=None)
+    return replace(unknown, evidence=f"{counted.evidence} Unknown: {doubt}."), doubt
+
+
+def _direct_doubt(counted: CacheEvidence, no_count: str | None) -> str | None:
+    """Return why reads may not have gone around the page cache although they were to; None: they did."""
+    if counted.client_hit_ratio is None:
+        return f"nothing shows that the file system honoured O_DIRECT: {no_count}"
+    if counted.client_hit_ratio <= TOLERANCE:
+        return None
+    return (
+        f"reads were to go around the page cache (O_DIRECT), but the kernel fetched only "
+        f"{percent(1 - counted.client_hit_ratio)} of their bytes: the file system read through it all the same, or "
+        "does not count all that it fetches"
+    )
 
 
 def _of_ranges(both: CacheEvidence, asked: Asked, no_count: str | None) -> tuple[CacheEvidence, str | None]:
     """Return the evidence for parts of files: the counters are the truth, and cannot exceed what was asked."""
-    most = asked.hit_ratio + asked.interval
+    most = asked.most_ratio
     if both.client_hit_ratio is not None and both.client_hit_ratio > most + TOLERANCE:
         reason = (
             f"only {percent(asked.hit_ratio)} of the pages were in the page cache before the reads, but by the "
@@ -191,8 +256,11 @@ def witnesses_differ(run: RunRecord, batches: pa.Table) -> str | None:
 
     Both cover warm-up and measured batches here. Of parts of files only one of them can be compared.
     """
-    counted, _ = cache_evidence(run)
+    counted, no_count = cache_evidence(run)
     asked = asked_about(run, batches, _BATCHES)
+    if isinstance(asked, Asked) and not asked.methods and no_page_cache_reason(run) is None:
+        doubt = _direct_doubt(counted, no_count)
+        return None if doubt is None else f"{doubt[0].upper()}{doubt[1:]}."
     if isinstance(asked, str) or asked.is_rough or not asked.is_whole or counted.client_hit_ratio is None or _maps(run):
         return None
     apart = counted.client_hit_ratio - asked.hit_ratio

@@ -13,7 +13,7 @@ from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.evidence import evidence_of
 from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.host import cpu_utilization
-from ioprof.analysis.kernel import HIDDEN_HITS, coverage, cpu_time
+from ioprof.analysis.kernel import coverage, cpu_time
 from ioprof.analysis.lateness import lateness
 from ioprof.analysis.mapped import NOT_MAPPED, mapped_reads
 from ioprof.analysis.measured import RankSteps, counted_ranks, measured_batches, measured_ranks
@@ -29,7 +29,7 @@ from ioprof.analysis.operations import (
     totals_by_kind,
 )
 from ioprof.analysis.outliers import OutlierSearch
-from ioprof.analysis.page_cache import client_hits, witnesses_differ
+from ioprof.analysis.page_cache import client_hits, cold_unknown_reason, witnesses_differ
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
@@ -353,7 +353,7 @@ def _note_kernel(
     reasons: Reasons, cache: CacheEvidence, no_cache: str | None, no_coverage: str | None, seen: Coverage
 ) -> None:
     reasons.known("cache.client_hit_ratio", cache.client_hit_ratio, no_cache or "")
-    reasons.known("cache.cold_achieved", cache.cold_achieved, no_cache or HIDDEN_HITS)
+    reasons.known("cache.cold_achieved", cache.cold_achieved, no_cache or cold_unknown_reason(cache))
     reasons.known("cache.kernel_hit_ratio", cache.kernel_hit_ratio, no_cache or "the kernel's counters do not tell")
     for name in ("method", "asked_hit_ratio", "exact"):
         reasons.known(f"cache.{name}", getattr(cache, name), no_cache or "no read was asked about")

@@ -113,11 +113,12 @@ class CacheEvidence:
 
     client_hit_ratio: float | None
     """Share of what was read that this host's page cache served, 0.0 to 1.0. Of whole objects: ``asked_hit_ratio``; of
-    parts of files: ``kernel_hit_ratio``, as reads of one run find cached what others made the kernel read ahead."""
+    parts of files: ``kernel_hit_ratio``, as reads of one run find cached what others made the kernel read ahead. The
+    counters include the warm-up."""
     evidence: str
     cold_requested: bool
     cold_achieved: bool | None
-    """True where at most 1 % came from the page cache."""
+    """True where at most 1 % came from the page cache, the interval of an estimate included; null: not known."""
     method: str | None = None
     """How the kernel was asked before reads: cachestat, rwf_nowait or mincore; direct: reads went around the cache."""
     asked_hit_ratio: float | None = None

@@ -60,9 +60,10 @@ def page_cache_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]
     cache = summary.cache
     if not run.workload.reads_storage or cache.asked_hit_ratio is None:
         return []
+    warmup = ", warm-up included" if run.warmup_steps else ""
     told = [cache.evidence.partition(". ")[0]]
     if cache.kernel_hit_ratio is not None:
-        told.append(f"{percent(cache.kernel_hit_ratio)} of the bytes by the kernel's count of what it fetched")
+        told.append(f"{percent(cache.kernel_hit_ratio)} of the bytes by the kernel's count of what it fetched{warmup}")
     if cache.cold_caches:
         names = "" if run.cache.drops else " (not names and inodes)"
         told.append(f"made cold: {', '.join(cache.cold_caches)}{names}")

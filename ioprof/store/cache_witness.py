@@ -2,9 +2,10 @@
 
 Asking costs about two microseconds, and a small file out of a warm page cache takes three or four. So whole batches are
 asked about, or not at all: all of them where that costs at most `BUDGET` of the worker's time, which is nearly always
-so where a device is waited for; else one in N, N a power of two that follows what asking and batches were seen to
-cost. Which batches those are depends on their number alone, as in `ioprof.trace.recorder.sampled`: all workers choose
-alike. Each batch is also counted N times, for an estimate in which those asked about stand for those that were not.
+so where a device is waited for; else one in N, N a power of two that follows what asking and batches were seen to cost.
+Which batches those are depends on their number, as in `ioprof.trace.recorder.sampled`, and on the worker's own N: those
+of a larger N are among those of a smaller one. Each batch is also counted N times, for an estimate in which those asked
+about stand for those that were not.
 
 What asking takes is no part of any operation: an object's opening begins that much later in the trace.
 """

@@ -119,15 +119,75 @@ def test_some_batches_stand_for_all_and_the_spread_is_told() -> None:
     trace = make_trace(record, steps=[step_row(0, 0, 5, 10)], batches=rows)
     evidence, _ = client_hits(record, trace.batches, "steady")
     assert (evidence.client_hit_ratio, evidence.exact) == (0.5, False)
-    assert "reads of 5 of 10 batches: 50.0 % (± 43.8 %)" in evidence.evidence
+    assert "reads of 5 of 10 batches: 50.0 % (± 50.0 %)" in evidence.evidence
 
 
 def test_no_hit_among_those_drawn_is_not_certainty() -> None:
-    """None of a thousand reads: up to three in a thousand may be hits all the same."""
+    """None in five batches, however many reads: up to three in five may have had some all the same."""
     record = run(asked(0, asked_batches=5), fetched=PAGES)
     rows = [{"batch": k, "bytes": 400, "client_hit_bytes": 0 if k < 5 else None} for k in range(10)]
     evidence, _ = client_hits(record, make_trace(record, batches=rows).batches, "steady")
-    assert "0.0 % (± 0.3 %)" in evidence.evidence
+    assert "0.0 % (± 60.0 %)" in evidence.evidence
+
+
+def drawn(weights: list[int], hits: list[int], fetched: int | None = None) -> CacheEvidence:
+    """Return the evidence of one worker that asked about the last of so many batches each, a hundred bytes all."""
+    told = list(zip(weights, hits, strict=True))
+    rows: list[dict[str, object]] = []
+    for weight, hit_bytes in told:
+        rows += [{"bytes": 100, "client_hit_bytes": None}] * (weight - 1)
+        rows.append({"bytes": 100, "client_hit_bytes": hit_bytes})
+    numbered = [row | {"batch": number} for number, row in enumerate(rows)]
+    counts = asked(
+        sum(hits),
+        batches=len(rows),
+        asked_batches=len(told),
+        all_object_pages=100 * len(rows),
+        all_object_hits=sum(weight * hit_bytes for weight, hit_bytes in told),
+    )
+    found = run(counts, fetched=fetched)
+    return client_hits(found, make_trace(found, batches=numbered).batches, "steady")[0]
+
+
+def test_batches_that_stand_for_many_widen_the_interval() -> None:
+    """Fifty asked about one by one, then eight for a hundred each, half of them cached: eight decide, not 58."""
+    evidence = drawn([1] * 50 + [100] * 8, [0] * 50 + [0, 100] * 4)
+    assert evidence.client_hit_ratio == pytest.approx(400 / 850)
+    half = float(evidence.evidence.partition("± ")[2].partition(" %")[0])
+    assert 30 < half < 45  # eight tosses of a coin: 1.96 * 0.5 / sqrt(8) = 35 %; 58 of them would make 9 %
+
+
+@pytest.mark.parametrize(
+    ("asked_batches", "fetched", "cold"),
+    [(1, None, None), (3, None, None), (299, None, None), (301, None, True), (3, PAGES, True), (3, 950, False)],
+)
+def test_cold_is_claimed_only_as_far_as_it_was_asked(
+    asked_batches: int, fetched: int | None, cold: bool | None
+) -> None:
+    """No hit in so few batches excludes little: cold by the kernel's counters then, or not known."""
+    evidence = drawn([3] * asked_batches, [0] * asked_batches, fetched=fetched)
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (0.0, cold)
+
+
+def test_a_cold_that_too_few_batches_show_says_how_to_know() -> None:
+    """The header does not say cold, and the caveat names the flag."""
+    record = run(asked(0, batches=1000, asked_batches=1), fetched=None)
+    summary = summarise(trace_of(record))
+    assert any("not known: too few batches were asked about" in caveat for caveat in summary.caveats)
+    assert "--cache-evidence every" in summary.reasons["cache.cold_achieved"]
+    assert "cold asked (whether it was is not known)" in render(summary, record, 200)[0].plain
+
+
+def test_counters_are_held_against_what_was_asked_in_the_same_window() -> None:
+    """Ranges, all cached in a long warm-up, none after it: no contradiction, and the window is named."""
+    warmup = ranges(PAGES).model_copy(update={"phase": "warmup"})
+    record = run(warmup, ranges(0), fetched=PAGES // 2, warmup_steps=10)
+    evidence, reason = hits_of(record)
+    assert (evidence.client_hit_ratio, evidence.asked_hit_ratio, reason) == (0.5, 0.5, None)
+    assert "of all 20 batches (warm-up included)" in evidence.evidence
+    assert "processes, warm-up included:" in evidence.evidence
+    whole, _ = hits_of(run(asked(PAGES, phase="warmup"), asked(0), fetched=PAGES // 2, warmup_steps=10))
+    assert whole.client_hit_ratio == 0.0
 
 
 @pytest.mark.parametrize("facts", [{"is_memory": True}, {"filesystem": "zfs"}, {"url": "s3://bucket"}])
@@ -177,6 +237,22 @@ def test_reads_around_the_page_cache_need_no_witness() -> None:
     evidence, _ = hits_of(run(asked(0, method=None), fetched=PAGES))
     assert (evidence.client_hit_ratio, evidence.method, evidence.exact) == (0.0, "direct", True)
     assert evidence.evidence.startswith("O_DIRECT: 1,000 reads of all 10 batches went around the page cache.")
+
+
+@pytest.mark.parametrize(
+    ("fetched", "facts"),
+    [(PAGES // 2, {}), (PAGES // 30, {"filesystem": "btrfs", "mount_options": "compress=zstd"}), (None, {})],
+)
+def test_direct_reads_that_the_kernel_did_not_fetch_are_unknown(fetched: int | None, facts: dict[str, object]) -> None:
+    """File systems fall back to buffered reads: O_DIRECT is a wish until the counters show it."""
+    record = run(asked(0, method=None), fetched=fetched, store={"url": "./data"} | facts)
+    evidence, reason = hits_of(record)
+    assert (evidence.client_hit_ratio, evidence.asked_hit_ratio, evidence.cold_achieved) == (None, None, None)
+    assert reason is not None
+    assert "O_DIRECT" in reason
+    summary = summarise(trace_of(record))
+    assert any("O_DIRECT" in caveat for caveat in summary.caveats)
+    assert summary.reasons["cache.client_hit_ratio"] == reason
 
 
 def test_a_store_in_memory_is_named_as_one() -> None:
