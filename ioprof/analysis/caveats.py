@@ -22,6 +22,7 @@ from ioprof.analysis.summary import (
 from ioprof.analysis.undelivered import Undelivered
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
+from ioprof.units import format_bytes
 
 HIGH_HIT_RATIO = 0.5
 WARM_HIT_RATIO = 0.95
@@ -153,7 +154,7 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
     elif run.cache.requested == "warm" and ratio is not None and ratio < WARM_HIT_RATIO:
         yield (
             f"A warm cache was asked for, but this host's page cache served only {percent(ratio)} of the bytes: "
-            "the dataset does not fit the memory that is free for it."
+            f"{_why_not_warm(run)}."
         )
     elif not_cold(run, cache) is None and ratio is not None and ratio > HIGH_HIT_RATIO:
         yield (f"This host's page cache served {percent(ratio)} of the bytes: these figures are not the store's.")
@@ -162,6 +163,17 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
             f"{run.store['filesystem']}: what was not in the page cache came from a client program on this host; "
             "whether that had it in a cache of its own is not known."
         )
+
+
+def _why_not_warm(run: RunRecord) -> str:
+    """Return what is known of why memory did not keep the dataset: it was larger, or something else."""
+    memory, total_bytes = run.host.get("memory_available_bytes"), run.workload.total_bytes
+    if not isinstance(memory, int):
+        return "perhaps the dataset does not fit the memory that is free for it"
+    sizes = f"the dataset has {format_bytes(total_bytes)}, and {format_bytes(memory)} of memory were available"
+    if total_bytes > memory:
+        return f"it does not fit ({sizes})"
+    return f"{sizes}: perhaps a control group's limit, or another program, took its place"
 
 
 def not_cold(run: RunRecord, cache: CacheEvidence) -> str | None:
@@ -184,7 +196,7 @@ def _what_was_cached(run: RunRecord, ratio: float | None) -> str:
             f"{percent(left)} of the dataset's pages stayed in this host's page cache after eviction (a process "
             "has them mapped, or they are dirty)"
         )
-    return f"{served}: it was empty when each epoch began, so these were read, or read ahead, before in the same epoch"
+    return f"{served}, although it was empty when each epoch began: read, or read ahead, since then, if only by others"
 
 
 def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:

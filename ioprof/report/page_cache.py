@@ -15,7 +15,12 @@ from ioprof.trace.run_record import RunRecord
 def not_cold_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     """Whoever asked for a cold store and got this host's memory must not read a figure before knowing it."""
     told = not_cold(run, summary.cache) if summary.steps else None
-    return [] if told is None else paragraph(f"Not cold. {told}", width, first="", style="bold red")
+    return [] if told is None else paragraph(f"{_headline(run)} {told}", width, first="", style="bold red")
+
+
+def _headline(run: RunRecord) -> str:
+    left = left_after_eviction(run)
+    return "Not cold." if left is None or left > COLD_HIT_RATIO else "Not cold throughout."
 
 
 def cache_words(summary: Summary, run: RunRecord) -> str:
@@ -51,6 +56,8 @@ def _cold_words(summary: Summary, run: RunRecord, ratio: float) -> str:
     if left is not None and left > COLD_HIT_RATIO:
         return f"cold asked, not achieved ({percent(left)} of the pages stayed cached)"
     if not summary.cache.cold_achieved:
+        if left is not None:
+            return f"cold when each epoch began (page cache served {percent(ratio)} of the bytes since)"
         return f"cold asked, not achieved (page cache served {percent(ratio)} of the bytes)"
     return f"cold ({percent(1 - ratio)} of the bytes missed the page cache)"
 

@@ -213,16 +213,33 @@ def test_a_cold_run_that_was_not_cold_says_so_before_anything_else() -> None:
     summary = summarise(trace_of(record))
     assert summary.caveats[0].startswith("A cold cache was asked for, but this host's page cache served 1.1 %")
     lines = [line.plain for line in render(summary, record)]
-    assert lines[0].startswith("Not cold. A cold cache was asked for")
+    assert lines[0].startswith("Not cold throughout. A cold cache was asked for")
     assert sum("A cold cache was asked for" in line for line in lines) == 1
     record = run(asked(10), fetched=990)
     assert render(summarise(trace_of(record)), record)[0].plain.startswith("small-files")
 
 
+def test_a_cache_that_was_empty_at_first_is_not_said_to_have_been_full() -> None:
+    """Cold when each epoch began, and how much was served since; not achieved where nobody looked."""
+    record = run(asked(20), fetched=980)
+    header = "\n".join(line.plain for line in render(summarise(trace_of(record)), record, 200)[:4])
+    assert "cold when each epoch began (page cache served 2.0 % of the bytes since)" in header
+    unseen = record.model_copy(update={"cache": CacheRecord(requested="cold", evictions=1)})
+    header = "\n".join(line.plain for line in render(summarise(trace_of(unseen)), unseen, 200)[:4])
+    assert "cold asked, not achieved (page cache served 2.0 %" in header
+
+
 def test_a_warm_run_that_was_not_warm_says_so() -> None:
     """A dataset larger than memory: half of it came from the store."""
     record = run(asked(500), fetched=500, cache=CacheRecord(requested="warm"))
-    assert any("A warm cache was asked for, but" in caveat for caveat in summarise(trace_of(record)).caveats)
+    (caveat,) = [one for one in summarise(trace_of(record)).caveats if "A warm cache was asked for, but" in one]
+    assert caveat.endswith("50.0 % of the bytes: perhaps the dataset does not fit the memory that is free for it.")
+    for memory_bytes, why in (
+        (1 << 20, "it does not fit (the dataset has"),
+        (1 << 30, "perhaps a control group's limit"),
+    ):
+        known = record.model_copy(update={"host": {"memory_available_bytes": memory_bytes}})
+        assert any(why in one for one in summarise(trace_of(known)).caveats)
 
 
 def test_what_was_made_cold_is_named() -> None:
