@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ioprof.errors import RunDirectoryError
+from ioprof.trace.json_record import read_record
 
 PROBE_JSON = "probe.json"
 PROBE_FORMAT = 1
@@ -203,23 +203,4 @@ def read_probe(directory: Path) -> ProbeRecord | None:
         RunDirectoryError: it is corrupt, or of a newer format.
     """
     path = directory / PROBE_JSON
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
-    try:
-        version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(f"{path}: corrupt: not a probe's record ({error})") from error
-    if not isinstance(version, int) or version > PROBE_FORMAT:
-        raise RunDirectoryError(
-            f"{path}: format {version!r} is newer than {PROBE_FORMAT}, the newest this ioprof reads; upgrade ioprof"
-        )
-    try:
-        return ProbeRecord.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunDirectoryError(f"{path}: corrupt: {where}: {first['msg']}") from error
+    return read_record(path, ProbeRecord, PROBE_FORMAT) if path.exists() else None

@@ -226,7 +226,7 @@ def test_flags_of_a_loader_are_refused(tmp_path: Path) -> None:
         probe_command("small-files", [("workers", "2")], [], [], processes=None, as_json=True, quiet=True)
 
 
-@pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 1}'])
+@pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 1}', "[" * 100_000])
 def test_a_damaged_or_newer_record_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     """Its path is named; a directory without one has none."""
     assert read_probe(tmp_path) is None
