@@ -41,6 +41,8 @@ Words = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
 MAGIC = 0x696F70726F660006
+_VERSION_BITS = 16
+"""The last of the magic: the layout's version."""
 WORD = 8
 HEADER_WORDS = 512
 KINDS = tuple(Kind)
@@ -359,11 +361,15 @@ def open_words(path: Path) -> Words:
     """Map an operations file for reading.
 
     Raises:
-        ValueError: the file is not a whole operations file.
+        ValueError: the file is not a whole operations file, or of another version.
     """
-    if path.stat().st_size != FILE_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, an operations file has {FILE_BYTES}")
-    words: Words = np.memmap(path, dtype=np.int64, mode="r")
-    if words[Header.MAGIC] != MAGIC:
+    size_bytes = path.stat().st_size
+    magic = int(np.fromfile(path, dtype=np.int64, count=1)[0]) if size_bytes >= WORD else 0
+    if magic != MAGIC and magic >> _VERSION_BITS == MAGIC >> _VERSION_BITS:
+        raise ValueError(f"{path}: written by another version of ioprof: report the run with that one")
+    if size_bytes != FILE_BYTES:
+        raise ValueError(f"{path}: {size_bytes} bytes, an operations file has {FILE_BYTES}")
+    if magic != MAGIC:
         raise ValueError(f"{path}: not an operations file")
+    words: Words = np.memmap(path, dtype=np.int64, mode="r")
     return words

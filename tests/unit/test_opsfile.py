@@ -129,3 +129,14 @@ def test_a_file_that_is_no_operations_file_is_refused(tmp_path: Path) -> None:
         open_words(path)
     path.write_bytes(MAGIC.to_bytes(8, "little") + b"\0" * (FILE_BYTES - 8))
     assert open_words(path)[Header.GENERATION] == 0
+
+
+@pytest.mark.parametrize("size_bytes", [FILE_BYTES, FILE_BYTES - 8192])
+def test_a_file_of_another_version_is_called_that(tmp_path: Path, size_bytes: int) -> None:
+    """A run that was killed before an update: its operations are not damaged, only of another layout."""
+    path = tmp_path / "ops-0-0-1.ops"
+    path.write_bytes((MAGIC - 1).to_bytes(8, "little"))
+    with path.open("r+b") as file:
+        file.truncate(size_bytes)
+    with pytest.raises(ValueError, match="written by another version of ioprof"):
+        open_words(path)
