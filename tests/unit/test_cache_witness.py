@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_asking_is_thinned_out_until_it_fits_its_share(tmp_path: Path) -> None:
     assert 1 <= found.asked_batches < 30
     assert found.all_object_pages >= found.object_pages
     assert (found.all_object_pages > found.object_pages) is (found.asked_batches > 1)
+
+
+def test_the_estimate_of_thinned_out_asking_comes_near_all_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves at each look: of 4,000 batches of two pages few are asked about, and make 8,000."""
+    ticks = itertools.count()
+    monkeypatch.setattr("ioprof.store.cache_witness._now_s", lambda: next(ticks) * 1e-6)
+    bench = Bench(tmp_path, budget=0.01)
+    for number in range(4000):
+        bench.begin(number)
+        if bench.witness.asking:
+            bench.read(1)
+        bench.end(made_ns=20_000)
+    found = bench.counts()
+    assert found.asked_batches < 400
+    assert found.all_object_pages == pytest.approx(2 * 4000, rel=0.1)
 
 
 def test_batches_that_take_long_are_all_asked_about(tmp_path: Path) -> None:
