@@ -168,7 +168,9 @@ def _made_cold(run: RunRecord) -> tuple[str, ...]:
     """Return which caches of this host were emptied before each epoch."""
     if not run.cache.evictions or run.cache.requested != "cold":
         return ()
-    return ("content", "names and inodes") if run.cache.drops >= run.cache.evictions else ("content",)
+    # The first drop comes before discovery, which reads names again before the first epoch.
+    names_stayed_cold = run.cache.drops >= run.cache.evictions and run.workload.discovered is None
+    return ("content", "names and inodes") if names_stayed_cold else ("content",)
 
 
 def _maps(run: RunRecord) -> bool:

@@ -72,6 +72,8 @@ def page_cache_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]
     if cache.kernel_hit_ratio is not None:
         told.append(f"{percent(cache.kernel_hit_ratio)} of the bytes by the kernel's count of what it fetched{warmup}")
     if cache.cold_caches:
-        names = "" if run.cache.drops else " (not names and inodes)"
+        names = "" if len(cache.cold_caches) > 1 else " (not names and inodes)"
+        if run.cache.drops and names:
+            names = " (names and inodes before discovery, which read some again)"
         told.append(f"made cold: {', '.join(cache.cold_caches)}{names}")
     return fact("page cache", "; ".join(told), width)

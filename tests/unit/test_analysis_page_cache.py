@@ -246,7 +246,10 @@ def test_what_was_made_cold_is_named() -> None:
     """Content alone, or names and inodes too."""
     assert hits_of(run(asked(0), fetched=PAGES))[0].cold_caches == ("content",)
     both = CacheRecord(requested="cold", evictions=2, drops=2)
-    assert hits_of(run(asked(0), fetched=PAGES, cache=both))[0].cold_caches == ("content", "names and inodes")
+    record = run(asked(0), fetched=PAGES, cache=both)
+    assert hits_of(record)[0].cold_caches == ("content", "names and inodes")
+    listed = record.model_copy(update={"workload": record.workload.model_copy(update={"discovered": 1000})})
+    assert hits_of(listed)[0].cold_caches == ("content",)
 
 
 def test_reads_around_the_page_cache_need_no_witness() -> None:
