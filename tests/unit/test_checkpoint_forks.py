@@ -16,12 +16,12 @@ pytestmark = [
 
 
 def test_workers_are_forked_while_a_save_is_under_way(tmp_path: Path) -> None:
-    """No worker hangs, no save fails, and what is read back at the end is what was saved."""
+    """No worker hangs, no save fails, and what is read back is what was saved: the store is made slow enough for it."""
     done = run(
         spec_of(
             {
                 "workload": {"name": "small-files", "files": 24, "file_size": "4KiB"},
-                "store": {"url": str(tmp_path / "store")},
+                "store": {"url": f"throttle+{tmp_path / 'store'}?bandwidth=60MB/s"},
                 "loader": {"name": "torch-map", "workers": 2, "persistent": False, "batch_size": 4},
                 "accelerator": {"name": "none"},
                 "run": {
