@@ -29,6 +29,7 @@ from ioprof.units import format_bytes
 MAX_SHUFFLE_BYTES = 4 << 30
 """What a shuffle buffer may hold in each worker: more is taken for an oversight, and ends in a killed worker."""
 
+Readahead = Literal["sequential", "normal"]
 FormatName = Literal["tar", "parquet", "arrow", "raw", "tfrecord"]
 
 
@@ -59,6 +60,11 @@ class StreamingShardsParams(PluginParams):
         256, ge=0, le=10**8, description="samples each worker keeps to draw the next one from; 0 = order of the shard"
     )
     read_size: Bytes = Field(1024**2, ge=512, le=1 << 30, description="the most that one read asks for")
+    readahead: Readahead = Field(
+        "sequential",
+        description="sequential: the kernel is told that files are read front to back, and reads further ahead; "
+        "normal: it is not. Local paths only",
+    )
     decode: DurationNs = Field(0, ge=0, le=60 * 10**9, description="CPU time one sample costs to decode; 0 = none")
 
 
@@ -116,6 +122,7 @@ class StreamingShards:
             shuffle_shards=params.shuffle_shards,
             shuffle_buffer=params.shuffle_buffer,
             transform=calibrated_transform(params.decode, self._typical_bytes) if params.decode else None,
+            sequential=params.readahead == "sequential",
         )
 
 

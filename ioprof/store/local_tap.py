@@ -131,9 +131,12 @@ class LocalTap(Tap):
                 place = self._chained(kinds, stamps, objects, place)
         return failed
 
-    def open_file(self, path: str, obj: int = -1) -> LocalTapFile:
+    def open_file(self, path: str, obj: int = -1, *, sequential: bool = False) -> LocalTapFile:
         """Open a file; see `Tap.open_file`."""
-        return LocalTapFile(self.root + path, obj, self.recorder, self._tapped, self.witness, self.calls)
+        opened = LocalTapFile(self.root + path, obj, self.recorder, self._tapped, self.witness, self.calls)
+        if sequential:
+            os.posix_fadvise(opened.descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return opened
 
     def open_direct(self, path: str, obj: int, *, buffer: AlignedBuffer, block_bytes: int) -> DirectTapFile:
         """Open a file with O_DIRECT; see `Tap.open_direct`."""

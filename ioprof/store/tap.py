@@ -76,9 +76,13 @@ class Tap:
         """
         return self._timed(Kind.STAT, obj, lambda: self.store.stat(path))
 
-    def open_file(self, path: str, obj: int = -1) -> TapFile:
+    def open_file(self, path: str, obj: int = -1, *, sequential: bool = False) -> TapFile:
         """Open an object to be read piece by piece.
 
+        Args:
+            path: relative to the store's root.
+            obj: the object's index.
+            sequential: tell the kernel that the file is read front to back; nothing where it is none of the kernel's.
         Raises:
             OSError: it cannot be opened; the error is counted.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 from pathlib import Path
@@ -241,6 +242,19 @@ def test_decoding_is_recorded_sample_by_sample(decode: str, tmp_path: Path) -> N
     assert list(map(bytes, stream.samples(tap, 0, Part(index=0, count=1)))) == dataset.samples()
     decoded = [size for kind, _, size, _ in dataset.operations() if kind == Kind.DECODE]
     assert decoded == ([] if decode == "0" else [1000] * 66)
+
+
+@pytest.mark.parametrize(("given", "hinted"), [({}, True), ({"readahead": "normal"}, False)])
+def test_the_kernel_is_told_once_for_each_shard_unless_it_is_not_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], hinted: bool
+) -> None:
+    """The hint comes from the workload, and the samples are the same with and without it."""
+    dataset, told = local_shards(tmp_path, **given), list[int]()
+    monkeypatch.setattr(os, "posix_fadvise", lambda *hint: told.append(hint[-1]))
+    found = list(map(bytes, dataset.stream.samples(dataset.tap, 0, Part(index=0, count=1))))
+    assert found == dataset.samples()
+    opened = [kind for kind, *_ in dataset.operations()].count(Kind.OPEN)
+    assert told == [os.POSIX_FADV_SEQUENTIAL] * (opened if hinted else 0)
 
 
 def test_discovery_lists_the_shards_that_are_there(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import fsspec
 import pytest
@@ -16,7 +17,7 @@ from ioprof.store.local import LocalStore
 from ioprof.store.local_tap import LocalTap, tap_store
 from ioprof.store.open_store import open_store
 from ioprof.store.tap import Tap
-from ioprof.store.tap_file import ShortReadError
+from ioprof.store.tap_file import LocalTapFile, ShortReadError
 from ioprof.store.whole_read import PAGE_MASK
 from ioprof.trace.kinds import SHORT_READ, UNNAMED_ERROR, Kind, Phase, error_name
 from ioprof.trace.opsfile import SINGLES
@@ -295,6 +296,24 @@ def test_a_local_file_is_read_in_pieces_by_exact_reads(local: Bench) -> None:
         (Kind.CLOSE, 2, 0, 0),
     ]
     assert local.tap.tapped_bytes == 120
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+def test_the_kernel_is_told_of_sequential_reads_only_where_asked(
+    local: Bench, monkeypatch: pytest.MonkeyPatch, sequential: bool
+) -> None:
+    """The hint is for the file that was opened, all of it; the reads stay what they are."""
+    told, advise = list[tuple[int, ...]](), os.posix_fadvise
+
+    def noting(*hint: int) -> None:
+        told.append(hint)
+        advise(*hint)
+
+    monkeypatch.setattr(os, "posix_fadvise", noting)
+    with local.tap.open_file("2", 2, sequential=sequential) as opened:
+        descriptor = cast("LocalTapFile", opened).descriptor
+        assert opened.read_at(10, 20) == CONTENT[2][10:30]
+    assert told == ([(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)] if sequential else [])
 
 
 def test_ranges_inside_pages_count_what_is_theirs_and_what_they_reach_into(tmp_path: Path, trace_dir: Path) -> None:

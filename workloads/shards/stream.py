@@ -75,6 +75,8 @@ class ShardStream:
     shuffle_buffer: int
     """Samples among which the next one is drawn; 0 or 1: none are."""
     transform: CpuTransform | None
+    sequential: bool = False
+    """Tell the kernel that shards are read front to back."""
 
     def __post_init__(self) -> None:
         self.format.load()
@@ -110,7 +112,8 @@ class ShardStream:
         )
         left = share.stop - share.first
         try:
-            with tap.open_file(shard_path(share.shard, self.format.suffix), share.shard) as opened.file:
+            path = shard_path(share.shard, self.format.suffix)
+            with tap.open_file(path, share.shard, sequential=self.sequential) as opened.file:
                 for sample in self.format.read(opened, share.first, share.stop):
                     left -= 1
                     yield sample if self.transform is None else tap.decode(self.transform, sample, share.shard)
