@@ -16,10 +16,10 @@ from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from ioprof.loaders.stream_batches import PartBatches
-from ioprof.loaders.worker_process import become_worker
 
 from ioprof.contract import Indices, Part, SampleReader, SampleStream, WorkerJob
 from ioprof.errors import IoprofError
+from ioprof.host.parent_death import become_worker
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
 REQUEST = struct.Struct("<6q")

@@ -1,10 +1,9 @@
-"""What every worker process of a built-in loader is: silent at Ctrl-C, gone with its parent, found when it dies."""
+"""What becomes of the worker processes of built-in loaders: awaited when told to end, found when they die."""
 
 from __future__ import annotations
 
 import multiprocessing.connection
 import os
-import signal
 import time
 import warnings
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from multiprocessing.process import BaseProcess
 
 from ioprof.contract import DeadWorker, EpochEnder, WorkerJob
 from ioprof.errors import CaveatWarning
-from ioprof.host.parent_death import die_with_parent
 
 CLOSING_S = 5.0
 """How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
@@ -22,13 +20,6 @@ _DYING_S = 0.5
 """How long a worker whose connection broke may take until its end is known."""
 _POLL_S = 0.001
 """How often a process that is about to end is looked at."""
-
-
-def become_worker() -> None:
-    """Leave Ctrl-C to the consumer, and die with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with_parent()
 
 
 def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:

@@ -12,6 +12,13 @@ import threading
 _PR_SET_PDEATHSIG = 1
 
 
+def become_worker() -> None:
+    """Leave Ctrl-C to the process that this one works for, and die with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+
+
 def die_with_parent() -> None:
     """Have this process killed when the thread that started it ends, or the process that had a fork server start it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from ioprof.contract import EpochReader, EpochStart, Indices, Part, SampleReader, SampleStream
-from ioprof.host.parent_death import die_with_parent
+from ioprof.host.parent_death import become_worker
 from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting
 from ioprof.probe.board import Board, Order, State, Word
 from ioprof.store.base import Store
@@ -99,9 +98,7 @@ class _Row:
 
 def work(plan: WorkerPlan) -> None:
     """Be a process of a level until told to stop; what fails is written down for the one that measures."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with_parent()
+    become_worker()
     try:
         recorder = Recorder(plan.trace_dir, rank=0, worker=plan.worker, span_budget=_SPAN_BUDGET)
         tap = tap_store(plan.store, recorder)
