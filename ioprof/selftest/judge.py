@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ioprof.analysis.operations import KindTotals, totals_by_kind
 from ioprof.api import Run
 from ioprof.selftest.cases import PREFETCH, Case
-from ioprof.selftest.expected import expected_utilization
+from ioprof.selftest.expected import NOTHING, expected_utilization
+from ioprof.selftest.plain import OwnCosts
 from ioprof.selftest.row import Row, Unit
 from ioprof.store.throttle import Factors, parse_throttle
 from ioprof.trace.histogram import percentile_ns
@@ -31,14 +35,22 @@ BatchTimes = Callable[[int, int], float]
 """How long a worker takes for its batch number so-and-so, in ns; asked for in this order."""
 
 
-def rows_of(case: Case, run: Run) -> list[Row]:
-    """Return every figure whose truth is known of a case."""
-    totals = {one.kind: one for one in totals_by_kind(load_trace(run.directory).operations, (Phase.STEADY,))}
+def rows_of(case: Case, run: Run, own: OwnCosts = NOTHING) -> list[Row]:
+    """Return every figure whose truth is known of a case.
+
+    Args:
+        case: what was asked for.
+        run: what came of it.
+        own: what a plain program with the same loader takes besides.
+    """
+    operations = load_trace(run.directory).operations
+    totals = {one.kind: one for one in totals_by_kind(operations, (Phase.STEADY,))}
     return [
         *_operations(case, run, totals),
+        *_percentiles(case, operations),
         *_rates(case, run),
         *_decode(case, totals),
-        *_accelerator(case, run, _decode_ns(totals)),
+        *_accelerator(case, run, _decode_ns(totals), own),
         *_idle(case, run, _decode_ns(totals)),
     ]
 
@@ -64,21 +76,30 @@ def _operations(case: Case, run: Run, totals: dict[Kind, KindTotals]) -> Iterato
         yield _mean_row(case, run, name, asked_ns, mean_ns)
         if case.jitter is None:
             yield _row(case, f"{name} p50", "ns", asked_ns, _percentile(found, 0.5), LATENCY_LIMIT)
-        elif case.workers == 1 and found is not None:
-            drawn = _drawn(case, found.count)
-            for share in _PERCENTILES:
-                asked = float(np.quantile(drawn, share, method="inverted_cdf"))
-                yield _row(case, f"{name} p{100 * share:.0f}", "ns", asked, _percentile(found, share), LATENCY_LIMIT)
+
+
+def _percentiles(case: Case, operations: pa.Table) -> Iterator[Row]:
+    """Yield those of reads whose latency was drawn: all workers' draws together."""
+    if case.jitter is None:
+        return
+    drawn = list[float]()
+    for worker in range(case.workers):
+        reads = totals_by_kind(operations.filter(pc.equal(operations["worker"], worker)), (Phase.STEADY,))
+        drawn += _drawn(case, worker, sum(one.count for one in reads if one.kind == Kind.READ))
+    found = next((one for one in totals_by_kind(operations, (Phase.STEADY,)) if one.kind == Kind.READ), None)
+    for share in _PERCENTILES:
+        asked = float(np.quantile(drawn, share, method="inverted_cdf")) if drawn else math.nan
+        yield _row(case, f"read p{100 * share:.0f}", "ns", asked, _percentile(found, share), LATENCY_LIMIT)
 
 
 def _percentile(totals: KindTotals | None, share: float) -> float | None:
     return None if totals is None else percentile_ns(totals.buckets, share, totals.min_ns, totals.max_ns)
 
 
-def _drawn(case: Case, reads: int) -> list[float]:
-    """Return the latencies that the measured reads of a single worker were given, by the throttle's own seed."""
-    factors = Factors(parse_throttle(case.throttle, case.name), (0, 0))
-    warmup = case.warmup * case.batch_size
+def _drawn(case: Case, worker: int, reads: int) -> list[float]:
+    """Return the latencies that the measured reads of a worker were given, by the throttle's own seed."""
+    factors = Factors(parse_throttle(case.throttle, case.name), (0, worker))
+    warmup = case.warmup // case.workers * case.batch_size
     return [case.read_ns * factors() for _ in range(warmup + reads)][warmup:]
 
 
@@ -92,11 +113,20 @@ def _rates(case: Case, run: Run) -> Iterator[Row]:
     reads = run.summary.operations.get("read")
     if case.iops is not None:
         yield _row(case, "reads/s", "per_s", case.iops, reads.per_s if reads else None, RATE_LIMIT)
+        yield from _bound_by_reads(case, run, case.iops)
         if case.probe:
             yield _row(case, "ceiling", "per_s", case.iops, run.summary.ceiling_samples_per_s, CEILING_LIMIT)
     if case.bandwidth_bytes_per_s is not None:
         measured = reads.bytes_per_s if reads else None
         yield _row(case, "bandwidth", "bytes_per_s", case.bandwidth_bytes_per_s, measured, RATE_LIMIT)
+        yield from _bound_by_reads(case, run, case.bandwidth_bytes_per_s / case.file_bytes)
+
+
+def _bound_by_reads(case: Case, run: Run, reads_per_s: float) -> Iterator[Row]:
+    """Yield what follows where a shared device holds everything up: it is read by read what the accelerator gets."""
+    asked, given = (reads_per_s / case.batch_size * ns / 1e9 for ns in (case.compute_ns, _busy_ns(run) or math.nan))
+    yield _row(case, "utilisation", "ratio", asked, run.summary.accelerator_utilization, AU_LIMIT, given)
+    yield _row(case, "samples/s", "per_s", reads_per_s, run.summary.samples_per_s, RATE_LIMIT)
 
 
 def _decode(case: Case, totals: dict[Kind, KindTotals]) -> Iterator[Row]:
@@ -111,30 +141,38 @@ def _decode_ns(totals: dict[Kind, KindTotals]) -> float:
     return found.total_ns / found.count if found is not None else 0.0
 
 
-def _accelerator(case: Case, run: Run, decode_ns: float) -> Iterator[Row]:
+def _accelerator(case: Case, run: Run, decode_ns: float, own: OwnCosts) -> Iterator[Row]:
     """Yield utilisation, throughput and busy time of cases whose batches have a known length."""
-    if case.iops is not None or case.bandwidth_bytes_per_s is not None:
+    if not case.sleeps:
         return
     summary = run.summary
-    asked = _utilization(case, _asked_times(case))
-    given = _utilization(case, _given_times(case, run, decode_ns))
+    busy_ns = _busy_ns(run)
+    given_ns = busy_ns or case.compute_ns
+    asked = _utilization(case, _asked_times(case), NOTHING, case.compute_ns)
+    given = _utilization(case, _given_times(case, run, decode_ns), own, given_ns)
     yield _row(case, "utilisation", "ratio", asked, summary.accelerator_utilization, AU_LIMIT, given)
-    full_rate = case.batch_size / case.compute_ns * 1e9
+    asked_rate, given_rate = (case.batch_size / ns * 1e9 for ns in (case.compute_ns, given_ns))
     yield _row(
-        case, "samples/s", "per_s", asked * full_rate, summary.samples_per_s, AU_LIMIT / given, given * full_rate
+        case, "samples/s", "per_s", asked * asked_rate, summary.samples_per_s, AU_LIMIT / given, given * given_rate
     )  # fmt: skip
-    busy_ns = summary.busy_s / summary.steps * 1e9 if summary.busy_s and summary.steps else None
     yield _row(case, "busy per batch", "ns", case.compute_ns, busy_ns, BUSY_LIMIT)
 
 
-def _utilization(case: Case, batch_ns: BatchTimes) -> float:
+def _busy_ns(run: Run) -> float | None:
+    """Return how long the emulated accelerator was busy with a batch on average; a row of its own judges that."""
+    summary = run.summary
+    return summary.busy_s / summary.steps * 1e9 if summary.busy_s and summary.steps else None
+
+
+def _utilization(case: Case, batch_ns: BatchTimes, own: OwnCosts, compute_ns: float) -> float:
     return expected_utilization(
         batch_ns,
         workers=case.workers,
         prefetch=PREFETCH,
-        compute_ns=case.compute_ns,
+        compute_ns=compute_ns,
         steps=case.warmup + case.steps,
         warmup=case.warmup,
+        own=own,
     )
 
 

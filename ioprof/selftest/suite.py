@@ -11,11 +11,14 @@ from pathlib import Path
 from ioprof import api
 from ioprof.host.other_load import OtherLoad, other_load
 from ioprof.selftest.cases import Case
+from ioprof.selftest.expected import NOTHING
 from ioprof.selftest.judge import rows_of
+from ioprof.selftest.plain import Held, OwnCosts, own_costs
 from ioprof.selftest.row import Row
 
 QUIET_CORES = 0.2
 """CPU used by others, in cores, up to which a host counts as quiet."""
+_PLAIN_BATCHES = 16
 STRAYED = 0.03
 """Beyond this the throttle itself missed what it was asked for: the host was not quiet."""
 
@@ -45,8 +48,19 @@ def run_cases(cases: list[Case], on_case: Callable[[int, Case], None]) -> Iterat
             on_case(number, case)
             folder = Path(scratch, str(number))
             load = other_load()
-            yield Finished(case=case, rows=rows_of(case, api.run(case.sections(folder))), load=load)
+            run = api.run(case.sections(folder))
+            yield Finished(case=case, rows=rows_of(case, run, _own_costs(case, folder)), load=load)
             shutil.rmtree(folder)
+
+
+def _own_costs(case: Case, folder: Path) -> OwnCosts:
+    """Return what a plain program takes for batches of the same files, right after the run."""
+    if not case.sleeps:
+        return NOTHING
+    files = sorted(str(path) for path in case.data(folder).rglob("*") if path.is_file() and path.name.isdigit())
+    batches = [files[start : start + case.batch_size] for start in range(0, len(files), case.batch_size)]
+    held = Held(open_ns=case.open_ns // 4, read_ns=case.read_ns // 4)
+    return own_costs(case.loader, batches[:_PLAIN_BATCHES], held, case.compute_ns)
 
 
 def disturbance(finished: list[Finished]) -> str | None:

@@ -53,8 +53,10 @@ def _offenders(importers: tuple[str, ...], forbidden: tuple[str, ...]) -> list[s
 
 PLUGINS = ("ioprof.loaders", "ioprof.workloads")
 ENGINE = tuple(name for name in IMPORTS if name != "ioprof" and not _inside(name, PLUGINS))
-WITHOUT_TENSORS = tuple(name for name in ENGINE if name not in ("ioprof.checkpoint", "ioprof.checkpoint.state"))
-"""A checkpoint is made of tensors: the one module that holds them is imported when a state is saved, and not before."""
+OF_TENSORS = ("ioprof.checkpoint", "ioprof.checkpoint.state", "ioprof.selftest", "ioprof.selftest.plain_torch")
+"""A checkpoint is made of tensors, and a plain program with torch's DataLoader delivers them: the modules that hold
+them are imported when a state is saved or that program is run, and not before."""
+WITHOUT_TENSORS = tuple(name for name in ENGINE if name not in OF_TENSORS)
 BELOW_CLI = tuple(name for name in IMPORTS if not _inside(name, ("ioprof.cli",)) and name != "ioprof")
 
 STORING = ("ioprof.dataset", "ioprof.store")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from ioprof import api
 from ioprof.cli.selftest import conclusion, to_json
 from ioprof.host.other_load import OtherLoad
-from ioprof.selftest.cases import Case, cases
+from ioprof.selftest.cases import MS, Case, Loader, cases
 from ioprof.selftest.expected import expected_utilization
+from ioprof.selftest.plain import Held, OwnCosts, own_costs
 from ioprof.selftest.row import Row
 from ioprof.selftest.suite import Finished, disturbance
 from ioprof.spec.sources import Value
@@ -45,6 +47,29 @@ def test_a_slow_batch_is_waited_for_in_order_and_hidden_by_what_was_made_ahead()
         workers=2, prefetch=2, compute_ns=1.0, steps=24, warmup=4,
     )  # fmt: skip
     assert found == pytest.approx(20 / (20 + 6))
+
+
+@pytest.mark.parametrize(("batch_ms", "asked"), [(40, 20 / 25), (4, 10 / 11)])
+def test_a_loaders_own_costs_are_part_of_the_truth(batch_ms: int, asked: float) -> None:
+    """Two workers, steps of 10: bound by the store, a batch takes 8 + 2 more; bound by compute, unwrapping shows."""
+    compute_ms, own = (20, OwnCosts(batch_ns=8, gap_ns=2)) if batch_ms == 40 else (10, OwnCosts(unwrap_ns=1))
+    found = expected_utilization(
+        lambda worker, number: batch_ms, workers=2, prefetch=2, compute_ns=compute_ms, steps=24, warmup=8, own=own
+    )
+    assert found == pytest.approx(asked)
+
+
+@pytest.mark.parametrize("loader", ["processes", "torch-map"])
+def test_a_plain_program_tells_what_its_loader_costs(loader: Loader, tmp_path: Path) -> None:
+    """Of real files, through real worker processes; what is held of an operation is no cost of the loader."""
+    files = [tmp_path / str(number) for number in range(4)]
+    for file in files:
+        file.write_bytes(bytes(4096))
+    held = Held(open_ns=0, read_ns=5 * MS)
+    found = own_costs(loader, [[str(file) for file in files[:2]], [str(file) for file in files[2:]]], held, MS)
+    assert min(found.batch_ns, found.gap_ns, found.handover_ns, found.unwrap_ns) > 0
+    assert found.batch_ns < 2 * held.read_ns
+    assert not multiprocessing.active_children()
 
 
 ROW = Row(case="c", figure="f", unit="ns", asked=100.0, given=None, measured=102.0, limit=0.03)
