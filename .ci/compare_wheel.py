@@ -1,5 +1,7 @@
 """Compares a wheel's modules with the checkout's: nothing may be missing, and nothing else may be inside.
 
+Each `*.c` of the checkout stands for a compiled module that works with every Python from 3.11 on.
+
 Run: python .ci/compare_wheel.py WHEEL CHECKOUT
 """
 # ruff: noqa: T201 - what it prints is its result
@@ -18,9 +20,11 @@ def main(wheel: str, checkout: str) -> int:
         f"{place}/{path.relative_to(root)}"
         for folder, place in FOLDERS.items()
         for root in [Path(checkout, folder)]
-        for pattern in ("*.py", "py.typed")
+        for pattern in ("*.py", "*.pyi", "py.typed")
         for path in root.rglob(pattern)
     }
+    root = Path(checkout, "ioprof")
+    wanted |= {f"ioprof/{source.relative_to(root).with_suffix('.abi3.so')}" for source in root.rglob("*.c")}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     held = {name for name in names if ".dist-info/" not in name}

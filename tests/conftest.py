@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ioprof.store.object_reads import VARIABLE, is_built
 from tests.children import children
 from tests.shared_memory import segments, segments_left
 from tests.turns import turn
@@ -38,6 +39,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     with turn(Path(item.config.getoption("basetemp")).parent, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(params=["compiled", "python"])
+def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return which loop reads whole objects in this test: it is made with each of both."""
+    if request.param == "compiled" and not is_built():
+        pytest.skip("the compiled reader was not built: no C compiler, or no headers of Python's")
+    monkeypatch.setenv(VARIABLE, request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def python_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whole objects be read by the loop in Python: functions of `os` that a test replaces are seen by it alone."""
+    monkeypatch.setenv(VARIABLE, "python")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ioprof.host.check import Check, note, ok, warning
 from ioprof.host.evidence import Evidence
+from ioprof.store.object_reads import VARIABLE
 
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page")
 """Clocks that are read without a system call."""
@@ -71,6 +72,20 @@ def clock_cost(evidence: Evidence) -> Check:
         advice = f"over {_SLOW_CLOCK_NS:.0f} ns, tracing small operations costs noticeably: mind the overhead"
         return warning("clock-cost", "clock cost", finding, advice)
     return ok("clock-cost", "clock cost", finding)
+
+
+def reads(evidence: Evidence) -> Check:
+    """Are small files read by the compiled loop?"""
+    title = "reads of whole files"
+    if evidence.reads == "compiled":
+        return ok("reads", title, "compiled")
+    if evidence.reads_are_chosen:
+        return note("reads", title, f"Python, as {VARIABLE} says", f"unset {VARIABLE} to use the compiled loop")
+    advice = (
+        "files of a few KiB are read up to a third more slowly than this host could; install a C compiler and Python's "
+        "headers (Debian: gcc python3-dev), then ioprof again"
+    )
+    return note("reads", title, "Python (no compiler when ioprof was installed)", advice)
 
 
 def steal(evidence: Evidence) -> Check | None:

@@ -55,6 +55,7 @@ RULES: tuple[Callable[[Evidence], Check | None], ...] = (
     checks_cpu.steal,
     checks_cpu.clock_source,
     checks_cpu.clock_cost,
+    checks_cpu.reads,
     checks_cpu.other_work,
     checks_cpu.other_runs,
     checks_memory.pressure,

@@ -17,6 +17,7 @@ from ioprof.host.other_load import OtherLoad, OtherRun, other_load, other_runs
 from ioprof.host.page_cache_probe import Eviction, has_cachestat, try_eviction
 from ioprof.host.store_facts import nearest_existing, store_facts
 from ioprof.host.text import Scalar, read_int, read_text
+from ioprof.store.object_reads import VARIABLE, Reads, reads_in_use
 from ioprof.store.open_store import open_store
 from ioprof.store.throttled_url import below_url
 
@@ -96,6 +97,10 @@ class Evidence:
     eviction: Eviction | str | None = None
     """A text says why it could not be tried; None: the store is not a local path."""
     versions: dict[str, str] = field(default_factory=dict)
+    reads: Reads
+    """Which loop reads whole objects."""
+    reads_are_chosen: bool = False
+    """Whether that is so because the environment says it."""
     cuda: Cuda
     facilities: Facilities
     load: OtherLoad | None = None
@@ -116,6 +121,8 @@ def gather(context: DoctorContext) -> Evidence:
         store_refusal=refusal,
         eviction=try_eviction(nearest_existing(path)) if path else None,
         versions=versions,
+        reads=reads_in_use(),
+        reads_are_chosen=VARIABLE in os.environ,
         cuda=cuda_facts(versions.get("torch", ""), context.proc),
         facilities=_facilities(context.proc),
         load=other_load(context.proc),

@@ -10,6 +10,7 @@ from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset
 from ioprof.store.base import Store
 from ioprof.store.fsspec_store import without_credentials
+from ioprof.store.local_tap import reads_of
 from ioprof.store.throttled import ThrottledStore
 from ioprof.trace.run_record import CacheRecord, RunRecord, Scalar, WorkloadRecord
 
@@ -47,6 +48,7 @@ def first_record(plan: RunPlan, dataset: RunDataset, command: list[str], started
         cache=CacheRecord(requested=spec.run.cache),
         preparation=dataset.preparation,
         store=_store_record(dataset.store),
+        reads=reads_of(dataset.store),
         host=host_facts(),
         versions=package_versions() | plugin_files.versions(),
         clock=clock_facts(),

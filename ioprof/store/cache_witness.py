@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ioprof.host.residency import METHODS, PAGE_BYTES, Method, Residency, first_answer
+from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, Residency, first_answer
 from ioprof.trace.hits import ALL_CACHED, SOME_MISSING, UNKNOWN, with_hit
 from ioprof.trace.opsfile import CACHE_METHODS
 from ioprof.trace.recorder import Recorder, is_sampled
@@ -118,6 +118,15 @@ class CacheWitness:
             return descriptor
 
         return asking_open
+
+    def lists(self) -> tuple[list[int] | None, list[float] | None] | None:
+        """Return where a loop puts what it finds that asks by cachestat(2) itself: nowhere while nothing is asked.
+
+        None: it cannot ask, and is to open files by `opener`.
+        """
+        if not self.asking:
+            return None, None
+        return (self._found, self._took) if isinstance(self._way, CacheStat) else None
 
     def object_failed(self) -> float:
         """Forget the object opened last, which could not be read; return the seconds that asking took."""

@@ -1,8 +1,4 @@
-"""Traced plain os calls below a directory: files are opened, read and closed with nothing in between but a clock.
-
-Start stamps are shared with the end of the operation before, so an object read costs three clock reads: after open,
-after read, and after close, which is where the next object begins.
-"""
+"""Traced plain os calls below a directory: files are opened, read and closed with nothing in between but a clock."""
 
 from __future__ import annotations
 
@@ -15,6 +11,8 @@ from ioprof.errors import StoreError
 from ioprof.store.base import Store
 from ioprof.store.calls import Calls, SlowedCalls
 from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
+from ioprof.store.object_reads import Reads, compiled, reads_in_use
+from ioprof.store.plain_reads import Stopped, read_files
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import LocalTapFile
 from ioprof.store.tap_map import Advice, LocalTapMap
@@ -26,7 +24,6 @@ from ioprof.trace.kinds import Kind, error_code
 from ioprof.trace.opsfile import READS
 from ioprof.trace.recorder import READ_STAMPS, Recorder
 
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _MOST_PER_WRITE = 1 << 30
 """The kernel writes a little under 2 GiB per call; whole gibibytes keep the recorded sizes exact."""
 _now = time.perf_counter_ns
@@ -44,6 +41,7 @@ class LocalTap(Tap):
     def __init__(self, store: Store, recorder: Recorder, calls: Calls = os) -> None:
         super().__init__(store, recorder)
         self.calls = calls
+        self._compiled = compiled()
         self.root = f"{(store.local_root or '').rstrip('/')}/"
         self._summed: Sequence[int] = ()
         self._sums = (0, 0)
@@ -53,41 +51,54 @@ class LocalTap(Tap):
         """Open, read and close files; see `Tap.read_objects`."""
         if len(paths) > READS:
             return self._in_pieces(paths, sizes_bytes, objects)
-        # Locals only, and nothing that can wait until the end: at 4 KiB per file all of this shows in the result.
-        now, read_, close_ = _now_s, self.calls.read, self.calls.close
-        open_: Callable[[str, int], int] = self.calls.open
-        if self.witness.asking:
-            open_ = self.witness.opener(open_)
-        contents, left_out = list[bytes](), list[int]()
-        pack, mapping, keep, opened = _pack, self.recorder.mapping, contents.append, 0.0
-        first = at = self.recorder.room(len(paths))
-        begun = start = now()
-        took_s = 0.0
+        contents, left_out, took_s = list[bytes](), list[int](), 0.0
+        first = self.recorder.room(len(paths))
         try:
-            for path, size_bytes in zip(paths, sizes_bytes, strict=True):
-                descriptor = -1
-                try:
-                    descriptor = open_(path, _READ_FLAGS)
-                    opened = now()
-                    content = read_(descriptor, size_bytes)
-                    if len(content) != size_bytes:
-                        content = read_on(descriptor, content, size_bytes, read_)
-                except OSError as error:
-                    left_out.append(len(contents) + len(left_out))
-                    self._object_failed(objects[left_out[-1]], descriptor, start, opened, error)
-                    took_s += start - begun
-                    begun = start = now()
-                    continue
-                read = now()
-                close_(descriptor)
-                end = now()
-                pack(mapping, at, start, opened, read, end)
-                at += _STAMPS_BYTES
-                keep(content)
-                start = end
+            place = 0
+            while True:
+                segment_s, stopped = self._read(paths, sizes_bytes, place, contents, first)
+                took_s += segment_s
+                if stopped is None:
+                    break
+                place = len(contents) + len(left_out)
+                content = self._rest(stopped, sizes_bytes[place], objects[place], first + len(contents) * _STAMPS_BYTES)
+                if content is None:
+                    left_out.append(place)
+                else:
+                    contents.append(content)
+                place += 1
         finally:
-            self._name(objects, sizes_bytes, first, at, left_out, took_s + start - begun)
+            self._name(objects, sizes_bytes, first, len(contents), left_out, took_s)
         return contents
+
+    def _read(
+        self, paths: Sequence[str], sizes_bytes: Sequence[int], place: int, contents: list[bytes], first: int
+    ) -> tuple[float, Stopped | None]:
+        """Read objects from ``place`` on, up to the first that makes trouble; ``first``: where the stamps begin."""
+        witness, stamps, at = self.witness, self.recorder.mapping, first + len(contents) * _STAMPS_BYTES
+        lists = witness.lists() if self._compiled is not None and self.calls is os else None
+        if self._compiled is None or lists is None:
+            open_: Callable[[str, int], int] = self.calls.open
+            if witness.asking:
+                open_ = witness.opener(open_)
+            return read_files(paths, sizes_bytes, place, contents, stamps, at, open_, self.calls)
+        took_s, stopped = self._compiled(paths, sizes_bytes, place, contents, stamps, at, *lists)
+        return took_s, None if stopped is None else Stopped(*stopped)
+
+    def _rest(self, stopped: Stopped, size_bytes: int, obj: int, at: int) -> bytes | None:
+        """Read an object to its end that did not come whole at once; None: it failed, and that is recorded."""
+        start_s, descriptor, opened_s, content, error = stopped
+        try:
+            if error is not None:
+                raise error
+            content = read_on(descriptor, content, size_bytes, self.calls.read)
+        except OSError as failure:
+            self._object_failed(obj, descriptor, start_s, opened_s, failure)
+            return None
+        read_s = _now_s()
+        self.calls.close(descriptor)
+        _pack(self.recorder.mapping, at, start_s, opened_s, read_s, _now_s())
+        return content
 
     def _in_pieces(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Read more objects than the recorder has room for at once."""
@@ -195,12 +206,11 @@ class LocalTap(Tap):
         objects: Sequence[int],
         sizes_bytes: Sequence[int],
         first: int,
-        end: int,
+        done: int,
         left_out: list[int],
         took_s: float,
     ) -> None:
-        """Tell the recorder which objects the stamps from ``first`` to ``end`` belong to, without those left out."""
-        done = (end - first) // _STAMPS_BYTES
+        """Tell the recorder which objects the ``done`` stamps from ``first`` on belong to, without those left out."""
         if left_out or done < len(objects):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
@@ -250,6 +260,17 @@ def tap_store(store: Store, recorder: Recorder) -> Tap:
     if isinstance(store, ThrottledStore):
         return _throttled_tap(store, recorder)
     return LocalTap(store, recorder) if store.local_root is not None else Tap(store, recorder)
+
+
+def reads_of(store: Store) -> Reads | None:
+    """Return which loop `tap_store`'s tap reads whole objects with; None: the store's own client does.
+
+    Raises:
+        UsageError: the environment asks for one that is not there.
+    """
+    if store.local_root is None:
+        return None
+    return "python" if isinstance(store, ThrottledStore) else reads_in_use()
 
 
 def _throttled_tap(store: ThrottledStore, recorder: Recorder) -> Tap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ioprof.contract import WorkerJob
 from ioprof.store.local import LocalStore
+from ioprof.store.object_reads import unstamped_reads
 from ioprof.trace.batch_trace import BatchTrace
 
 _READS = 64
@@ -59,27 +59,12 @@ def _reading_with_stamps_ns(trace: BatchTrace, scratch: str) -> float:
     path = str(Path(scratch) / "calibration")
     Path(path).write_bytes(bytes(_READ_BYTES))
     paths, sizes, objects = [path] * _READS, [_READ_BYTES] * _READS, list(range(_READS))
-    traced, bare = [], []
+    traced, bare, read_unstamped = [], [], unstamped_reads()
     for _ in range(_REPEATS):
         traced.append(_cpu_ns(lambda: trace.tap.read_objects(paths, sizes, objects)))
         trace.recorder.end()
-        bare.append(_cpu_ns(lambda: _read_untraced(paths, sizes)))
+        bare.append(_cpu_ns(lambda: read_unstamped(paths, sizes)))
     return min(traced) - min(bare)
-
-
-def _read_untraced(paths: list[str], sizes_bytes: list[int]) -> list[bytes]:
-    """Do what `ioprof.store.local_tap.LocalTap.read_objects` does, less the stamps."""
-    open_, read_, close_, flags = os.open, os.read, os.close, os.O_RDONLY | os.O_CLOEXEC
-    contents = list[bytes]()
-    keep = contents.append
-    for path, size_bytes in zip(paths, sizes_bytes, strict=True):
-        descriptor = open_(path, flags)
-        content = read_(descriptor, size_bytes)
-        if len(content) != size_bytes:
-            break
-        close_(descriptor)
-        keep(content)
-    return contents
 
 
 def _clock_read_ns() -> float:

@@ -229,6 +229,8 @@ class RunRecord(_Record):
     preparation: PreparationRecord | None = None
     store: dict[str, Scalar]
     """Facts about the store: url, filesystem, device, mount options... Credentials are removed."""
+    reads: Literal["compiled", "python"] | None = None
+    """Which loop read whole objects; None where the store's own client did, and in runs from before there were two."""
     host: dict[str, Scalar]
     versions: dict[str, str]
     clock: dict[str, Scalar]

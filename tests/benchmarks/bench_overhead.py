@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar, cast
@@ -35,6 +34,7 @@ from ioprof.runner.record import Recording
 from ioprof.runner.run_dataset import run_dataset
 from ioprof.spec.flags import raw_spec
 from ioprof.spec.resolve import resolve
+from ioprof.store.object_reads import unstamped_reads
 from ioprof.store.tap import Tap
 from ioprof.units import parse_bytes
 
@@ -93,20 +93,13 @@ class Untraced:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._read: Callable[[Sequence[str], Sequence[int]], list[bytes]] | None = None
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
         """Open, read and close files."""
-        open_, read_, close_, flags = os.open, os.read, os.close, os.O_RDONLY | os.O_CLOEXEC
-        contents = list[bytes]()
-        keep = contents.append
-        for path, size_bytes in zip(paths, sizes_bytes, strict=True):
-            descriptor = open_(path, flags)
-            content = read_(descriptor, size_bytes)
-            if len(content) != size_bytes:
-                raise OSError(f"{path}: read in pieces")
-            close_(descriptor)
-            keep(content)
-        return contents
+        if self._read is None:
+            self._read = unstamped_reads()
+        return self._read(paths, sizes_bytes)
 
 
 class UntracedBatches(Dataset[Sequence[bytes | memoryview]]):

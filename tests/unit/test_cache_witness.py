@@ -75,6 +75,7 @@ class Bench:
         return [row["client_hit"] for row in rows if row["kind"] == Kind.READ]
 
 
+@pytest.mark.usefixtures("reads")
 @pytest.mark.parametrize("method", ["cachestat", "mincore"])
 def test_objects_are_counted_as_they_were_before_the_read(tmp_path: Path, method: Method) -> None:
     """Cold, then warm by that very read; half-cached is no hit, and its cached page counts all the same."""
@@ -127,6 +128,7 @@ def test_ranges_are_counted_apart_and_direct_reads_never_hit(tmp_path: Path) -> 
     assert bench.hits() == [False, False, True, False]
 
 
+@pytest.mark.usefixtures("reads")
 def test_an_object_that_fails_is_left_out_and_takes_no_answer_with_it(tmp_path: Path) -> None:
     """Missing, or shorter than it should be: those after it keep their own answers."""
     bench = Bench(tmp_path)
@@ -153,6 +155,7 @@ def test_where_nothing_answers_hits_are_unknown_and_not_zero(tmp_path: Path) -> 
     assert bench.hits() == [None] * 3
 
 
+@pytest.mark.usefixtures("reads")
 def test_asking_is_thinned_out_until_it_fits_its_share(tmp_path: Path) -> None:
     """Batches of a microsecond: one in a great many is asked about, and stands for the others in the estimate."""
     bench = Bench(tmp_path, budget=0.01)
@@ -169,7 +172,7 @@ def test_asking_is_thinned_out_until_it_fits_its_share(tmp_path: Path) -> None:
 
 
 def test_the_estimate_of_thinned_out_asking_comes_near_all_pages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python_reads: None
 ) -> None:
     """By a clock that moves at each look: of 4,000 batches of two pages few are asked about, and make 8,000."""
     ticks = itertools.count()

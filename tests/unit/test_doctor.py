@@ -70,6 +70,7 @@ GOOD = Evidence(
     eviction=Eviction(pages=256, resident_before=256, resident_after=0, method="cachestat"),
     versions={"torch": "2.13.0+cpu"},
     cuda=Cuda(torch_cuda=None, is_cpu_build=True, driver=None),
+    reads="compiled",
     facilities=Facilities(
         pressure=True,
         schedstat=True,
@@ -117,6 +118,8 @@ CASES: dict[str, tuple[Evidence, str, Severity]] = {
     "more workers than cores": (asked(workers=8), "worker-count", "note"),
     "a slow clock source": (replace(GOOD, clock={**CLOCK, "source": "hpet"}), "clock-source", "warning"),
     "a hidden clock source": (replace(GOOD, clock={**CLOCK, "source": None}), "clock-source", "note"),
+    "no compiler": (replace(GOOD, reads="python"), "reads", "note"),
+    "the loop in Python by choice": (replace(GOOD, reads="python", reads_are_chosen=True), "reads", "note"),
     "an expensive clock": (replace(GOOD, clock={**CLOCK, "read_ns": 900.0}), "clock-cost", "warning"),
     "a power-saving governor": (host(cpu_governor="powersave"), "cpu-governor", "warning"),
     "no governor": (host(cpu_governor=None), "cpu-governor", "ok"),

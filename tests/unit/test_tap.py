@@ -65,6 +65,12 @@ def local(tmp_path: Path, trace_dir: Path) -> Bench:
     return Bench(str(tmp_path / "store"), trace_dir)
 
 
+@pytest.fixture
+def either(tmp_path: Path, trace_dir: Path, reads: str) -> Bench:
+    """The same, once for each of the two loops that read whole objects."""
+    return Bench(str(tmp_path / "store"), trace_dir)
+
+
 @pytest.fixture(params=["file", "memory"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path, trace_dir: Path) -> Iterator[Bench]:
     """Objects behind fsspec."""
@@ -78,11 +84,11 @@ def _whole(obj: int) -> list[Row]:
     return [(Kind.OPEN, obj, 0, 0), (Kind.READ, obj, len(CONTENT[obj]), 0), (Kind.CLOSE, obj, 0, 0)]
 
 
-def test_a_local_read_is_an_open_a_read_and_a_close(local: Bench) -> None:
+def test_a_local_read_is_an_open_a_read_and_a_close(either: Bench) -> None:
     """Object by object, with the bytes of each."""
-    assert local.read() == CONTENT
-    assert local.recorded() == [row for obj in OBJECTS for row in _whole(obj)]
-    assert (local.tap.tapped_bytes, local.tap.failed_samples) == (sum(map(len, CONTENT.values())), 0)
+    assert either.read() == CONTENT
+    assert either.recorded() == [row for obj in OBJECTS for row in _whole(obj)]
+    assert (either.tap.tapped_bytes, either.tap.failed_samples) == (sum(map(len, CONTENT.values())), 0)
 
 
 def test_a_remote_read_is_a_get(remote: Bench) -> None:
@@ -92,22 +98,22 @@ def test_a_remote_read_is_a_get(remote: Bench) -> None:
     assert remote.tap.tapped_bytes == sum(map(len, CONTENT.values()))
 
 
-def test_a_missing_file_is_an_error_of_open_and_its_sample_is_left_out(local: Bench) -> None:
+def test_a_missing_file_is_an_error_of_open_and_its_sample_is_left_out(either: Bench) -> None:
     """The others are not hurt."""
-    local.store.unlink("2")
-    assert local.read() == {obj: content for obj, content in CONTENT.items() if obj != 2}
-    assert local.recorded() == [*_whole(0), *_whole(1), (Kind.OPEN, 2, 0, errno.ENOENT), *_whole(3)]
-    assert local.tap.failed_samples == 1
+    either.store.unlink("2")
+    assert either.read() == {obj: content for obj, content in CONTENT.items() if obj != 2}
+    assert either.recorded() == [*_whole(0), *_whole(1), (Kind.OPEN, 2, 0, errno.ENOENT), *_whole(3)]
+    assert either.tap.failed_samples == 1
 
 
-def test_a_batch_with_thousands_of_missing_files_keeps_the_reads_among_them(local: Bench) -> None:
+def test_a_batch_with_thousands_of_missing_files_keeps_the_reads_among_them(either: Bench) -> None:
     """Failures alone would fill a half: what was read before and after them is recorded all the same."""
-    missing = [f"{local.tap.root}absent"] * SINGLES
-    there = f"{local.tap.root}0"
+    missing = [f"{either.tap.root}absent"] * SINGLES
+    there = f"{either.tap.root}0"
     objects = [0, *range(1, SINGLES + 1), SINGLES + 1]
-    contents = local.tap.read_objects([there, *missing, there], [4096] * len(objects), objects)
+    contents = either.tap.read_objects([there, *missing, there], [4096] * len(objects), objects)
     assert len(contents) == 2
-    rows = local.recorded()
+    rows = either.recorded()
     assert [row for row in rows if row[0] == Kind.READ] == [(Kind.READ, 0, 4096, 0), (Kind.READ, SINGLES + 1, 4096, 0)]
     assert sum(row[3] == errno.ENOENT for row in rows) == SINGLES
 
@@ -123,14 +129,14 @@ def test_a_missing_object_is_an_error_of_get(remote: Bench) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 1, 99])
-def test_a_truncated_file_is_a_short_read_and_its_sample_is_left_out(local: Bench, left: int) -> None:
+def test_a_truncated_file_is_a_short_read_and_its_sample_is_left_out(either: Bench, left: int) -> None:
     """The bytes that came are counted; so is the error."""
-    local.store.write("2", b"c" * left)
-    assert 2 not in local.read()
-    found = [row for row in local.recorded() if row[1] == 2]
+    either.store.write("2", b"c" * left)
+    assert 2 not in either.read()
+    found = [row for row in either.recorded() if row[1] == 2]
     assert found == [(Kind.OPEN, 2, 0, 0), (Kind.READ, 2, left, SHORT_READ), (Kind.CLOSE, 2, 0, 0)]
-    assert local.tap.failed_samples == 1
-    assert local.tap.tapped_bytes == 4096 + 7 + left
+    assert either.tap.failed_samples == 1
+    assert either.tap.tapped_bytes == 4096 + 7 + left
 
 
 def test_an_object_of_another_size_is_a_short_read_of_get(remote: Bench) -> None:
@@ -143,16 +149,18 @@ def test_an_object_of_another_size_is_a_short_read_of_get(remote: Bench) -> None
     assert remote.tap.failed_samples == 2
 
 
-def test_a_directory_in_a_files_place_is_an_error_of_read(local: Bench, no_descriptor_left: None) -> None:
+def test_a_directory_in_a_files_place_is_an_error_of_read(either: Bench, no_descriptor_left: None) -> None:
     """Opening works, reading does not; the descriptor is closed all the same."""
-    local.store.unlink("2")
-    local.store.make_dir("2")
-    assert 2 not in local.read()
-    found = [row for row in local.recorded() if row[1] == 2]
+    either.store.unlink("2")
+    either.store.make_dir("2")
+    assert 2 not in either.read()
+    found = [row for row in either.recorded() if row[1] == 2]
     assert found == [(Kind.OPEN, 2, 0, 0), (Kind.READ, 2, 0, errno.EISDIR), (Kind.CLOSE, 2, 0, 0)]
 
 
-def test_a_read_that_comes_in_parts_is_one_read_of_the_whole(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_comes_in_parts_is_one_read_of_the_whole(
+    python_reads: None, local: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel caps one read at 2 GiB; networked filesystems may give less."""
     real = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: real(descriptor, min(size, 30)))
@@ -162,7 +170,7 @@ def test_a_read_that_comes_in_parts_is_one_read_of_the_whole(local: Bench, monke
 
 
 def test_a_read_that_fails_after_its_first_part_is_an_error_of_read(
-    local: Bench, monkeypatch: pytest.MonkeyPatch
+    python_reads: None, local: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that goes away in the middle of a file costs that sample, not the run."""
     real = os.read
