@@ -14,7 +14,7 @@ NO_LEVEL = "no level of the probe read anything"
 def ceiling(run: RunRecord, probe: ProbeRecord | None, reasons: Reasons) -> Ceiling | None:
     """Return the ceiling that the probe found."""
     found = None if probe is None else probe.ceiling
-    why = _missing(probe) or NO_LEVEL
+    why = missing(probe) or NO_LEVEL
     reasons.known("ceiling_samples_per_s", None if found is None else found.samples_per_s, why)
     if found is None or probe is None:
         return reasons.known("ceiling", None, why)
@@ -41,7 +41,7 @@ def ceiling(run: RunRecord, probe: ProbeRecord | None, reasons: Reasons) -> Ceil
 
 def baselines(probe: ProbeRecord | None, reasons: Reasons) -> Baselines:
     """Return both baselines."""
-    why = _missing(probe) or "the probe ended before it"
+    why = missing(probe) or "the probe ended before it"
     parts = {"no_workers": None, "transport": None} if probe is None else {
         "no_workers": probe.no_workers, "transport": probe.transport,
     }  # fmt: skip
@@ -63,11 +63,21 @@ def _rate(key: str, part: BaselineRecord | None, why: str, reasons: Reasons) -> 
     return reasons.known(key, part.samples_per_s, part.reason or "no rate was recorded")
 
 
-def _missing(probe: ProbeRecord | None) -> str | None:
+def missing(probe: ProbeRecord | None) -> str | None:
     """Return why figures may be missing; None: the probe went to its end."""
     if probe is None:
         return NO_RECORD
     return None if probe.outcome == "complete" else f"the probe was {_ENDINGS[probe.outcome]}: {probe.reason}"
 
 
+def is_otherwise_cached(probe: ProbeRecord | None, client_hit_ratio: float | None) -> bool:
+    """Tell whether a probe that left the page cache alone got much more, or less, out of it than the run did."""
+    if probe is None or probe.cache != "asis" or client_hit_ratio is None:
+        return False
+    known = [level.client_hit_ratio for level in probe.levels if level.client_hit_ratio is not None]
+    return any(abs(hit_ratio - client_hit_ratio) > _OTHERWISE_CACHED for hit_ratio in known)
+
+
+_OTHERWISE_CACHED = 0.1
+"""Shares of bytes from the page cache that differ by more say that one read memory where the other read the store."""
 _ENDINGS = {"skipped": "skipped", "interrupted": "interrupted", "failed": "not finished"}

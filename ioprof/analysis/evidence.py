@@ -9,15 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.bound import Evidence
-from ioprof.analysis.ceiling import workers_of
+from ioprof.analysis.ceiling import is_otherwise_cached, workers_of
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import Baselines, CpuTime, IdleByCause
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
-from ioprof.trace.probe_record import ProbeRecord
 from ioprof.trace.trace import Trace
-
-_OTHERWISE_CACHED = 0.1
-"""Shares of bytes from the page cache that differ by more say that one read memory where the other read the store."""
 
 
 def evidence_of(
@@ -50,7 +46,7 @@ def evidence_of(
     probe, workers = trace.probe, workers_of(trace.run)
     same = None if probe is None else probe.level(max(1, workers))
     best = None if probe is None else probe.ceiling
-    if probe is not None and _was_cached_otherwise(probe, client_hit_ratio):
+    if is_otherwise_cached(probe, client_hit_ratio):
         same = best = None
     made_s = _made_s(measured)
     accounted = sum(part for part in (cpu.on_cpu_s, cpu.run_queue_s, cpu.blocked_s) if part is not None)
@@ -78,14 +74,6 @@ def evidence_of(
         transfer_share=_idle_share(idle, "transfer"),
         delivery_share=_idle_share(idle, "other"),
     )
-
-
-def _was_cached_otherwise(probe: ProbeRecord, client_hit_ratio: float | None) -> bool:
-    """Tell whether a probe that left the page cache alone got much more, or less, out of it than the run."""
-    known = [level.client_hit_ratio for level in probe.levels if level.client_hit_ratio is not None]
-    if probe.cache != "asis" or client_hit_ratio is None:
-        return False
-    return any(abs(hit_ratio - client_hit_ratio) > _OTHERWISE_CACHED for hit_ratio in known)
 
 
 def _made_s(batches: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

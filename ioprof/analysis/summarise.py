@@ -31,6 +31,7 @@ from ioprof.analysis.operations import (
 from ioprof.analysis.outliers import OutlierSearch
 from ioprof.analysis.page_cache import client_hits, cold_unknown_reason, witnesses_differ
 from ioprof.analysis.reasons import Reasons
+from ioprof.analysis.roofline import roofline
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
 from ioprof.analysis.steadiness import steadiness, unsteady
@@ -159,6 +160,15 @@ def summarise(trace: Trace) -> Summary:
         demand_samples_per_s=done.demand_samples_per_s,
         ceiling_samples_per_s=None if found is None else found.samples_per_s,
         ceiling=found,
+        roofline=roofline(
+            trace,
+            delivered_per_s=done.samples_per_s,
+            demand_per_s=done.demand_samples_per_s,
+            cpu=cpu,
+            baselines=taken_out,
+            client_hit_ratio=cache.client_hit_ratio,
+            reasons=reasons,
+        ),
         steady=evenness,
         lateness=lateness(run, ranks, reasons),
         outliers=search.found(reasons),

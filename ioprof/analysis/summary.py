@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from ioprof.analysis.lateness import Lateness
 from ioprof.analysis.outliers import Outliers
+from ioprof.analysis.roofs import Roofline
 from ioprof.analysis.stages import BatchEvents, StageTime
 from ioprof.analysis.steadiness import Steadiness
 from ioprof.trace.schema import FORMAT
@@ -342,6 +343,7 @@ class Summary:
     """What all accelerators together could eat of batches as large as those measured."""
     ceiling_samples_per_s: float | None
     ceiling: Ceiling | None = None
+    roofline: Roofline | None = None
     steady: Steadiness | None = None
     lateness: Lateness | None = None
     outliers: Outliers | None = None

@@ -11,10 +11,10 @@ from ioprof.analysis.caveats import not_cold
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
-from ioprof.report.beside import beside_lines
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.report.page_cache import cache_words, not_cold_lines, page_cache_lines
+from ioprof.report.roofline import roofline_lines
 from ioprof.report.waits import waiting_lines
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes, format_count, format_duration, format_rate_bytes
@@ -42,7 +42,8 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
         not_cold_lines(summary, run, width),
         _header(summary, run, width),
         _idle(summary, run, width),
-        [*_delivered(summary, width), *beside_lines(summary, width)],
+        _delivered(summary, width),
+        roofline_lines(summary, width),
         _operations(summary.operations, width),
         _checkpoints(summary.checkpoints, width),
         _start(summary, width),
