@@ -1,0 +1,46 @@
+"""What a prediction rests on, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ioprof.analysis.pipeline.basis import Measured, Setting
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a prediction rests on, and where it leaves what was measured; each a plain sentence, once."""
+
+    assumptions: dict[str, None] = field(default_factory=dict)
+    outside: dict[str, None] = field(default_factory=dict)
+
+    def assume(self, told: str) -> None:
+        """Note an assumption."""
+        self.assumptions[told] = None
+
+    def beyond(self, told: str) -> None:
+        """Note what lies outside of what was measured."""
+        self.outside[told] = None
+
+
+def note_general(measured: Measured, setting: Setting, notes: Notes) -> None:
+    """Note what any prediction from this run rests on."""
+    before, transport = measured.setting, measured.transport
+    both_ms = (transport.send_ns + transport.unwrap_ns) / 1e6
+    if setting.workers and transport.from_memory:
+        notes.assume(
+            f"Moving a batch between processes takes {both_ms:.2g} ms, as on other machines: this run moved none."
+        )
+    elif setting.workers and not transport.is_split_known:
+        notes.assume(
+            f"Receiving a batch takes the consumer {transport.unwrap_ns / 1e6:.2g} ms: that was not seen by itself, as "
+            "no batch lay ready."
+        )
+    if not measured.recipe.is_accounted:
+        notes.assume(
+            "The kernel's accounting is missing: storage operations are taken to wait, everything else to compute."
+        )
+    if measured.other_load > 0.05:
+        notes.assume(f"Other programs take {measured.other_load:.1f} CPUs of the host, as they did in the run.")
+    if setting.hosts > 1 or setting.ranks_per_host != before.ranks_per_host:
+        notes.assume("All ranks take each step together; those of a host share its CPUs, all hosts share the store.")

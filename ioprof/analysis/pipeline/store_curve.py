@@ -1,0 +1,98 @@
+"""How storage operations slow each other down: the probe's levels as a curve, and what a better store makes of it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+
+from ioprof.trace.probe_record import LevelRecord, ProbeRecord
+
+_LEAST_BLOCKED = 0.02
+"""Below this share of blocked time a level tells nothing about the store: the page cache or the CPUs served it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCurve:
+    """Times that operations take with so many of them at the store, over what they take alone."""
+
+    concurrency: tuple[float, ...] = (1.0,)
+    """Requests at the store at once, ascending."""
+    slowdowns: tuple[float, ...] = (1.0,)
+    """1 or more, not descending."""
+    is_ceiling: bool = False
+    """Beyond the last point the store gives no more: requests only wait for each other."""
+    transfer_ratio: float = 0.0
+    """Share of a lone operation's time in which its bytes take up the store's bandwidth."""
+    latency_factor: float = 1.0
+    capacity_factor: float = 1.0
+    is_measured: bool = False
+
+    @property
+    def lone_factor(self) -> float:
+        """What a lone operation takes, over what it took when the curve was measured."""
+        return self.latency_factor * (1 - self.transfer_ratio) + self.transfer_ratio / self.capacity_factor
+
+    def slowdown(self, requests: float) -> float:
+        """Return what an operation takes over what it took alone when the curve was measured.
+
+        A store whose operations are slower needs more of them at once to reach its ceiling, and one with a higher
+        ceiling as well: the curve is stretched, X'(n) = capacity x X(n / (capacity x lone factor)).
+        """
+        stretch = self.capacity_factor * self.lone_factor
+        return self.lone_factor * self._measured(requests / stretch)
+
+    def _measured(self, requests: float) -> float:
+        if requests <= self.concurrency[0]:
+            return self.slowdowns[0]
+        if requests >= self.concurrency[-1]:
+            last = self.slowdowns[-1]
+            return last * requests / self.concurrency[-1] if self.is_ceiling else last
+        after = bisect_right(self.concurrency, requests)
+        low, high = self.concurrency[after - 1], self.concurrency[after]
+        share = (requests - low) / (high - low)
+        return self.slowdowns[after - 1] * (1 - share) + self.slowdowns[after] * share
+
+
+def curve_of(probe: ProbeRecord | None) -> StoreCurve:
+    """Return the curve of a probe's levels; a flat one where they tell nothing about the store.
+
+    A level of N processes has as many requests at the store as its processes were blocked; what an operation takes
+    is that number over the rate (Little's law). Waiting for a CPU is in neither.
+    """
+    points = sorted(
+        (level.processes * level.blocked_ratio, level.samples_per_s)
+        for level in (probe.levels if probe is not None else [])
+        if _tells(level) and level.blocked_ratio is not None
+    )
+    if not points:
+        return StoreCurve()
+    requests, rates = (np.array(values, np.float64) for values in zip(*points, strict=True))
+    waits = requests / rates
+    slowdowns = np.maximum.accumulate(np.maximum(waits / waits[0], 1.0))
+    ceiling = probe.ceiling if probe is not None else None
+    return StoreCurve(
+        concurrency=tuple(requests.tolist()),
+        slowdowns=tuple(slowdowns.tolist()),
+        is_ceiling=ceiling is not None and not ceiling.is_lower_bound and ceiling.limited_by == "store",
+        transfer_ratio=_transfer_ratio(probe, float(waits[0])),
+        is_measured=True,
+    )
+
+
+def _tells(level: LevelRecord) -> bool:
+    return level.samples_per_s > 0 and level.blocked_ratio is not None and level.blocked_ratio > _LEAST_BLOCKED
+
+
+def _transfer_ratio(probe: ProbeRecord | None, lone_s: float) -> float:
+    ceiling = probe.ceiling if probe is not None else None
+    if ceiling is None or ceiling.is_lower_bound or ceiling.samples_per_s <= 0 or lone_s <= 0:
+        return 0.0
+    return min(1.0, 1 / ceiling.samples_per_s / lone_s)
+
+
+def mean_slowdown(curve: StoreCurve, requests: float) -> float:
+    """Return the slowdown at a mean number of requests; 1 where there is hardly any."""
+    return curve.slowdown(requests) if math.isfinite(requests) and requests > 0 else 1.0
