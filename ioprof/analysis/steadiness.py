@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ioprof.analysis.bootstrap import MIN_STEPS, StepTimes, rate_ratio_ci95
+from ioprof.analysis.machine import machine_changes, speed_ratio
 from ioprof.analysis.measured import RankSteps, finds_warmup, ranks_after, step_times
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.start_up import LEAST_STEPS, start_up_steps
 from ioprof.analysis.wording import percent, whole_percent
-from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 from ioprof.units import format_count
 
@@ -20,8 +20,6 @@ DRIFT = 0.05
 """Halves of a run whose rates differ by more than this share are no steady state..."""
 SURE_DRIFT = 0.02
 """... and told to be none where the interval of their ratio leaves out all that is nearer to 1 than this."""
-SPEED_CHANGE = 1.2
-"""A CPU that became faster or slower by more than this factor is told: the loop's own scatter is half of that."""
 START_UP_BIAS = 0.02
 """A start-up that stayed in the figures is told where it moves the rate by more than this share."""
 
@@ -67,7 +65,7 @@ def steadiness(trace: Trace, ranks: list[RankSteps], reasons: Reasons) -> Steadi
         samples_per_s=reasons.known("steady.samples_per_s", rate, "no measured step took any time"),
         drift_ratio=reasons.known("steady.drift_ratio", drift, no_halves),
         drift_ratio_ci95=reasons.known("steady.drift_ratio_ci95", interval, no_halves),
-        speed_ratio=reasons.known("steady.speed_ratio", _speed_ratio(trace.run), "the CPU was not timed at both ends"),
+        speed_ratio=reasons.known("steady.speed_ratio", speed_ratio(trace.run), "the CPU was not timed at both ends"),
     )
 
 
@@ -93,28 +91,13 @@ def unsteady(
         interval: their 95 % interval.
     """
     if not rate:
-        return tuple(_speed(found))
+        return tuple(machine_changes(trace))
     step_count = len(step_times(ranks).step_ns)
     return (
-        *_speed(found),
+        *machine_changes(trace),
         *_start_up(trace, ranks, found, rate),
         *(list(_drift(found)) or _wide(step_count, rate, interval)),
     )
-
-
-def _speed_ratio(run: RunRecord) -> float | None:
-    timed = run.calibration
-    return timed.before_ns / timed.after_ns if timed is not None and timed.after_ns else None
-
-
-def _speed(found: Steadiness) -> Iterator[str]:
-    ratio = found.speed_ratio
-    if ratio is not None and not 1 / SPEED_CHANGE <= ratio <= SPEED_CHANGE:
-        yield (
-            f"This machine changed: one CPU was {max(ratio, 1 / ratio):.1f} times "
-            f"{'faster' if ratio > 1 else 'slower'} after the run than before it, so its clock rate changed or other "
-            "work came or went, and parts of the run are not alike. Run again, with nothing else at work."
-        )
 
 
 def _start_up(trace: Trace, ranks: list[RankSteps], found: Steadiness, rate: float) -> Iterator[str]:

@@ -26,6 +26,24 @@ def memory_limit_bytes(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> 
     return None if limit is None else int(limit)
 
 
+def cpu_throttled_ns(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> int | None:
+    """Return how long the quota of the group, or of one above it, has stood its processes still, in ns in all.
+
+    The longest of all levels; None where none has a quota, or none tells.
+    """
+    if cpu_quota_cores(proc, sys) is None:
+        return None
+    levels = [*_levels("cpu", proc, sys), *_levels("", proc, sys)]
+    return max((stood for level in levels if (stood := _throttled_ns(level)) is not None), default=None)
+
+
+def _throttled_ns(level: Path) -> int | None:
+    words = dict(line.split()[:2] for line in (read_text(level / "cpu.stat") or "").splitlines() if " " in line)
+    if "throttled_usec" in words:
+        return int(words["throttled_usec"]) * 1000
+    return int(words["throttled_time"]) if "throttled_time" in words else None
+
+
 Reader = Callable[[Path], float | None]
 
 

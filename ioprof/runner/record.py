@@ -17,7 +17,6 @@ from ioprof.contract import Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, RunDirectoryError, RunError
 from ioprof.host.sampler import HostSampler
-from ioprof.host.speed import spin_ns
 from ioprof.runner.cache_changes import CacheChanges
 from ioprof.runner.caveat_warnings import heard
 from ioprof.runner.checkpoints import checkpoints_of
@@ -32,6 +31,7 @@ from ioprof.runner.run_failure import DISK_ERRORS, last_line, told, told_beside
 from ioprof.runner.run_scratch import RunScratch
 from ioprof.runner.source import order_of, source_of
 from ioprof.runner.steps import StepLoop
+from ioprof.runner.timed_cpu import timed_cpu
 from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.cache_witness import BUDGET
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
@@ -150,16 +150,11 @@ class Recording:
         job = replace(job, worker=replace(job.worker, span_ns=overhead.span_ns))
         self._plan.accelerator.accelerator.calibrate()
         # Beside other pipelines the CPU's speed at either end is theirs as well: it would tell nothing of the machine.
-        with contextlib.nullcontext() if self._gate is not None else self._timed_cpu():
+        with contextlib.nullcontext() if self._gate is not None else timed_cpu(self._note_cpu):
             self._drive_steps(job)
 
-    @contextlib.contextmanager
-    def _timed_cpu(self) -> Iterator[None]:
-        """Note the CPU's speed before and after the block; after it only where it ended well."""
-        before_ns = spin_ns()
-        self._note(calibration=CalibrationRecord(before_ns=before_ns))
-        yield
-        self._note(calibration=CalibrationRecord(before_ns=before_ns, after_ns=spin_ns()))
+    def _note_cpu(self, timed: CalibrationRecord) -> None:
+        self._note(calibration=timed)
 
     def _drive_steps(self, job: LoadJob) -> None:
         with contextlib.ExitStack() as stack:

@@ -191,8 +191,17 @@ class CalibrationRecord(_Record):
     """How fast one CPU of the host was: the same short piece of work, timed at both ends of the run."""
 
     before_ns: int
+    """The fastest round."""
     after_ns: int | None = None
     """None: the run ended early."""
+    before_typical_ns: int | None = None
+    """Median of the short loops' fastest rounds; None here and below in runs before it was kept."""
+    after_typical_ns: int | None = None
+    before_waited_ratio: float | None = None
+    """Share of the loops' time in which they were not on a CPU, 0.0 to 1.0."""
+    after_waited_ratio: float | None = None
+    throttled_ns: int | None = None
+    """How long a control group's CPU quota stood processes still between the two; None: no quota, or not known."""
 
 
 class MlperfRecord(_Record):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ioprof.host.cgroup import cpu_quota_cores, memory_limit_bytes
+from ioprof.host.cgroup import cpu_quota_cores, cpu_throttled_ns, memory_limit_bytes
 from ioprof.host.facts import clock_facts, host_facts, package_versions
 
 CPUINFO = """\
@@ -112,6 +112,23 @@ def test_version_1_is_read_from_inside_a_container(tmp_path: Path) -> None:
     )
     assert cpu_quota_cores(proc, sys_root) == 0.5
     assert memory_limit_bytes(proc, sys_root) == 4 << 20
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_how_long_a_quota_held_processes_back_is_told_in_nanoseconds(version: int, tmp_path: Path) -> None:
+    """By the level that stood still longest; without any quota it is not known, whatever the group counts."""
+    group, mount = ("0::/a/b\n", V2) if version == 2 else ("1:cpu,cpuacct:/a/b\n", V1)
+    base = "fs/cgroup/" if version == 2 else "fs/cgroup/cpu,cpuacct/"
+    proc = write(tmp_path / "proc", {"self/cgroup": group, "self/mountinfo": mount})
+    told = "nr_periods 9\nnr_throttled 2\n"
+    told += "throttled_usec 1500\n" if version == 2 else "throttled_time 1500000\n"
+    sys_root = write(tmp_path / "sys", {f"{base}a/cpu.stat": told, f"{base}a/b/cpu.stat": told.replace("1500", "2")})
+    assert cpu_throttled_ns(proc, sys_root) is None
+    quota = (
+        {"cpu.max": "150000 100000\n"} if version == 2 else {"cpu.cfs_quota_us": "1500", "cpu.cfs_period_us": "1000"}
+    )
+    write(tmp_path / "sys", {f"{base}a/{name}": text for name, text in quota.items()})
+    assert cpu_throttled_ns(proc, sys_root) == 1_500_000
 
 
 @pytest.mark.parametrize("limit", ["9223372036854771712", "max"])

@@ -16,7 +16,6 @@ from ioprof.analysis.bootstrap import StepTimes, rate_ci95, utilization_ci95
 from ioprof.analysis.measured import counted_ranks, measured_ranks
 from ioprof.analysis.start_up import LEAST_STEPS, start_up_steps
 from ioprof.analysis.summarise import summarise
-from ioprof.host.speed import spin_ns
 from ioprof.trace.run_record import CalibrationRecord, RunRecord
 from ioprof.trace.trace import Trace
 
@@ -212,12 +211,6 @@ def test_the_speed_of_a_run_that_ended_early_is_not_known() -> None:
     summary = summarise(run_of(noisy(300), run_record(calibration=CalibrationRecord(before_ns=100))))
     assert summary.steady is not None
     assert (summary.steady.speed_ratio, "both ends" in summary.reasons["steady.speed_ratio"]) == (None, True)
-
-
-def test_the_fastest_round_is_the_speed() -> None:
-    """Rounds that were interrupted do not count."""
-    stamps = iter([0, 300, 300, 400, 400, 1400] + [n for k in range(97) for n in (10_000 * k, 10_000 * k + 500)])
-    assert spin_ns(lambda: next(stamps)) == 100
 
 
 def test_the_interval_of_a_few_blocks_goes_beyond_what_any_of_them_did() -> None:
