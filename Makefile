@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: check lint types test-unit test bench overhead dist clean
+.PHONY: check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -35,6 +35,9 @@ bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
 
 overhead:  ## what tracing costs: pairs of runs with and without it; about ten minutes, on a quiet machine
 	$(PYTHON) tests/benchmarks/bench_overhead.py --pairs 20
+
+validate:  ## predictions of the pipeline model against real reruns; about twelve minutes, on a quiet machine
+	$(PYTHON) -m tests.validation
 
 dist:
 	$(PYTHON) -m build --outdir dist .

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -56,8 +57,11 @@ class CpuTransform:
         np.add(out, _SHIFT, out=out)
 
 
+@cache
 def calibrated_transform(cpu_ns: int, sample_bytes: int) -> CpuTransform:
     """Return a transform that takes ``cpu_ns`` of CPU time per sample on this host while nothing else runs.
+
+    A process calibrates each only once: runs that it compares decode by the same amount of work.
 
     Args:
         cpu_ns: CPU time per sample.

@@ -1,0 +1,1 @@
+"""Predictions of the pipeline model against real reruns: `make validate`."""

@@ -1,0 +1,116 @@
+"""The table of a validation: README.md beside the JSON that it is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from tests.validation.judge import MEDIAN_BAR, P95_BAR, Figures, Rerun, figures, reason
+
+_ABOUT = """\
+Each scenario is run once to calibrate the pipeline model, ceiling and baselines included, as `ioprof run` does. From
+that run alone each other setting is predicted and held against a real run of it: the model sees nothing of the rerun.
+A control repeats the calibration's own setting at the end: what it moved by is the least that can be shown on this
+host. The error is predicted over measured samples/s, less 1. A run that was disturbed (others used more than 0.15
+CPUs) or whose own rate is not known to 1.5 % was made again, whatever its prediction, and the better one counts.
+"""
+_PINNED = """\
+Pinned memory is not among the changes: torch copies batches into page-locked memory only for a CUDA device, and
+without one ioprof refuses `pin = true`.
+"""
+
+
+def line(rerun: Rerun) -> str:
+    """Return one rerun as a line, for whoever watches."""
+    said = f"{rerun.predicted.samples_per_s:10,.1f}" if rerun.predicted is not None else f"{'refused':>10}"
+    error = f"{rerun.error_ratio:+7.1%}" if math.isfinite(rerun.error_ratio) else f"{'':>7}"
+    return (
+        f"{said} {rerun.measured.samples_per_s:10,.1f} samples/s {error}  {rerun.scenario}: {rerun.change or 'control'}"
+    )
+
+
+def verdict(reruns: Sequence[Rerun]) -> list[str]:
+    """Return the answer: how far predictions were off, how steady the host was, and the worst with its reason."""
+    judged, controls = split(reruns)
+    told = list[str]()
+    if judged:
+        found = figures([one.error_ratio for one in judged])
+        held = "kept" if found.holds else "missed"
+        asked = f"asked for: at most {MEDIAN_BAR:.0%} and {P95_BAR:.0%}, {held}"
+        told.append(f"{_told(found, 'real reruns')} ({asked}).")
+        inside = sum(one.is_in_interval for one in judged)
+        told.append(f"{inside} of {len(judged)} measured rates lie in the interval that was predicted.")
+    if controls:
+        moved = [one.measured.samples_per_s / one.calibrated.samples_per_s - 1 for one in controls]
+        told.append(f"{_told(figures(moved), 'controls, measured against measured')}.")
+        own = figures([one.error_ratio for one in controls])
+        told.append(f"{_told(own, 'controls, predicted against measured')}.")
+    if judged:
+        worst = max(judged, key=lambda one: abs(one.error_ratio))
+        told.append(f"The worst: {_missed(worst, controls)}")
+    return told
+
+
+def split(reruns: Sequence[Rerun]) -> tuple[list[Rerun], list[Rerun]]:
+    """Return the reruns that something changed in, and the controls."""
+    return [one for one in reruns if not one.is_control], [one for one in reruns if one.is_control]
+
+
+def readme(reruns: Sequence[Rerun], host: str, command: str) -> str:
+    """Return the page."""
+    judged, controls = split(reruns)
+    answer = "\n".join(f"- {one}" for one in verdict(reruns))
+    rows = "\n".join(_row(one) for one in reruns)
+    furthest = "\n".join(_furthest(judged, controls))
+    return f"""\
+# Predictions against real reruns
+
+Made by `{command}` on {host}; the same command writes this page and `validation.json`.
+
+{_ABOUT}
+{answer}
+
+| scenario | change | calibrated at | predicted samples/s (95 % interval) | measured (95 % interval) | error |
+|---|---|---|---|---|---|
+{rows}
+
+## Furthest off, and what their traces show
+
+{furthest}
+
+{_PINNED}"""
+
+
+def _told(found: Figures, what: str) -> str:
+    return (
+        f"{found.count} {what}: error of samples/s in the median {found.median:.1%}, "
+        f"95th percentile {found.p95:.1%}, worst {found.worst:.1%}"
+    )
+
+
+def _row(one: Rerun) -> str:
+    said, found = one.predicted, one.measured
+    cells = [
+        one.scenario,
+        one.change or "control",
+        f"{one.calibrated.samples_per_s:,.1f}",
+        f"{said.samples_per_s:,.1f}{_between(said.ci95)}" if said else "refused",
+        f"{found.samples_per_s:,.1f}{_between(found.ci95)}",
+        f"{one.error_ratio:+.1%}" if said else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({interval[0]:,.1f} - {interval[1]:,.1f})"
+
+
+def _furthest(judged: Sequence[Rerun], controls: Sequence[Rerun], count: int = 6) -> Iterator[str]:
+    for one in sorted(judged, key=lambda one: -abs(one.error_ratio))[:count]:
+        yield f"- {_missed(one, controls)}"
+
+
+def _missed(one: Rerun, controls: Sequence[Rerun]) -> str:
+    control = next((other for other in controls if other.scenario == one.scenario), None)
+    off = f"{one.error_ratio:+.1%}" if one.predicted else "no prediction"
+    return f"{one.scenario}: {one.change}: {off}: {reason(one, control)}."
