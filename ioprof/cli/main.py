@@ -14,6 +14,7 @@ from ioprof.cli.exits import reported, usage_errors_as_ours
 from ioprof.cli.options import (
     Accelerator,
     BatchSize,
+    Budget,
     Cache,
     Compute,
     DryRun,
@@ -25,6 +26,7 @@ from ioprof.cli.options import (
     Label,
     Loader,
     MaxErrors,
+    MaxWorkers,
     MostProcesses,
     NoProbe,
     Plugin,
@@ -38,6 +40,7 @@ from ioprof.cli.options import (
     Store,
     SuiteSet,
     Target,
+    TuneDuration,
     Workers,
 )
 
@@ -181,6 +184,47 @@ def probe(
 
     flags = _given(ctx, "store", "files", "file_size", "cache", "duration", "seed", "results", "label")
     reported(probe_command)(target, flags, set_ or [], ctx.args, processes=processes, as_json=as_json, quiet=quiet)
+
+
+@app.command(context_settings=_ANY_FLAG)
+def tune(
+    ctx: typer.Context,
+    target: Target,
+    store: Store = None,
+    files: Files = None,
+    file_size: FileSize = None,
+    loader: Loader = None,
+    workers: Workers = None,
+    batch_size: BatchSize = None,
+    prefetch: Prefetch = None,
+    max_workers: MaxWorkers = None,
+    accelerator: Accelerator = None,
+    compute: Compute = None,
+    duration: TuneDuration = None,
+    budget: Budget = None,
+    cache: Cache = None,
+    results: Results = None,
+    label: Label = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+    set_: Set = None,
+    plugin: Plugin = None,
+    seed: Seed = None,
+) -> None:
+    """Find the fewest workers, and the least prefetch, that feed: within 2 % of the best.
+
+    Measures a few settings, predicts the rest, and verifies the winner by a real run. --workers or --prefetch fixes one
+    and tunes the other.
+    """
+    from ioprof.cli.tune import tune_command
+
+    flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "accelerator",
+                   "compute", "duration", "cache", "seed", "results", "label")  # fmt: skip
+    reported(tune_command)(
+        target, flags, set_ or [], ctx.args, most_workers=max_workers, budget=budget, dry_run=dry_run,
+        as_json=as_json, quiet=quiet,
+    )  # fmt: skip
 
 
 @app.command()

@@ -91,6 +91,24 @@ ProbeDuration = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="time for all levels together (default 20s)", rich_help_panel=LENGTH),
 ]
+TuneDuration = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="length of each run (default 5s)", rich_help_panel=LENGTH),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="time for all runs together (default 2min)", rich_help_panel=LENGTH),
+]
+MaxWorkers = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=1024,
+        metavar="N",
+        help="most workers to think of (default 8 per CPU, 32 to 128)",
+        rich_help_panel=LOADER,
+    ),
+]
 MostProcesses = Annotated[
     int | None,
     typer.Option(

@@ -24,6 +24,7 @@ from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RUN_JSON, read_run_json
+from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
 from ioprof.units import format_count
 
 
@@ -83,12 +84,12 @@ def past_runs(results: Path) -> list[PastRun]:
 
 
 def _looks_like_run(directory: Path) -> bool:
-    names = (RUN_JSON, SUMMARY_JSON, "steps.parquet", "trace", MIXED_JSON, SUITE_JSON)
+    names = (RUN_JSON, SUMMARY_JSON, "steps.parquet", "trace", MIXED_JSON, SUITE_JSON, TUNE_JSON)
     return any((directory / name).exists() for name in names)
 
 
 def _past_run(directory: Path) -> PastRun:
-    if (directory / MIXED_JSON).exists() or (directory / SUITE_JSON).exists():
+    if any((directory / name).exists() for name in (MIXED_JSON, SUITE_JSON, TUNE_JSON)):
         return _past_compound(directory)
     try:
         record = as_it_stands(directory, read_run_json(directory))
@@ -128,11 +129,13 @@ def _figures(directory: Path) -> Glance:
 
 
 def _past_compound(directory: Path) -> PastRun:
-    """Return a mixed run or a suite: what it is made of is in its own report."""
+    """Return a mixed run, a suite or a tuning: what it is made of is in its own report."""
     try:
-        record: MixedRecord | SuiteRecord
+        record: MixedRecord | SuiteRecord | TuneRecord
         if (directory / MIXED_JSON).exists():
             record = read_record(directory / MIXED_JSON, MixedRecord, MIXED_FORMAT)
+        elif (directory / TUNE_JSON).exists():
+            record = read_record(directory / TUNE_JSON, TuneRecord, TUNE_FORMAT)
         else:
             record = read_record(directory / SUITE_JSON, SuiteRecord, SUITE_FORMAT)
     except RunDirectoryError as error:
@@ -140,7 +143,7 @@ def _past_compound(directory: Path) -> PastRun:
     return PastRun(
         name=directory.name,
         started_utc=record.started_utc,
-        workload=MIXED if isinstance(record, MixedRecord) else f"suite {record.suite}",
+        workload=_compound_told(record),
         loader=None,
         accelerator=None,
         outcome=record.outcome,
@@ -148,6 +151,12 @@ def _past_compound(directory: Path) -> PastRun:
         samples_per_s=None,
         problem=None,
     )
+
+
+def _compound_told(record: MixedRecord | SuiteRecord | TuneRecord) -> str:
+    if isinstance(record, MixedRecord):
+        return MIXED
+    return f"suite {record.suite}" if isinstance(record, SuiteRecord) else f"tune {record.workload}"
 
 
 def _unreadable(directory: Path, problem: str) -> PastRun:

@@ -20,6 +20,7 @@ from ioprof.cli.probe import report_probe
 from ioprof.cli.report import print_report, report_run
 from ioprof.cli.show import LiveObserver
 from ioprof.cli.suite import report_suite
+from ioprof.cli.tune import report_tune
 from ioprof.compound.mixed_record import MIXED_JSON
 from ioprof.compound.mixed_spec import is_mixed
 from ioprof.compound.suite_record import SUITE_JSON
@@ -38,6 +39,7 @@ from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
 from ioprof.trace.probe_record import PROBE_JSON
 from ioprof.trace.rundir import RUN_JSON, check_results
+from ioprof.tune.record import TUNE_JSON
 
 _OF_AN_ACCELERATOR = ("accelerator_utilization", "mlperf_au")
 
@@ -196,7 +198,9 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:
-    """Report a run directory, or that of a mixed run or a suite."""
+    """Report a run directory, or that of a mixed run, a suite or a tuning."""
+    if (directory / TUNE_JSON).is_file():
+        return report_tune(directory, console=results(), as_json=as_json)
     if (directory / SUITE_JSON).is_file():
         return report_suite(directory, console=results(), as_json=as_json)
     if (directory / PROBE_JSON).is_file() and not (directory / RUN_JSON).is_file():

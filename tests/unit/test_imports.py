@@ -59,6 +59,14 @@ them are imported when a state is saved or that program is run, and not before."
 WITHOUT_TENSORS = tuple(name for name in ENGINE if name not in OF_TENSORS)
 BELOW_CLI = tuple(name for name in IMPORTS if not _inside(name, ("ioprof.cli",)) and name != "ioprof")
 
+UNDER_TUNE = tuple(
+    name
+    for name in IMPORTS
+    if not _inside(name, ("ioprof.tune", "ioprof.cli"))
+    and name not in ("ioprof", "ioprof.report", "ioprof.report.tune")
+)
+"""A tuning makes runs and analyses them; only what shows it knows of it."""
+
 STORING = ("ioprof.dataset", "ioprof.store")
 ABOVE_TRACE = ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")
 
@@ -70,6 +78,8 @@ DIRECTIONS = [
     (("ioprof.trace",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset")),
     (("ioprof.probe",), ("ioprof.runner", "ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.runner",), ("ioprof.analysis", "ioprof.report", "ioprof.api")),
+    (UNDER_TUNE, ("ioprof.tune",)),
+    (("ioprof.tune",), ("ioprof.report", "rich")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
      ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")),
     (WITHOUT_TENSORS, ("torch",)),

@@ -1,0 +1,219 @@
+"""`ioprof tune`, and `ioprof report` of what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ioprof.cli.console import TalkConsole, results, talk
+from ioprof.cli.prepare import prepare_with_progress
+from ioprof.cli.show import LiveObserver
+from ioprof.compound.json_file import make_directory
+from ioprof.errors import IoprofError, UsageError
+from ioprof.report.tune import rate_told, render_tune
+from ioprof.runner.interrupt import Interrupted, interruptible
+from ioprof.runner.observer import Silent
+from ioprof.runner.plan import RunPlan
+from ioprof.spec.flags import raw_spec
+from ioprof.spec.render import plugin_lines, to_toml
+from ioprof.spec.resolve import resolve
+from ioprof.spec.sources import RawSpec
+from ioprof.trace.json_record import read_record
+from ioprof.trace.rundir import check_results
+from ioprof.tune.choose import Next
+from ioprof.tune.limits import Limits
+from ioprof.tune.predictor import Corrected, Interpolation, Predicted
+from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, MeasuredRecord, TuneRecord
+from ioprof.tune.room import room
+from ioprof.tune.search import Task
+from ioprof.tune.setting import Setting
+from ioprof.tune.task import Wish, first_record, limits_of, plan_of_smallest, wanted_settings
+from ioprof.tune.tuning import Tuning
+from ioprof.tune.workload import WorkloadRuns
+from ioprof.units import format_bytes, parse_count, parse_duration_ns
+
+DEFAULT_BUDGET_NS = 120 * 10**9
+_LEFT_OUT = {
+    **dict.fromkeys(("--json", "--quiet", "-q", "--dry-run"), False),
+    **dict.fromkeys(
+        ("--max-workers", "--budget", "--workers", "--prefetch", "--duration", "--label", "--results"), True
+    ),
+}
+"""Flags that the command for the winner leaves out, and whether a value follows."""
+
+
+def tune_command(
+    target: str,
+    flags: list[tuple[str, str]],
+    assignments: list[str],
+    extra: list[str],
+    *,
+    most_workers: int | None,
+    budget: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Find the smallest setting that feeds; the answer, or tune.json, goes to stdout.
+
+    Raises:
+        UsageError: there is nothing to tune.
+        RunError: no setting could be measured.
+    """
+    raw = raw_spec(target, flags, assignments, extra)
+    spec, host, budget_ns = resolve(raw), room(), _budget_ns(budget)
+    wish = _wish(raw, most_workers)
+    usual = limits_of(plan_of_smallest(spec, wanted_settings(spec, wish, 1)), host, wish)
+    wanted = wanted_settings(spec, wish, usual.most_workers)
+    plan = plan_of_smallest(spec, wanted)
+    if dry_run:
+        _print_dry(plan, wanted, usual, as_json=as_json)
+        return 0
+    check_results(Path(spec.run.results))
+    console = talk()
+    with interruptible():
+        tuning = _tuned(plan, wanted, usual, budget_ns, console, as_json=as_json, quiet=quiet)
+    print_tune(tuning.record, results(), as_json=as_json)
+    if not quiet:
+        console.print(f"[dim]tune directory: {os.path.relpath(tuning.directory)}[/dim]", soft_wrap=True)
+    return 0
+
+
+def _wish(raw: RawSpec, most_workers: int | None) -> Wish:
+    """Return what was typed: a spec file's own workers and prefetch are what is to be tuned."""
+    typed = {
+        key: parse_count(raw.values["loader"][key])
+        for key in ("workers", "prefetch")
+        if raw.origins.get(("loader", key), "").startswith("--")
+    }
+    return Wish(workers=typed.get("workers"), prefetch=typed.get("prefetch"), most_workers=most_workers)
+
+
+def _budget_ns(text: str | None) -> int:
+    try:
+        return DEFAULT_BUDGET_NS if text is None else parse_duration_ns(text)
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}") from error
+
+
+def _tuned(
+    plan: RunPlan,
+    wanted: tuple[Setting, ...],
+    limits: Limits,
+    budget_ns: int,
+    console: TalkConsole,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> Tuning:
+    spec, command = plan.spec, ["ioprof", *sys.argv[1:]]
+    prepared = None
+    if plan.loader.reads_storage:
+        prepared = prepare_with_progress(
+            plan.store, spec.workload, plan.layout, console=console, quiet=quiet, verify=False,
+            smaller=spec.smaller_dataset,
+        )  # fmt: skip
+    record = first_record(plan, limits.room, command, budget_ns / 1e9)
+    words = [record.started_utc.replace(":", "").replace("-", ""), "tune", spec.workload, spec.loader, spec.run.label]
+    directory = make_directory(Path(spec.run.results), "-".join(filter(None, words)).replace("/", "_"))
+    observer = Silent() if quiet else LiveObserver(console)
+    task = Task(
+        tunable=WorkloadRuns(plan, prepared, directory, command, observer),
+        predictor=Corrected(Interpolation()),
+        settings=wanted,
+        limits=limits,
+        budget_s=budget_ns / 1e9,
+    )
+    tuning = Tuning(
+        directory, record, task, command=lambda one: run_words(command, one), shows=_Shows(console, quiet=quiet)
+    )
+    try:
+        tuning.run()
+    except (Interrupted, IoprofError):
+        if tuning.record.runs:
+            print_tune(tuning.record, results() if as_json else console, as_json=as_json)
+        console.print(f"partial tuning kept: {os.path.relpath(directory)}", soft_wrap=True)
+        raise
+    return tuning
+
+
+def run_words(command: Sequence[str], setting: Setting) -> str:
+    """Return the command that runs a setting, from the one that tuned it."""
+    kept, skips = list[str](), False
+    for word in command[1:]:
+        name, equals, _ = word.partition("=")
+        if skips:
+            skips = False
+        elif name in _LEFT_OUT:
+            skips = _LEFT_OUT[name] and not equals
+        else:
+            kept.append("run" if word == "tune" and "run" not in kept else word)
+    knobs = ["--workers", str(setting.workers)]
+    if setting.prefetch is not None:
+        knobs += ["--prefetch", str(setting.prefetch)]
+    return shlex.join(["ioprof", *kept, *knobs])
+
+
+class _Shows:
+    """What a tuning says on stderr while it goes on."""
+
+    def __init__(self, console: TalkConsole, *, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+
+    def begins(self, record: TuneRecord, step: Next, predicted: Predicted | None) -> None:
+        """Name the setting."""
+        if self._quiet:
+            return
+        expected = "" if predicted is None else f"; {predicted.samples_per_s:,.0f} samples/s predicted"
+        spent = f"{record.spent_s:.0f} of {record.budget_s:.0f} s"
+        told = f"run {len(record.runs) + 1} ({spent}): {step.setting.told}{expected}"
+        self._console.print(f"[bold]{told}[/bold]", soft_wrap=True)
+
+    def ended(self, run: MeasuredRecord) -> None:
+        """Say what it gave."""
+        if not self._quiet:
+            told = f"failed: {run.problem}" if run.rate is None else rate_told(run.rate)
+            self._console.print(f"  {told}", markup=False, soft_wrap=True)
+
+
+def _print_dry(plan: RunPlan, wanted: Sequence[Setting], limits: Limits, *, as_json: bool) -> None:
+    """Print what would be done: the spec, and the settings that fit."""
+    fitting = [one for one in wanted if limits.refusal(one) is None]
+    if as_json:
+        tuned = {
+            "settings": [{"workers": one.workers, "prefetch": one.prefetch} for one in fitting],
+            "batch_bytes": limits.needs.batch_bytes,
+            "cores": limits.room.cores,
+        }
+        print(json.dumps(plan.spec.sections(as_text=False) | {"tune": tuned}, indent=2))
+        return
+    counts = ", ".join(str(one) for one in dict.fromkeys(one.workers for one in fitting))
+    aheads = ", ".join(str(one) for one in dict.fromkeys(one.prefetch for one in fitting) if one is not None)
+    print(plugin_lines() + to_toml(plan.spec))
+    print(f"# tune: workers {counts or 'none that fit'}" + (f"; prefetch {aheads}" if aheads else ""))
+    print(f"# {limits.room.cores_told}; a batch takes about {format_bytes(limits.needs.batch_bytes or 0)}")
+
+
+def print_tune(record: TuneRecord, console: Console, *, as_json: bool) -> None:
+    """Print a tuning for people, or as tune.json has it."""
+    if as_json:
+        console.file.write(record.model_dump_json(indent=2) + "\n")
+        return
+    for line in render_tune(record, console.width):
+        console.print(line, soft_wrap=True)
+
+
+def report_tune(directory: Path, *, console: Console, as_json: bool) -> int:
+    """Print what a tuning left.
+
+    Raises:
+        RunDirectoryError: it is corrupt, or of a newer format.
+    """
+    print_tune(read_record(directory / TUNE_JSON, TuneRecord, TUNE_FORMAT), console, as_json=as_json)
+    return 0

@@ -1,0 +1,53 @@
+"""What can be tuned: anything that runs with a setting and says how fast it was. A workload does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ioprof.trace.trace import Trace
+from ioprof.tune.setting import Setting
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One real run of a setting."""
+
+    setting: Setting
+    samples_per_s: float | None
+    """None: it failed, and ``problem`` says how."""
+    samples_per_s_ci95: Interval | None = None
+    """From step to step; None where the steps are too few."""
+    accelerator_utilization: float | None = None
+    """None without an accelerator."""
+    batch_bytes: int | None = None
+    """Bytes of the largest batch."""
+    worker_bytes: int | None = None
+    """Memory that one worker has for itself."""
+    trace: Trace | None = None
+    """What predictions start from; None: there are none of it."""
+    directory: Path | None = None
+    """Its run directory."""
+    seconds: float
+    """From its start to its analysis."""
+    problem: str | None = None
+    """Why there is no rate, in one line."""
+
+
+class Tunable(Protocol):
+    """Something with workers and prefetch that can be run."""
+
+    def measure(self, setting: Setting) -> Measured:
+        """Run it with a setting for a few seconds; a setting that fails is a result too.
+
+        Raises:
+            Interrupted: a signal ended it.
+        """
+        ...
+
+    def explain(self, measured: Measured) -> tuple[str | None, str]:
+        """Return what bound a run, as `verdict.bound` of summary.json has it, and the sentence that says so."""
+        ...

@@ -1,0 +1,148 @@
+"""Runs of a workload as something that can be tuned: each measurement is a run directory like any other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from ioprof import api
+from ioprof.analysis.summarise import summarise
+from ioprof.dataset.prepare import Prepared
+from ioprof.errors import IoprofError, SpecError
+from ioprof.runner.interrupt import Interrupted
+from ioprof.runner.observer import Observer
+from ioprof.runner.plan import RunPlan, plan_run
+from ioprof.spec.model import DEFAULT_WARMUP, RunSpec
+from ioprof.trace.reader import load_trace
+from ioprof.trace.trace import Trace
+from ioprof.tune.setting import Setting
+from ioprof.tune.tunable import Measured
+from ioprof.tune.workers_memory import AsksWorkers
+
+DURATION_NS = 5 * 10**9
+"""Of each run, where nobody says."""
+UNPROBED = "ioprof tune probes once, beside the first of its runs"
+
+
+def with_setting(spec: RunSpec, setting: Setting) -> RunSpec:
+    """Return the spec of a run with a setting.
+
+    Raises:
+        SpecError: the loader does not take it.
+    """
+    params, given = spec.loader_params, {"workers": setting.workers}
+    if setting.prefetch is not None:
+        given["prefetch"] = setting.prefetch
+    try:
+        return replace(spec, loader_params=type(params).model_validate(params.model_dump() | given))
+    except ValidationError as error:
+        raise SpecError(f"{setting.told}: the loader {spec.loader} refuses it: {error.errors()[0]['msg']}") from error
+
+
+def accepts(spec: RunSpec, setting: Setting) -> bool:
+    """Tell whether the loader takes a setting."""
+    try:
+        with_setting(spec, setting)
+    except SpecError:
+        return False
+    return True
+
+
+def run_spec(spec: RunSpec, setting: Setting, directory: Path) -> RunSpec:
+    """Return the spec of a measurement: a few seconds long, below ``directory``.
+
+    Workers begin together, so their first batches come in one burst: a window that opened within it would count the
+    rest of the burst as if it had taken no time. The warm-up is at least as long.
+
+    Raises:
+        SpecError: as `with_setting`.
+    """
+    run = spec.run
+    facts: dict[str, object] = {"results": str(directory), "label": f"tune-{setting.label}"}
+    if spec.duration_is_default:
+        facts["duration"] = DURATION_NS
+    if run.warmup == DEFAULT_WARMUP:
+        facts["warmup"] = max(DEFAULT_WARMUP, setting.workers)
+    return replace(with_setting(spec, setting), run=run.model_copy(update=facts), duration_is_default=False)
+
+
+class WorkloadRuns:
+    """Runs a prepared workload with one setting after another."""
+
+    def __init__(
+        self, plan: RunPlan, prepared: Prepared | None, directory: Path, command: list[str], observer: Observer
+    ) -> None:
+        """Say what to run; run directories are made below ``directory``."""
+        self._plan, self._prepared, self._directory = plan, prepared, directory
+        self._command, self._observer = command, observer
+        self._probed: Trace | None = None
+
+    def measure(self, setting: Setting) -> Measured:
+        """Run it; the first that succeeds is also probed.
+
+        Raises:
+            Interrupted: a signal ended it.
+        """
+        start_s = time.monotonic()
+        asks = AsksWorkers(self._observer)
+        try:
+            run = self._recorded(setting, asks)
+        except IoprofError as error:
+            return Measured(setting=setting, samples_per_s=None, seconds=_since(start_s), problem=_line(error))
+        except api.RecordingStoppedError as stopped:
+            if isinstance(stopped.cause, Interrupted):
+                raise stopped.cause from None
+            return Measured(
+                setting=setting,
+                samples_per_s=None,
+                directory=stopped.run.directory,
+                seconds=_since(start_s),
+                problem=_line(stopped.cause),
+            )
+        return self._found(setting, run, asks.worker_bytes, start_s)
+
+    def _recorded(self, setting: Setting, observer: Observer) -> api.Run:
+        plan = plan_run(run_spec(self._plan.spec, setting, self._directory))
+        unprobed = None if self._probed is None else UNPROBED
+        return api.record_and_load(plan, self._prepared, self._command, observer, unprobed=unprobed)
+
+    def _found(self, setting: Setting, run: api.Run, owned_bytes: int | None, start_s: float) -> Measured:
+        trace, summary = load_trace(run.directory), run.summary
+        largest = pc.max(trace.batches["bytes"]).as_py()
+        if self._probed is None:
+            self._probed = trace
+        rate = summary.samples_per_s
+        return Measured(
+            setting=setting,
+            samples_per_s=rate or None,
+            samples_per_s_ci95=summary.samples_per_s_ci95,
+            accelerator_utilization=summary.accelerator_utilization,
+            batch_bytes=int(largest) if largest else None,
+            worker_bytes=owned_bytes if setting.workers else None,
+            trace=trace,
+            directory=run.directory,
+            seconds=_since(start_s),
+            problem=None
+            if rate
+            else f"{summary.reasons.get('samples_per_s', 'nothing was measured')}; use a longer --duration",
+        )
+
+    def explain(self, measured: Measured) -> tuple[str | None, str]:
+        """Judge a run by the probe that was made beside the first."""
+        if measured.trace is None:
+            return None, "Its trace is not at hand."
+        probe = None if self._probed is None else self._probed.probe
+        verdict = summarise(replace(measured.trace, probe=probe)).verdict
+        return verdict.bound, verdict.sentence
+
+
+def _since(start_s: float) -> float:
+    return time.monotonic() - start_s
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,111 @@
+"""The search: the same choice as trying everything, in few runs; and what it does where things fail."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ioprof.errors import RunError
+from ioprof.tune.choose import NEAR_RATIO
+from ioprof.tune.predictor import Corrected, Interpolation
+from ioprof.tune.search import choice
+from ioprof.tune.setting import Setting
+from tests.tuned_curves import Curve, Oracle, Rate, all_settings, saturating, searched
+
+
+def exhaustive(rate: Rate, most_workers: int = 32) -> Setting:
+    """Return the smallest setting within 2 % of the best of all."""
+    rates = {one: rate(one) for one in all_settings(most_workers)}
+    return min(one for one, found in rates.items() if found >= NEAR_RATIO * max(rates.values()))
+
+
+curves = st.builds(
+    saturating,
+    st.floats(50, 500),
+    st.floats(100, 4000),
+    slowed=st.sampled_from([0.0, 0.02, 0.1]),
+    without=st.floats(0.2, 6.0),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(curves, st.floats(0.7, 1.4), st.floats(0.99, 1.01))
+def test_with_a_fair_model_the_choice_is_that_of_trying_everything(rate: Rate, scale: float, drift: float) -> None:
+    """A model that is off by a constant, and drifts with the workers, costs runs but not the answer."""
+    tunable = Curve(rate)
+    error = lambda one: scale * drift ** min(one.workers, 12)  # noqa: E731
+    search = searched(tunable, Corrected(Oracle(rate, error, spread=0.05)))
+    found = choice(search.known())
+    assert found is not None
+    top = max(rate(one) for one in all_settings(32))
+    assert rate(found[0].setting) >= NEAR_RATIO**2 * top
+    assert len(tunable.runs) <= len(all_settings(32)) / 4
+    assert len(set(tunable.runs)) == len(tunable.runs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(curves)
+def test_without_a_model_what_is_chosen_was_run_and_beats_all_that_was(rate: Rate) -> None:
+    """Bent lines are a poor model; the answer still rests on runs alone, and on few of them."""
+    tunable = Curve(rate)
+    search = searched(tunable, Corrected(Interpolation()))
+    found = choice(search.known())
+    assert found is not None and found[0].setting in tunable.runs
+    assert rate(found[0].setting) >= NEAR_RATIO * max(map(rate, tunable.runs))
+    assert len(tunable.runs) <= 20
+
+
+def test_a_perfect_model_needs_the_first_runs_the_winner_and_what_is_smaller() -> None:
+    """Six runs in place of seventy."""
+    rate = saturating(100, 1000)
+    tunable = Curve(rate)
+    found = choice(searched(tunable, Oracle(rate)).known())
+    assert found is not None
+    assert found[0].setting == exhaustive(rate)
+    assert len(tunable.runs) <= 6
+
+
+def test_no_workers_win_where_moving_batches_costs_more_than_reading_them() -> None:
+    """A warm cache: the smallest of all settings is the best, and nothing smaller is left to try."""
+    rate = saturating(100, 150, slowed=0.1, without=5.0)
+    found = choice(searched(Curve(rate), Corrected(Interpolation())).known())
+    assert found is not None
+    assert found[0].setting == Setting(0, None)
+
+
+def test_a_setting_that_fails_is_a_finding_and_larger_ones_are_left_alone() -> None:
+    """Out of shared memory from 8 workers on: the search goes on below."""
+    tunable = Curve(saturating(100, 3000), fails=lambda one: one.in_flight > 16)
+    search = searched(tunable, Corrected(Interpolation()))
+    found = choice(search.known())
+    assert found is not None and found[0].setting.in_flight <= 16
+    assert search.failed
+    assert all(one.in_flight <= 16 or one in search.failed for one in tunable.runs)
+
+
+def test_where_nothing_can_be_run_the_first_failures_are_told() -> None:
+    """Two failures and no success: it is not the setting."""
+    tunable = Curve(saturating(100, 1000), fails=lambda _: True)
+    with pytest.raises(RunError, match="no setting could be measured: 4 workers, prefetch 2: a worker was killed"):
+        searched(tunable, Corrected(Interpolation()))
+    assert len(tunable.runs) == 2
+
+
+def test_a_budget_that_ends_leaves_a_choice_of_what_was_run_and_says_what_was_left() -> None:
+    """Each run takes a second."""
+    tunable = Curve(saturating(100, 3000))
+    search = searched(tunable, Corrected(Interpolation()), budget_s=3.5)
+    found = choice(search.known())
+    assert found is not None and found[0].setting in tunable.runs
+    assert len(tunable.runs) <= 4
+    assert search.unmeasured is not None
+
+
+def test_one_worker_at_most_and_one_cpu() -> None:
+    """Small hosts have something to tune too."""
+    rate = saturating(100, 1000, without=0.5)
+    tunable = Curve(rate)
+    found = choice(searched(tunable, Corrected(Interpolation()), most_workers=1).known())
+    assert found is not None and found[0].setting.workers == 1
+    assert {one.workers for one in tunable.runs} == {0, 1}
