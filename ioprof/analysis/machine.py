@@ -17,9 +17,7 @@ from ioprof.units import format_duration
 SPEED_CHANGE = 1.2
 """A CPU that became faster or slower by more than this factor is told: the loop's own scatter is half of that."""
 MATTERS = 0.05
-"""A change that can have moved the run by less than this share is not told..."""
-STOLEN = 0.02
-"""... and CPU time that others took is from this share of all on."""
+"""What can have moved the run by no more than this share is not told: a change of speed, CPU time that others took."""
 _TREE_CPU_METRIC = "tree_cpu_s_total"
 _STEAL_METRIC = "cpu_steal_s_total"
 
@@ -48,7 +46,7 @@ def _speed_change(trace: Trace, timed: CalibrationRecord, after_ns: int) -> Iter
         return
     factor, used = slower_ns / faster_ns, _cores_used(trace)
     # What the CPU does is at most so much of the run's time, whichever process it is in.
-    moved = (factor - 1) * min(1.0, used) if used is not None else None
+    moved = (1 - 1 / factor) * min(1.0, used) if used is not None else None
     if moved is not None and moved <= MATTERS:
         return
     told = (
@@ -69,7 +67,7 @@ def _others(timed: CalibrationRecord) -> str:
 
 def _throttled(trace: Trace, timed: CalibrationRecord) -> Iterator[str]:
     wall_s = _wall_s(trace)
-    if timed.throttled_ns and wall_s and timed.throttled_ns / 1e9 > STOLEN * wall_s:
+    if timed.throttled_ns and wall_s and timed.throttled_ns / 1e9 > MATTERS * wall_s:
         stood, took = format_duration(timed.throttled_ns), format_duration(wall_s * 1e9)
         yield (
             f"The CPU quota of this control group stood the run's processes still for {stood} in a run of {took}: that "
@@ -79,7 +77,7 @@ def _throttled(trace: Trace, timed: CalibrationRecord) -> Iterator[str]:
 
 def _stolen(trace: Trace) -> Iterator[str]:
     stolen_s, wall_s, cores = _grown(trace, _STEAL_METRIC), _wall_s(trace), _cores(trace.host)
-    if stolen_s is not None and wall_s and cores and stolen_s > STOLEN * wall_s * cores:
+    if stolen_s is not None and wall_s and cores and stolen_s > MATTERS * wall_s * cores:
         share = percent(stolen_s / (wall_s * cores))
         yield (
             f"The hypervisor gave {share} of this machine's CPU time to others during the run: timings swing with "
