@@ -6,19 +6,21 @@ from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.summary import Baselines, Ceiling
 from ioprof.trace.probe_record import BaselineRecord, ProbeRecord
 from ioprof.trace.run_record import RunRecord
+from ioprof.trace.trace import Trace
 
 NO_RECORD = "there is no probe.json: the run ended before the probe, or an earlier version recorded it"
 NO_LEVEL = "no level of the probe read anything"
 
 
-def ceiling(run: RunRecord, probe: ProbeRecord | None, reasons: Reasons) -> Ceiling | None:
+def ceiling(trace: Trace, reasons: Reasons) -> Ceiling | None:
     """Return the ceiling that the probe found."""
+    probe = trace.probe
     found = None if probe is None else probe.ceiling
-    why = missing(probe) or NO_LEVEL
+    why = missing(trace) or NO_LEVEL
     reasons.known("ceiling_samples_per_s", None if found is None else found.samples_per_s, why)
     if found is None or probe is None:
         return reasons.known("ceiling", None, why)
-    same = probe.level(max(1, workers_of(run)))
+    same = probe.level(max(1, workers_of(trace.run)))
     at_workers = reasons.known(
         "ceiling.at_workers_samples_per_s",
         None if same is None else same.samples_per_s,
@@ -39,9 +41,9 @@ def ceiling(run: RunRecord, probe: ProbeRecord | None, reasons: Reasons) -> Ceil
     )
 
 
-def baselines(probe: ProbeRecord | None, reasons: Reasons) -> Baselines:
+def baselines(trace: Trace, reasons: Reasons) -> Baselines:
     """Return both baselines."""
-    why = missing(probe) or "the probe ended before it"
+    probe, why = trace.probe, missing(trace) or "the probe ended before it"
     parts = {"no_workers": None, "transport": None} if probe is None else {
         "no_workers": probe.no_workers, "transport": probe.transport,
     }  # fmt: skip
@@ -63,10 +65,11 @@ def _rate(key: str, part: BaselineRecord | None, why: str, reasons: Reasons) -> 
     return reasons.known(key, part.samples_per_s, part.reason or "no rate was recorded")
 
 
-def missing(probe: ProbeRecord | None) -> str | None:
+def missing(trace: Trace) -> str | None:
     """Return why figures may be missing; None: the probe went to its end."""
+    probe = trace.probe
     if probe is None:
-        return NO_RECORD
+        return trace.probe_defect or NO_RECORD
     return None if probe.outcome == "complete" else f"the probe was {_ENDINGS[probe.outcome]}: {probe.reason}"
 
 

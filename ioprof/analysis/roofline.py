@@ -65,8 +65,8 @@ def roofline(
         "loader": _transport(baselines, reasons),
         "cpu": _cpu(trace, cpu, reasons),
         "store_at_workers": _at_workers(trace),
-        "store_cold": _store(trace.probe, "cold"),
-        "store_warm": _store(trace.probe, "warm"),
+        "store_cold": _store(trace, "cold"),
+        "store_warm": _store(trace, "warm"),
     }
     roofs = {name: _roof(name, one, reasons) for name, one in found.items()}
     held = _that_hold(roofs, is_otherwise_cached(trace.probe, client_hit_ratio))
@@ -130,7 +130,7 @@ def _at_workers(trace: Trace) -> _Found:
     probe, count = trace.probe, max(1, workers_of(trace.run))
     level = None if probe is None else probe.level(count)
     if probe is None or level is None:
-        return _Found(rate=missing(probe) or _LEVEL_TOO_FEW)
+        return _Found(rate=missing(trace) or _LEVEL_TOO_FEW)
     return _Found(
         rate=level.samples_per_s,
         basis=f"{_processes(count)}, {_cached(probe, level)}",
@@ -138,10 +138,11 @@ def _at_workers(trace: Trace) -> _Found:
     )
 
 
-def _store(probe: ProbeRecord | None, wanted: Literal["cold", "warm"]) -> _Found:
+def _store(trace: Trace, wanted: Literal["cold", "warm"]) -> _Found:
+    probe = trace.probe
     best = None if probe is None else probe.ceiling
     if probe is None or best is None:
-        return _Found(rate=missing(probe) or NO_LEVEL)
+        return _Found(rate=missing(trace) or NO_LEVEL)
     level = probe.level(best.at_processes)
     state = probe.cache if level is None else _state(probe, level)
     if state != wanted:

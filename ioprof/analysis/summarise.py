@@ -103,7 +103,7 @@ def summarise(trace: Trace) -> Summary:
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
     iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
-    found, taken_out = ceiling(run, trace.probe, reasons), baselines(trace.probe, reasons)
+    found, taken_out = ceiling(trace, reasons), baselines(trace, reasons)
     evidence = None
     if done.samples_per_s is not None and done.wall_s is not None and found is not None:
         evidence = evidence_of(
@@ -211,7 +211,7 @@ def summarise(trace: Trace) -> Summary:
             written_bytes=bytes_written(everything),
             tracing_share=overhead.share_of_worker_time,
             delivering=len(trace.batches["worker"].unique()),
-            defects=_defects(run, _spans_defect(trace, everything, spans), phase),
+            defects=_defects(trace, _spans_defect(trace, everything, spans), phase),
         ),
         reasons=reasons.by_key,
     )  # a list of all public keys, one line each: longer than a function should be, and nothing but that
@@ -384,9 +384,11 @@ def _spans_defect(trace: Trace, totals: list[KindTotals], spans: SpanCounts) -> 
     return disagreement(totals, spans) if kept_all else None
 
 
-def _defects(run: RunRecord, of_spans: str | None, phase: str) -> tuple[str, ...]:
+def _defects(trace: Trace, of_spans: str | None, phase: str) -> tuple[str, ...]:
     """Return what is wrong with the trace."""
     defects = [of_spans] if of_spans is not None else []
-    if phase == "all" and run.workload.reads_storage:
+    if trace.probe_defect is not None:
+        defects.append(f"{trace.probe_defect}: what was measured beside the run is not known.")
+    if phase == "all" and trace.run.workload.reads_storage:
         defects.append("No operation was counted after the warm-up: their figures cover the warm-up.")
     return tuple(defects)

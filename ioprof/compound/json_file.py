@@ -1,31 +1,14 @@
-"""Replacing suite.json and mixed.json, and the folders that hold them."""
+"""The folders that hold suite.json and mixed.json."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from ioprof.errors import RunDirectoryError
 
-
-def write_record(path: Path, record: BaseModel) -> None:
-    """Replace a file in one step, so that a reader finds the old or the new one.
-
-    Raises:
-        RunDirectoryError: the disk is full or the directory gone; the old file stays.
-    """
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        fresh.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(fresh, path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise RunDirectoryError(
-            f"{path}: cannot be written: {error.strerror}; the run directories beside it are kept"
-        ) from error
+KEPT = "; the run directories beside it are kept"
+"""Said where one of them cannot be written."""
 
 
 def make_directory(results: Path, name: str) -> Path:

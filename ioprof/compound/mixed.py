@@ -10,7 +10,7 @@ from ioprof import __version__
 from ioprof.analysis.interference import MeasuredSteps, measured_steps, overlap_ratio
 from ioprof.compound.figures import key_figures
 from ioprof.compound.interference import caveats_of, faster_caveats, interference_of, sentence_of
-from ioprof.compound.json_file import make_directory, write_record
+from ioprof.compound.json_file import KEPT, make_directory
 from ioprof.compound.messages import Ended
 from ioprof.compound.mixed_record import MIXED_JSON, MixedRecord, PhaseRecord, PipelineRecord, PipelineRun
 from ioprof.compound.mixed_spec import MixedSpec
@@ -19,6 +19,7 @@ from ioprof.errors import RunError
 from ioprof.report.jsonfile import read_summary
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.store.fsspec_store import without_credentials
+from ioprof.trace.json_record import write_record
 from ioprof.trace.reader import load_trace
 
 TOGETHER = "together"
@@ -146,7 +147,7 @@ class MixedRun:
             self._save()
 
     def _save(self) -> None:
-        write_record(self.directory / MIXED_JSON, self.record)
+        write_record(self.directory / MIXED_JSON, self.record, KEPT)
 
 
 def phase_name(names: tuple[str, ...], pipelines: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ioprof import __version__
 from ioprof.compound.figures import key_figures
-from ioprof.compound.json_file import make_directory, write_record
+from ioprof.compound.json_file import KEPT, make_directory
 from ioprof.compound.messages import Advanced, Ended, FromRun, Held, Measuring, Order, PhaseBegan, StepsEnded
 from ioprof.compound.mixed import TOGETHER, MixedObserver, MixedRun
 from ioprof.compound.mixed_spec import MixedSpec
@@ -22,6 +22,7 @@ from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.spec.model import RunSpec
 from ioprof.store.fsspec_store import without_credentials
+from ioprof.trace.json_record import write_record
 
 
 class SuiteStoppedError(RunError):
@@ -172,7 +173,7 @@ class SuiteRun:
             self._save()
 
     def _save(self) -> None:
-        write_record(self.directory / SUITE_JSON, self.record)
+        write_record(self.directory / SUITE_JSON, self.record, KEPT)
 
 
 def _pass_on(message: FromRun, observer: Observer) -> None:

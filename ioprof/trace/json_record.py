@@ -1,8 +1,9 @@
-"""Reading the JSON records of run directories: run.json, probe.json, suite.json, mixed.json."""
+"""The JSON records of run directories, read and replaced: run.json, probe.json, suite.json, mixed.json."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,3 +37,35 @@ def read_record(path: Path, model: type[_Model], newest: int) -> _Model:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RunDirectoryError(f"{path}: corrupt: {where}: {first['msg']}") from error
+
+
+def replace_record(path: Path, record: BaseModel) -> None:
+    """Write a file anew in one step, so that a reader finds the old or the new one.
+
+    Raises:
+        OSError: the disk is full or the directory gone; the old file stays.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, record: BaseModel, hint: str = "") -> None:
+    """Do what `replace_record` does.
+
+    Args:
+        path: the file.
+        record: its content.
+        hint: said after what is wrong.
+
+    Raises:
+        RunDirectoryError: the disk is full or the directory gone; the old file stays.
+    """
+    try:
+        replace_record(path, record)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}{hint}") from error

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ioprof.errors import RunDirectoryError
-from ioprof.trace.json_record import read_record
+from ioprof.trace.json_record import read_record, write_record
 
 PROBE_JSON = "probe.json"
 PROBE_FORMAT = 1
@@ -187,13 +185,7 @@ def write_probe(directory: Path, record: ProbeRecord) -> None:
     Raises:
         RunDirectoryError: the disk is full or the directory gone; the old file stays.
     """
-    fresh = directory / f"{PROBE_JSON}.new"
-    try:
-        fresh.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(fresh, directory / PROBE_JSON)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise RunDirectoryError(f"{directory / PROBE_JSON}: cannot be written: {error.strerror}") from error
+    write_record(directory / PROBE_JSON, record)
 
 
 def read_probe(directory: Path) -> ProbeRecord | None:

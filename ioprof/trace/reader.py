@@ -12,7 +12,7 @@ from ioprof.errors import RunDirectoryError
 from ioprof.trace import raw
 from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
-from ioprof.trace.probe_record import read_probe
+from ioprof.trace.probe_record import ProbeRecord, read_probe
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import ADDED, BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
@@ -28,6 +28,7 @@ def load_trace(directory: Path) -> Trace:
     record = as_it_stands(directory, read_run_json(directory))
     if (directory / RAW).is_dir():
         return _raw_trace(directory, record)
+    probe, probe_defect = _probe(directory)
     try:
         return Trace(
             run=record,
@@ -38,10 +39,19 @@ def load_trace(directory: Path) -> Trace:
             checkpoints=_checkpoints(directory),
             spans=lambda: _parquet_spans(directory / "spans.parquet"),
             has_spans=(directory / "spans.parquet").exists(),
-            probe=read_probe(directory),
+            probe=probe,
+            probe_defect=probe_defect,
         )
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"{directory}: cannot be read: {error}") from error
+
+
+def _probe(directory: Path) -> tuple[ProbeRecord | None, str | None]:
+    """Return what was measured beside a run, or why it cannot be read: the run itself is as good without."""
+    try:
+        return read_probe(directory), None
+    except RunDirectoryError as error:
+        return None, str(error)
 
 
 def _raw_trace(directory: Path, record: RunRecord) -> Trace:

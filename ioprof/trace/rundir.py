@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ioprof.errors import RunDirectoryError
-from ioprof.trace.json_record import read_record
+from ioprof.trace.json_record import read_record, replace_record
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.schema import FORMAT
 
@@ -62,13 +62,7 @@ def write_run_json(directory: Path, record: RunRecord) -> None:
     Raises:
         OSError: the disk is full or the directory gone; the old file stays.
     """
-    fresh = directory / f"{RUN_JSON}.new"
-    try:
-        fresh.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(fresh, directory / RUN_JSON)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    replace_record(directory / RUN_JSON, record)
 
 
 def read_run_json(directory: Path) -> RunRecord:

@@ -27,6 +27,8 @@ class Trace:
     spans: Callable[[], Iterator[pa.RecordBatch]]
     """Start one pass over the spans; they may be many, so they are never whole in memory."""
     probe: ProbeRecord | None = None
-    """None: the run has no probe.json."""
+    """None: the run has no probe.json, or it cannot be read."""
+    probe_defect: str | None = None
+    """Why probe.json cannot be read, in a line; None: it can, or there is none."""
     has_spans: bool = True
     """False: they were left out when the run was published, and `spans` yields none."""

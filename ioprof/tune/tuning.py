@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from ioprof.compound.json_file import write_record
+from ioprof.compound.json_file import KEPT
 from ioprof.errors import IoprofError
 from ioprof.runner.interrupt import Interrupted, shielded
+from ioprof.trace.json_record import write_record
 from ioprof.tune.choose import Estimate, Next, gain_of_one_more
 from ioprof.tune.predictor import Predicted
 from ioprof.tune.record import (
@@ -166,7 +167,7 @@ class Tuning:
         self.record = self.record.model_copy(update=facts)
 
     def _save(self) -> None:
-        write_record(self.directory / TUNE_JSON, self.record)
+        write_record(self.directory / TUNE_JSON, self.record, KEPT)
 
 
 def _setting(setting: Setting) -> SettingRecord:

@@ -17,6 +17,7 @@ from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_fa
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.liveness import KILLED, held
 from ioprof.trace.opsfile import Header
+from ioprof.trace.probe_record import PROBE_JSON
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.reader import load_trace
 from ioprof.trace.recorder import Recorder
@@ -123,6 +124,23 @@ def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage:
     with pytest.raises(RunDirectoryError) as caught:
         load_trace(killed)
     assert str(killed) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 99}'])
+def test_a_probe_that_cannot_be_read_takes_nothing_else_along(killed: Path, content: str) -> None:
+    """The run reads as ever; its ceiling and baselines are unknown because of that file."""
+    record = with_raw_facts(load_trace(killed).run, read_raw(killed))
+    finish_tables(killed, read_raw(killed))
+    write_run_json(killed, record)
+    remove_raw(killed)
+    whole = summarise(load_trace(killed))
+    (killed / PROBE_JSON).write_text(content)
+    summary = summarise(load_trace(killed))
+    assert (summary.steps, summary.samples_per_s) == (whole.steps, whole.samples_per_s)
+    assert (summary.ceiling, summary.baselines.transport_samples_per_s) == (None, None)
+    for key in ("ceiling", "ceiling_samples_per_s", "baselines.transport_samples_per_s"):
+        assert summary.reasons[key].startswith(f"{killed / PROBE_JSON}: ")
+    assert any(str(killed / PROBE_JSON) in caveat for caveat in summary.caveats)
 
 
 def test_a_run_of_before_a_column_was_kept_reads_with_nulls(killed: Path) -> None:

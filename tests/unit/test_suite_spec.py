@@ -8,7 +8,6 @@ import pytest
 
 from ioprof.cli.report import past_runs
 from ioprof.compound import suite_spec as suite_module
-from ioprof.compound.json_file import write_record
 from ioprof.compound.mixed_spec import MixedSpec
 from ioprof.compound.suite_lists import SUITES, ListedEntry, ListedSuite
 from ioprof.compound.suite_record import SUITE_FORMAT, SUITE_JSON, SuiteEntryRecord, SuiteRecord
@@ -16,7 +15,7 @@ from ioprof.compound.suite_spec import SuiteSpec, suite_spec
 from ioprof.errors import PluginError, RunDirectoryError, SpecError
 from ioprof.report.suite import render_suite
 from ioprof.spec.model import RunSpec
-from ioprof.trace.json_record import read_record
+from ioprof.trace.json_record import read_record, write_record
 from tests.unit.test_interference import figures
 
 GOOD = """
