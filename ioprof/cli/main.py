@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 from typer.core import TyperCommand
 
+from ioprof.cli import predict_options as predicting
 from ioprof.cli.exits import reported, usage_errors_as_ours
 from ioprof.cli.options import (
     Accelerator,
@@ -261,6 +262,41 @@ def report(
     from ioprof.cli.run import report_command
 
     reported(report_command)(directory, as_json=as_json)
+
+
+@app.command()
+def predict(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a finished run")],
+    workers: predicting.Workers = None,
+    prefetch: predicting.Prefetch = None,
+    batch_size: predicting.BatchSize = None,
+    in_order: predicting.InOrder = None,
+    pin: predicting.Pin = None,
+    stage: predicting.Stages = None,
+    store_latency: predicting.StoreLatency = None,
+    store_bandwidth: predicting.StoreBandwidth = None,
+    store_iops: predicting.StoreIops = None,
+    hit_ratio: predicting.HitRatio = None,
+    accelerator: Accelerator = None,
+    compute: Compute = None,
+    cores: predicting.Cores = None,
+    ranks: predicting.Ranks = None,
+    hosts: predicting.Hosts = None,
+    also: predicting.Also = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a finished run would have delivered with other settings, another store or another accelerator.
+
+    Its batches are played through a model of the pipeline again; nothing is run. What is not given stays as it was.
+    """
+    from ioprof.cli.predict import Asked, predict_command
+
+    asked = Asked(
+        workers=workers, prefetch=prefetch, batch_size=batch_size, in_order=in_order, pin=pin, stages=stage or [],
+        store_latency=store_latency, store_bandwidth=store_bandwidth, store_iops=store_iops, hit_ratio=hit_ratio,
+        accelerator=accelerator, compute=compute, cores=cores, ranks=ranks, hosts=hosts,
+    )  # fmt: skip
+    reported(predict_command)(directory, also or [], asked, as_json=as_json)
 
 
 @app.command("list")

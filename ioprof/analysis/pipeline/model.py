@@ -55,19 +55,31 @@ class Prediction:
     """What lies beyond what was measured: there the interval does not hold."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What the run delivered, all ranks together."""
+
+    samples_per_s: float
+    accelerator_utilization: float | None
+    """None: there was no accelerator."""
+    idle_s_per_step: float
+    steps: int
+    """Measured steps of one rank."""
+
+
 class PipelineModel:
     """One run, or several of the same workload, ready to be replayed.
 
     Attributes:
         setting: as it was measured.
-        measured_samples_per_s: what the run delivered, all ranks together.
+        delivered: what was measured.
     """
 
-    def __init__(self, measured: Measured, measured_samples_per_s: float) -> None:
+    def __init__(self, measured: Measured, delivered: Delivered) -> None:
         """Use `of`."""
         self._measured = measured
         self.setting = measured.setting
-        self.measured_samples_per_s = measured_samples_per_s
+        self.delivered = delivered
 
     @classmethod
     def of(cls, trace: Trace, *more: Trace) -> PipelineModel:
@@ -98,7 +110,7 @@ class PipelineModel:
             is_busy_drawn=trace.run.accelerator.source.startswith("drawn"),
             other_load=other_load_of(trace, rank),
         )
-        return cls(_at_rest(measured, rank), _delivered_per_s(rank) * setting.ranks_per_host)
+        return cls(_at_rest(measured, rank), _delivered(rank, trace.run))
 
     def predict(self, change: Change) -> Prediction:
         """Return what the run would deliver with a change.
@@ -162,8 +174,17 @@ def _setting(run: RunRecord) -> Setting:
     )
 
 
-def _delivered_per_s(rank: RankSteps) -> float:
-    return float(rank.samples[rank.first :].sum()) / max(1, rank.window_ns) * 1e9
+def _delivered(rank: RankSteps, run: RunRecord) -> Delivered:
+    busy_ns, idle_ns = int(rank.busy_ns.sum()), int(rank.idle_ns.sum())
+    if busy_ns + idle_ns <= 0:
+        raise RunError("the measured steps took no time, so there is nothing to replay")
+    has_accelerator = run.accelerator.busy_ns_per_batch is not None
+    return Delivered(
+        samples_per_s=float(rank.samples[rank.first :].sum()) / (busy_ns + idle_ns) * 1e9 * run.accelerator.count,
+        accelerator_utilization=busy_ns / (busy_ns + idle_ns) if has_accelerator else None,
+        idle_s_per_step=idle_ns / rank.measured / 1e9,
+        steps=rank.measured,
+    )
 
 
 def _at_rest(measured: Measured, rank: RankSteps) -> Measured:
