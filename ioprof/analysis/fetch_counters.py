@@ -17,12 +17,24 @@ def miscounted_reason(run: RunRecord) -> str | None:
     What is compressed is counted as it came from the device: a thirtieth of what was read would pass for a page cache
     that served the rest. What a FUSE client fetches is counted for the client, and never for the reader.
     """
-    filesystem = str(run.store.get("filesystem") or "")
     if is_fuse(run):
-        return f"{filesystem}: what its client fetches is not counted for the processes that read"
-    if filesystem in _COMPRESSING or _is_mounted_compressing(filesystem, str(run.store.get("mount_options") or "")):
-        return f"{filesystem} keeps files compressed: the kernel counts the compressed bytes that it fetches"
+        return f"{run.store.get('filesystem')}: what its client fetches is not counted for the processes that read"
+    options = f"{run.store.get('mount_options') or ''},{run.store.get('below_mount_options') or ''}"
+    for filesystem in filesystems(run):
+        if filesystem in _COMPRESSING or _is_mounted_compressing(filesystem, options):
+            return f"{filesystem} keeps files compressed: the kernel counts the compressed bytes that it fetches"
     return None
+
+
+def filesystems(run: RunRecord) -> list[str]:
+    """Return the file system of the store, and those below it where it is an overlay whose layers were seen."""
+    below = str(run.store.get("below_filesystems") or "").split()
+    return [str(run.store.get("filesystem") or ""), *below]
+
+
+def hidden_below(run: RunRecord) -> bool:
+    """Tell whether the store is an overlay of layers that nobody could look at, as inside a container."""
+    return bool(run.store.get("is_overlay")) and not run.store.get("below_filesystems")
 
 
 def _is_mounted_compressing(filesystem: str, mount_options: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from ioprof.analysis.accounted import Floats, accounted, floats, lasted_ns, weighted_sum, weights, within
-from ioprof.analysis.fetch_counters import miscounted_reason
+from ioprof.analysis.fetch_counters import filesystems, miscounted_reason
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
 from ioprof.analysis.wording import percent
 from ioprof.trace.run_record import CacheRecord, KernelIo, RunRecord
@@ -35,8 +35,9 @@ def no_page_cache_reason(run: RunRecord) -> str | None:
         return "the store is not a local path: this host's page cache is not in its way"
     if run.store.get("is_memory"):
         return "the store lies in this host's memory: there is no storage behind the page cache"
-    if run.store.get("filesystem") in _OWN_CACHE:
-        return f"{run.store['filesystem']} caches what it reads in memory of its own, not in the page cache"
+    own = next((name for name in filesystems(run) if name in _OWN_CACHE), None)
+    if own is not None:
+        return f"{own} caches what it reads in memory of its own, not in the page cache"
     return None
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from ioprof.analysis.asked_batches import half_interval
+from ioprof.analysis.fetch_counters import hidden_below
 from ioprof.analysis.kernel import (
     COLD_HIT_RATIO,
     HIDDEN_HITS,
@@ -146,6 +147,9 @@ def client_hits(run: RunRecord, batches: pa.Table, phase: str) -> tuple[CacheEvi
     )
     if not asked.methods:
         return _of_direct(run, both, counted, no_count)
+    if (doubt := _hidden_cache(run, asked, counted)) is not None:
+        unknown = replace(both, client_hit_ratio=None, cold_achieved=None)
+        return replace(unknown, evidence=f"{both.evidence} Unknown: {doubt}."), doubt
     if _is_truth(run, asked, counted):
         return _of_objects(run, both, asked, counted)
     return (both, no_count) if asked.is_rough else _of_ranges(both, asked, no_count)
@@ -210,6 +214,18 @@ def cold_unknown_reason(cache: CacheEvidence) -> str:
             "(--cache-evidence every asks about all)"
         )
     return HIDDEN_HITS
+
+
+def _hidden_cache(run: RunRecord, asked: Asked, counted: CacheEvidence) -> str | None:
+    """Return why an overlay's page cache may not be all there is; None: nothing speaks for it."""
+    ratio = counted.client_hit_ratio
+    if not hidden_below(run) or ratio is None or ratio <= asked.most_ratio + TOLERANCE:
+        return None
+    return (
+        f"the store is an overlay, what lies below it is not visible here, and the kernel fetched only "
+        f"{percent(1 - ratio)} although {percent(1 - asked.hit_ratio)} was not in the page cache: below it may be a "
+        "file system with a cache of its own (ZFS), or one that compresses"
+    )
 
 
 def _of_direct(

@@ -8,6 +8,9 @@ Three ways, tried in this order on a real file; the first that answers is kept:
                 that one. Only a rough answer: the count ends early, and where a device is quick, or the caller was
                 interrupted, a page that was missing may be there before the call returns (measured: up to 3 in 100).
 
+Of a file on an overlay cachestat(2) always says that nothing is cached: it asks about the overlay's own inode, and the
+pages belong to that of the file below. It is not asked there; mincore(2) sees them.
+
 Newer kernels answer only who owns a file or may write it. The answer is then not known: mincore(2) would say that all
 of it is cached.
 """
@@ -27,6 +30,9 @@ UNKNOWN = -1
 _CACHESTAT = 451
 """Number of the system call, the same on every architecture."""
 _SCRATCH_BYTES = 1 << 20
+_STACKED = (0x794C7630, 0x61756673)
+"""Types by statfs(2) of file systems whose files have their pages elsewhere: overlay, aufs."""
+_STATFS_BYTES = 256
 # PyDLL keeps the interpreter's lock: to give it away and take it again costs half as much as the call itself.
 _libc = ctypes.PyDLL(None)
 
@@ -129,6 +135,14 @@ class Mincore:
         return UNKNOWN if failed else resident.raw.count(b"\x01")
 
 
+def has_pages_elsewhere(fd: int) -> bool:
+    """Tell whether a file lies on a stack of file systems, whose cached pages are those of the file below."""
+    found = ctypes.create_string_buffer(_STATFS_BYTES)
+    if _libc.fstatfs(fd, found):
+        return False
+    return ctypes.cast(found, ctypes.POINTER(ctypes.c_ulong)).contents.value in _STACKED
+
+
 def first_answer(
     fd: int, offset: int = 0, size_bytes: int = 0, *, methods: Sequence[Method] = METHODS
 ) -> tuple[Residency, int] | None:
@@ -138,6 +152,8 @@ def first_answer(
     """
     ways: tuple[type[CacheStat | NoWaitRead | Mincore], ...] = (CacheStat, Mincore, NoWaitRead)
     for way in ways:
+        if way is CacheStat and has_pages_elsewhere(fd):
+            continue
         if way.method in methods and (found := (asked := way()).pages(fd, offset, size_bytes)) >= 0:
             return asked, found
     return None

@@ -20,6 +20,7 @@ _NETWORK_FUSE = (
     "sshfs", "s3fs", "gcsfuse", "goofys", "rclone", "juicefs", "mountpoint-s3", "mount-s3", "glusterfs",
     "ceph", "blobfuse", "alluxio", "seaweedfs", "dfs", "moosefs", "lizardfs", "quobyte",
 )  # fmt: skip
+_STACKED = ("overlay", "aufs")
 _MEMORY_DEVICES = ("ram", "zram")
 """Not pmem: what persists is storage, however fast."""
 _NETWORK_DEVICES = ("nbd", "rbd", "drbd")
@@ -44,14 +45,30 @@ def store_facts(path: str | Path, proc: Path = Path("/proc"), sys: Path = Path("
         "mount_options": mount.options if mount else None,
         "is_memory": _is_memory(filesystem, disk, proc),
         "is_network": _is_network(filesystem, disk),
-        "is_overlay": None if filesystem is None else filesystem in ("overlay", "aufs"),
+        "is_overlay": None if filesystem is None else filesystem in _STACKED,
         **_space(existing),
         **_device_facts(mount, disk, sys),
     }
+    if facts["is_overlay"] and mount is not None:
+        facts |= _below(mount, proc)
     missing = [name for name, value in facts.items() if value is None]
     reason = "not in the mount table" if mount is None else f"{filesystem} on {mount.source} does not tell"
     facts["unknown"] = f"{', '.join(missing)}: {reason}" if missing else None
     return facts
+
+
+def _below(mount: Mount, proc: Path) -> dict[str, Scalar]:
+    """Return what lies below an overlay; None where its layers are not visible here, as inside a container."""
+    options = dict(option.partition("=")[::2] for option in mount.options.split(","))
+    layers = [options.get("upperdir", ""), *options.get("lowerdir", "").split(":")]
+    table = mounts(proc)
+    visible = all(layer.startswith("/") and os.path.isdir(layer) for layer in layers if layer)
+    below = [mount_of(os.path.realpath(layer), table) for layer in layers if layer] if visible else []
+    found = [one for one in below if one is not None]
+    return {
+        "below_filesystems": " ".join(dict.fromkeys(one.filesystem for one in found)) or None,
+        "below_mount_options": ",".join(one.options for one in found) or None,
+    }
 
 
 def nearest_existing(path: Path) -> Path:

@@ -22,11 +22,16 @@ COMPRESSING = [
     {"filesystem": "bcachefs", "mount_options": "rw"},
     {"filesystem": "squashfs", "mount_options": None},
     {"filesystem": "erofs"},
-]
+    {
+        "filesystem": "overlay", "mount_options": "rw", "is_overlay": True,
+        "below_filesystems": "btrfs", "below_mount_options": "rw,compress=zstd:1",
+    },
+]  # fmt: skip
 PLAIN = [
     {"filesystem": "btrfs", "mount_options": "rw,relatime,compress=no"},
     {"filesystem": "ext4", "mount_options": "rw,compress=zstd"},
     {"filesystem": "fuseblk"},
+    {"filesystem": "overlay", "is_overlay": True, "below_filesystems": "xfs ext4", "below_mount_options": "rw"},
     {},
 ]
 
@@ -78,3 +83,23 @@ def test_mapped_files_have_no_coverage_by_compressed_bytes() -> None:
         mapped = mapped_reads(record, [touch], "steady")
         assert mapped is not None
         assert (mapped.fetched_ratio is not None) is known
+
+
+def test_an_overlay_of_zfs_has_the_cache_of_zfs() -> None:
+    """What its own memory served is in no page cache: nothing is known, whoever was asked."""
+    facts = {"filesystem": "overlay", "is_overlay": True, "below_filesystems": "zfs", "below_mount_options": "rw"}
+    evidence, reason = hits_of(stored(run(asked(0), fetched=0), facts))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (None, None)
+    assert reason == "zfs caches what it reads in memory of its own, not in the page cache"
+
+
+@pytest.mark.parametrize(("fetched", "known"), [(PAGES, 0.0), (0, None)])
+def test_an_overlay_whose_layers_cannot_be_seen_is_believed_while_both_witnesses_agree(
+    fetched: int, known: float | None
+) -> None:
+    """Nothing was in the page cache and nothing was fetched: somebody below it keeps what it reads."""
+    facts = {"filesystem": "overlay", "is_overlay": True, "below_filesystems": None}
+    evidence, reason = hits_of(stored(run(asked(0), fetched=fetched), facts))
+    assert (evidence.client_hit_ratio, evidence.cold_achieved) == (known, None if known is None else True)
+    assert (reason is None) == (known is not None)
+    assert reason is None or "what lies below it is not visible here" in reason

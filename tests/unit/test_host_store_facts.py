@@ -132,3 +132,21 @@ def test_without_a_mount_table_everything_but_the_space_is_unknown(tmp_path: Pat
     assert facts["filesystem"] is None and facts["is_memory"] is None
     assert isinstance(facts["total_bytes"], int)
     assert "not in the mount table" in str(facts["unknown"])
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_what_lies_below_an_overlay_is_told_where_its_layers_can_be_seen(tmp_path: Path, visible: bool) -> None:
+    """Each file system once; inside a container the layers are somewhere that it does not see."""
+    for name in ("up", "low") if visible else ():
+        (tmp_path / name).mkdir()
+    (tmp_path / "self").mkdir()
+    layers = f"lowerdir={tmp_path}/low,upperdir={tmp_path}/up,workdir={tmp_path}/work"
+    (tmp_path / "self/mountinfo").write_text(
+        f"27 1 0:20 / / rw - overlay overlay rw,{layers}\n"
+        f"28 27 0:21 / {tmp_path}/low rw - zfs tank/a rw\n"
+        f"29 27 0:22 / {tmp_path}/up rw - btrfs /dev/x rw,compress=zstd\n"
+    )
+    facts = store_facts("/", tmp_path, tmp_path)
+    expected = ("btrfs zfs", "rw,compress=zstd,rw") if visible else (None, None)
+    assert (facts["below_filesystems"], facts["below_mount_options"]) == expected
+    assert ("below_filesystems" in str(facts["unknown"])) == (not visible)

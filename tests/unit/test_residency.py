@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +56,35 @@ def test_the_first_way_that_answers_is_kept(descriptor: int) -> None:
     assert (second[0].method, second[1]) == (others[0], PAGES)
     assert first_answer(descriptor, methods=[]) is None
     assert first_answer(-1) is None
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Iterator[Path]:
+    """Yield an overlay over directories of this file system."""
+    for name in ("low", "up", "work", "merged"):
+        (tmp_path / name).mkdir()
+    options = f"lowerdir={tmp_path}/low,upperdir={tmp_path}/up,workdir={tmp_path}/work"
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    command = [str(mount), "-t", "overlay", "overlay", "-o", options, str(tmp_path / "merged")]
+    if (
+        os.geteuid()
+        or mount is None
+        or umount is None
+        or subprocess.run(command, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no overlay can be mounted here")
+    yield tmp_path / "merged"
+    subprocess.run([umount, str(tmp_path / "merged")], check=True)
+
+
+def test_on_an_overlay_the_pages_of_the_file_below_are_counted(overlay: Path) -> None:
+    """Asked about the overlay's own file, cachestat(2) would call every warm read a cold one."""
+    (overlay / "file").write_bytes(os.urandom(PAGES * PAGE_BYTES))
+    descriptor = os.open(overlay / "file", os.O_RDONLY)
+    try:
+        answer = first_answer(descriptor)
+        assert answer is not None
+        assert (answer[0].method, answer[1]) == ("mincore", PAGES)
+        assert first_answer(descriptor, methods=["cachestat"]) is None
+    finally:
+        os.close(descriptor)
