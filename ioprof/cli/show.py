@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -53,13 +54,16 @@ class LiveObserver:
         )
 
     def finished(self) -> None:
-        """Stop the live view by closing its input and wait until it has let go of the terminal."""
+        """Tell the live view to end, and wait until it has let go of the terminal."""
         self._end_bar()
         if self._view is None:
             return
         view, self._view = self._view, None
         if view.stdin is not None:
-            view.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                # Closing its input is not enough: workers that were forked meanwhile hold the same end open.
+                view.stdin.write(b"\n")
+                view.stdin.close()
         try:
             view.wait(timeout=3)
         except subprocess.TimeoutExpired:
