@@ -28,8 +28,9 @@ from ioprof.trace.json_record import read_record
 from ioprof.trace.rundir import check_results
 from ioprof.tune.choose import Next
 from ioprof.tune.limits import Limits
-from ioprof.tune.predictor import Corrected, Interpolation, Predicted
+from ioprof.tune.predictor import Corrected, Predicted
 from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, MeasuredRecord, TuneRecord
+from ioprof.tune.replay import Replay
 from ioprof.tune.room import room
 from ioprof.tune.search import Task
 from ioprof.tune.setting import Setting
@@ -125,7 +126,7 @@ def _tuned(
     observer = Silent() if quiet else LiveObserver(console)
     task = Task(
         tunable=WorkloadRuns(plan, prepared, directory, command, observer),
-        predictor=Corrected(Interpolation()),
+        predictor=Corrected(Replay()),
         settings=wanted,
         limits=limits,
         budget_s=budget_ns / 1e9,

@@ -150,8 +150,8 @@ class Tuning:
             rate=_rate(winner),
             of_best_ratio=ratio,
             gain_of_one_more_worker_ratio=gain_of_one_more(known, winner.setting),
-            bound=bound,
-            why=sentence if limit is None else f"{sentence} {limit}",
+            bound=bound if limit is None else "workers",
+            why=sentence if limit is None else f"More workers would bring more; what leaves them out is {limit}.",
             command=self._command(winner.setting),
         )
 

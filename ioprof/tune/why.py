@@ -23,7 +23,7 @@ def first_refused(settings: Sequence[Setting], limits: Limits) -> dict[str, Sett
 
 
 def bound_by_limit(winner: Estimate, known: Estimates, settings: Sequence[Setting], limits: Limits) -> str | None:
-    """Return which limit keeps larger settings out that would bring more; None: none does.
+    """Return the limit that keeps larger settings out that would bring more; None: none does.
 
     More would bring more where the rate still grew over the last step of worker counts that fit.
     """
@@ -37,7 +37,7 @@ def bound_by_limit(winner: Estimate, known: Estimates, settings: Sequence[Settin
     )
     if before > NEAR_RATIO * last:
         return None
-    return f"More workers would bring more; what leaves them out is {next(iter(refused))}."
+    return next(iter(refused))
 
 
 def contradiction(measured: Measured, predicted: Predicted | None) -> str | None:
