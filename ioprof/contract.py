@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -293,27 +293,25 @@ class WritingWorkload(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
+class Batch(NamedTuple):
     """One batch as it reaches the consumer, with the stamps its makers left (clock: `ioprof.clock`).
 
-    A stamp of -1 means the loader cannot know it.
+    A stamp of -1 means the loader cannot know it. Give fields by keyword: more may come. (It is a tuple because one is
+    made of every batch while the accelerator waits, and a dataclass takes ten times as long.)
     """
 
     data: object
     """The payload the accelerator would get; usually one uint8 tensor."""
-    number: int
-    """Position in the run, from 0, over all epochs."""
     worker: int
     """Worker that made it, from 0; -1 for the consumer's own process."""
+    number: int
+    """Position in the run, from 0, over all epochs."""
     samples: int
     """Samples inside; fewer than asked for where reads failed."""
     size_bytes: int
     """Bytes of the samples as stored."""
     errors: int = 0
     """Samples left out because an operation failed."""
-    dispatch_ns: int = -1
-    """When the batch was handed to the worker's queue."""
     fetch_start_ns: int = -1
     fetch_end_ns: int = -1
     """When the last sample was there, decoded."""
@@ -344,6 +342,8 @@ class Batch:
     """Bytes that this host's page cache held just before they were read."""
     accounted_every: int = -1
     """One batch in so many was accounted by the kernel when this one was; it stands for so many."""
+    dispatch_ns: int = -1
+    """When the batch was handed to the worker's queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class _Envelopes:
         if samples is None:
             raise StopIteration
         tensor = joined(samples)
-        return tensor, tuple(self._trace.end(len(samples)))
+        return tensor, self._trace.end(len(samples)).packed()
 
 
 def as_it_is(envelope: Envelope) -> Envelope:
@@ -152,7 +152,7 @@ class TorchIterableSession(TorchSession):
         delivered.start_ns = now_ns()
         try:
             while (envelope := self._next(envelopes)) is not None:
-                batch = unwrapped(envelope, delivered.dispatch_ns(BatchStamps(*envelope[1])))
+                batch = unwrapped(envelope, delivered.dispatch_ns)
                 # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
                 del envelope
                 yield batch

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, Indices, LoadJob, SampleReader, WorkerJob
-from ioprof.trace.batch_trace import BatchTrace
+from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 
 if TYPE_CHECKING:
     from ioprof.loaders.torch_params import TorchParams
@@ -90,7 +90,7 @@ def collate(fetched: Fetched) -> Envelope:
     """Join samples into one tensor and seal the stamps."""
     trace, samples = fetched
     tensor = joined(samples)
-    return tensor, tuple(trace.end(len(samples)))
+    return tensor, trace.end(len(samples)).packed()
 
 
 class TorchMapSession(TorchSession):
@@ -108,7 +108,7 @@ class TorchMapSession(TorchSession):
         self._sampler.start(epoch)
         try:
             for envelope in self._started():
-                batch = unwrapped(envelope, self._dispatched_ns(envelope))
+                batch = unwrapped(envelope, self._dispatched_ns)
                 # Drop this frame's hold on the data: its shared memory must be free before the next one is waited for.
                 del envelope
                 yield batch
@@ -116,6 +116,5 @@ class TorchMapSession(TorchSession):
         finally:
             self._source.note_last_io()
 
-    def _dispatched_ns(self, envelope: Envelope) -> int:
-        number = envelope[1][1]
-        return self._sampler.dispatched_ns.pop(number, -1)
+    def _dispatched_ns(self, stamps: BatchStamps) -> int:
+        return self._sampler.dispatched_ns.pop(stamps.number, -1)

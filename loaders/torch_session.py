@@ -30,9 +30,9 @@ from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 if TYPE_CHECKING:
     from ioprof.loaders.torch_params import TorchParams
 
-Envelope = tuple[torch.Tensor, tuple[int, ...]]
-"""What travels to the consumer. The stamps go as a plain tuple: a class of our own would be looked up by name on both
-sides of the queue, which costs more than all of its content; and torch pins tuples by itself."""
+Envelope = tuple[torch.Tensor, bytes]
+"""What travels to the consumer. The stamps go packed: a class of our own would be looked up by name on both sides of
+the queue, and even plain numbers cost more there than all else that is done with them."""
 _Item = TypeVar("_Item")
 _SHM_FULL = (
     "; /dev/shm is full: give it more room (docker run --shm-size), "
@@ -155,10 +155,11 @@ def opened_loader(
     )
 
 
-def unwrapped(envelope: Envelope, dispatch_ns: int) -> Batch:
-    """Return the batch in an envelope."""
-    data, fields = envelope
-    return BatchStamps(*fields).batch(data, dispatch_ns)
+def unwrapped(envelope: Envelope, dispatch_ns: Callable[[BatchStamps], int]) -> Batch:
+    """Return the batch in an envelope; ``dispatch_ns`` tells when it was handed out."""
+    data, packed = envelope
+    stamps = BatchStamps.unpacked(packed)
+    return stamps.batch(data, dispatch_ns(stamps))
 
 
 def _nothing() -> None:

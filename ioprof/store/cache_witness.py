@@ -67,9 +67,12 @@ class CacheWitness:
 
     def begin(self, number: int) -> None:
         """Say which batch the coming reads are for."""
-        every, allowed_s = 1, self.budget * self._made_s
+        every, allowed_s = self._every, self.budget * self._made_s
+        # From where it stood: it seldom moves.
         while self._cost_s > allowed_s * every and every < _SPARSEST:
             every *= 2
+        while every > 1 and self._cost_s <= allowed_s * every / 2:
+            every //= 2
         self._every = every
         self.asking = self.budget > 0 and self._method != _NONE_ANSWERS and is_sampled(number, every)
 
@@ -82,7 +85,7 @@ class CacheWitness:
         if not self.asking:
             self._made_s += (made_ns / 1e9 - self._made_s) / 4
             if self.budget > 0:
-                self._recorder.note_cache(self._method, (1,))
+                self._recorder.note_unasked_batch()
             return UNKNOWN_BYTES
         self.asking = False
         took_s, sums, unanswered, hit_bytes = self._cost_of_batch(), self._sums, self._unanswered, self._hit_bytes

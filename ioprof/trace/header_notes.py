@@ -7,11 +7,12 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from ioprof.trace import opsfile
-from ioprof.trace.kinds import Kind
+from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import WORD, CacheWord, Header, Words
 
 _TOTALS = struct.Struct("<2q")
 _TOTALS_AT = Header.WORKER_TIME_NS * WORD
+_CACHE_BATCHES = [int(Header.CACHE + phase * len(CacheWord) + CacheWord.BATCHES) for phase in range(len(Phase))]
 
 
 class HeaderNotes:
@@ -51,6 +52,10 @@ class HeaderNotes:
         for at, count in enumerate(counts, Header.CACHE + self._phase * len(CacheWord)):
             if count:
                 self._ints[at] += count
+
+    def note_unasked_batch(self) -> None:
+        """Count the open batch as one whose pages nobody asked about."""
+        self._ints[_CACHE_BATCHES[self._phase]] += 1
 
     def note_faults(self, major_faults: int, minor_faults: int) -> None:
         """Add the page faults of one copy out of a mapped file."""

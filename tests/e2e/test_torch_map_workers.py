@@ -35,7 +35,7 @@ def test_every_start_method_delivers_every_sample_once_per_epoch(
         for batch in session.batches(epoch):
             assert isinstance(batch.data, torch.Tensor)
             got.append(batch.data.numpy().tobytes())
-            batch.data = None
+            del batch
         assert got == [b"".join(map(dataset.content, order[start : start + 8])) for start in range(0, 40, 8)]
     session.close()
     assert session.process_ids() == []

@@ -39,8 +39,8 @@ def _epoch(session: LoaderSession, epoch: int) -> tuple[list[Batch], list[bytes]
     for batch in session.batches(epoch):
         assert isinstance(batch.data, torch.Tensor)
         contents.append(batch.data.numpy().tobytes())
-        batch.data = None
-        batches.append(batch)
+        batches.append(batch._replace(data=None))
+        del batch
     return batches, contents
 
 
