@@ -369,7 +369,7 @@ class WorkerJob:
     """What tracing one operation takes, as calibrated."""
     scratch: str = ""
     """Where workers of a `WritingWorkload` may write, relative to the store's root."""
-    cache_budget: float = 0.01
+    cache_budget: float = 0.0025
     """Share of its time that a worker may spend on asking what the page cache holds of the reads to come; 0: it does
     not ask, infinity: it asks before every read."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from ioprof.store.object_reads import VARIABLE, is_built
+from ioprof.store.compiled import VARIABLE, is_built
 from tests.children import children
 from tests.shared_memory import segments, segments_left
 from tests.turns import turn

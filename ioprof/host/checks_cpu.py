@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ioprof.host.check import Check, note, ok, warning
 from ioprof.host.evidence import Evidence
-from ioprof.store.object_reads import VARIABLE
+from ioprof.store.compiled import VARIABLE
 
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page")
 """Clocks that are read without a system call."""

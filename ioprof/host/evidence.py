@@ -17,7 +17,8 @@ from ioprof.host.other_load import OtherLoad, OtherRun, other_load, other_runs
 from ioprof.host.page_cache_probe import Eviction, has_cachestat, try_eviction
 from ioprof.host.store_facts import nearest_existing, store_facts
 from ioprof.host.text import Scalar, read_int, read_text
-from ioprof.store.object_reads import VARIABLE, Reads, reads_in_use
+from ioprof.store.compiled import VARIABLE
+from ioprof.store.object_reads import Reads, reads_in_use
 from ioprof.store.open_store import open_store
 from ioprof.store.throttled_url import below_url
 

@@ -107,7 +107,7 @@ class RunSection(Section):
     )
     cache_evidence: CacheQuestions = Field(
         "auto",
-        description="ask what the page cache holds before reads: auto: as often as 1 % of the time allows; every; off",
+        description="ask what the page cache holds before reads: auto: in 0.25 % of the time at most; every; off",
     )
     seed: int = Field(20_261_123, ge=0, lt=2**63, description="decides content, sizes and order")
     max_errors: Count = Field(100, ge=0, le=10**12, description="failed samples the run may lose before it gives up")

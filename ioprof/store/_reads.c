@@ -1,4 +1,5 @@
-/* Opens, reads and closes whole files, with a clock read after each call: the loop of ioprof.store.plain_reads.
+/* Opens, reads and closes whole files, with a clock read after each call: the loop of ioprof.store.plain_reads. And what
+   is done with each file of a batch afterwards: see the two functions at the end.
 
    At 4 KiB per file the interpreter's own work between the calls takes as long as the calls. Here nothing of the
    interpreter runs between them: paths and memory for the contents are ready before, its lock is given up once for
@@ -19,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INTERFACE 1 /* see ioprof.store.object_reads */
+#define INTERFACE 2 /* see ioprof.store.compiled */
 #define MOST_FILES 256 /* prepared at once; a file that fails makes the preparation of those behind it futile */
 #define RESPONSIVE_NS 1000000
 #define STAMPS 4
@@ -402,8 +403,118 @@ release:
     return told;
 }
 
+/* Write integers as 64-bit words; returns -1 with an exception where they are not integers. */
+static int words_put(char *into, PyObject *numbers)
+{
+    for (Py_ssize_t place = 0; place < length(numbers); place++) {
+        int64_t word = PyLong_AsLongLong(item(numbers, place));
+        if (word == -1 && PyErr_Occurred())
+            return -1;
+        memcpy(into + place * (Py_ssize_t)sizeof word, &word, sizeof word);
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(put_words_doc,
+"put_words(mapping, at, numbers, /)\n--\n\n"
+"Write integers as 64-bit words from an offset on; see `ioprof.trace.words`.");
+
+static PyObject *put_words(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *mapping, *numbers, *fast, *told = NULL;
+    Py_buffer buffer;
+    Py_ssize_t at;
+
+    if (!PyArg_ParseTuple(arguments, "OnO:put_words", &mapping, &at, &numbers))
+        return NULL;
+    fast = PySequence_Fast(numbers, "numbers must be a sequence");
+    if (fast == NULL)
+        return NULL;
+    if (PyObject_GetBuffer(mapping, &buffer, PyBUF_WRITABLE) == 0) {
+        if (at < 0 || at > buffer.len || length(fast) > (buffer.len - at) / (Py_ssize_t)sizeof(int64_t))
+            PyErr_SetString(PyExc_ValueError, "no room for so many words");
+        else if (words_put((char *)buffer.buf + at, fast) == 0) {
+            told = Py_None;
+            Py_INCREF(told);
+        }
+        PyBuffer_Release(&buffer);
+    }
+    Py_DECREF(fast);
+    return told;
+}
+
+#define SOME_MISSING 1
+#define ALL_CACHED 2
+#define HIT_SHIFT 60
+
+/* What `count_pages` adds up. */
+typedef struct {
+    int64_t counted, pages, cached, hit_bytes, unanswered;
+} PageSums;
+
+/* Count one object of which so many pages were cached, and return the word that is recorded as its size. */
+static int64_t counted(PageSums *sums, int64_t size_bytes, int64_t cached, int64_t page_bytes)
+{
+    int64_t pages = (size_bytes + page_bytes - 1) / page_bytes, hit = ALL_CACHED;
+
+    if (cached < 0) {
+        sums->unanswered++;
+        return size_bytes;
+    }
+    sums->counted++;
+    sums->pages += pages;
+    if (cached >= pages) {
+        sums->cached += pages;
+        sums->hit_bytes += size_bytes;
+    } else {
+        hit = SOME_MISSING;
+        sums->cached += cached;
+        sums->hit_bytes += (int64_t)((__int128)size_bytes * cached / pages);
+    }
+    return size_bytes | (hit << HIT_SHIFT);
+}
+
+PyDoc_STRVAR(count_pages_doc,
+"count_pages(sizes_bytes, found, page_bytes, /)\n--\n\n"
+"Count the cached pages of whole objects; see `ioprof.store.page_counts`.");
+
+static PyObject *count_pages(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *given[2], *sizes = NULL, *found = NULL, *words = NULL, *told = NULL;
+    PageSums sums = {0};
+    long long page_bytes;
+
+    if (!PyArg_ParseTuple(arguments, "OOL:count_pages", &given[0], &given[1], &page_bytes))
+        return NULL;
+    sizes = PySequence_Fast(given[0], "sizes_bytes must be a sequence");
+    found = sizes ? PySequence_Fast(given[1], "found must be a sequence") : NULL;
+    if (found == NULL)
+        goto release;
+    if (length(sizes) != length(found) || page_bytes <= 0) {
+        PyErr_Format(PyExc_ValueError, "%zd sizes and %zd answers", length(sizes), length(found));
+        goto release;
+    }
+    words = PyList_New(length(sizes));
+    for (Py_ssize_t place = 0; words != NULL && place < length(sizes); place++) {
+        int64_t size_bytes = PyLong_AsLongLong(item(sizes, place)), cached = PyLong_AsLongLong(item(found, place));
+        PyObject *word = PyErr_Occurred() ? NULL : PyLong_FromLongLong(counted(&sums, size_bytes, cached, page_bytes));
+        if (word == NULL || PyList_SetItem(words, place, word) < 0)
+            Py_CLEAR(words);
+    }
+    if (words != NULL)
+        told = Py_BuildValue("(NLLLLL)", words, (long long)sums.counted, (long long)sums.pages, (long long)sums.cached,
+                             (long long)sums.hit_bytes, (long long)sums.unanswered);
+
+release:
+    Py_XDECREF(sizes);
+    Py_XDECREF(found);
+    return told;
+}
+
 static PyMethodDef methods[] = {
+    {"count_pages", count_pages, METH_VARARGS, count_pages_doc},
     {"read_files", read_files, METH_VARARGS, read_files_doc},
+    {"put_words", put_words, METH_VARARGS, put_words_doc},
     {NULL, NULL, 0, NULL},
 };
 

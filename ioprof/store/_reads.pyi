@@ -1,4 +1,4 @@
-"""The compiled loop, where there is one: `ioprof.store.plain_reads.read_files` in C."""
+"""What is done with each file of a batch, compiled; `ioprof.store.compiled` says whether it is there."""
 
 import mmap
 from collections.abc import Sequence
@@ -38,4 +38,20 @@ def read_files(
     Raises:
         OSError: a file could not be closed.
         ValueError: paths and sizes differ in number, or there is no room for so many stamps.
+    """
+
+def put_words(mapping: mmap.mmap | bytearray, at: int, numbers: Sequence[int], /) -> None:
+    """Write integers as 64-bit words, from offset ``at`` on.
+
+    Raises:
+        ValueError: there is no room for so many.
+    """
+
+def count_pages(
+    sizes_bytes: Sequence[int], found: Sequence[int], page_bytes: int, /
+) -> tuple[list[int], int, int, int, int, int]:
+    """Return what `ioprof.store.page_counts.count_pages` does.
+
+    Raises:
+        ValueError: sizes and answers differ in number.
     """

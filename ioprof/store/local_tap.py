@@ -11,7 +11,7 @@ from ioprof.errors import StoreError
 from ioprof.store.base import Store
 from ioprof.store.calls import Calls, SlowedCalls
 from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
-from ioprof.store.object_reads import Reads, compiled, reads_in_use
+from ioprof.store.object_reads import Reads, compiled_read_files, reads_in_use
 from ioprof.store.plain_reads import Stopped, read_files
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import LocalTapFile
@@ -41,7 +41,7 @@ class LocalTap(Tap):
     def __init__(self, store: Store, recorder: Recorder, calls: Calls = os) -> None:
         super().__init__(store, recorder)
         self.calls = calls
-        self._compiled = compiled()
+        self._compiled = compiled_read_files()
         self.root = f"{(store.local_root or '').rstrip('/')}/"
         self._summed: Sequence[int] = ()
         self._sums = (0, 0)

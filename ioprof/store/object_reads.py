@@ -1,8 +1,7 @@
 """Which loop reads whole objects: the compiled one, or the same in Python.
 
-The compiled one is built when ioprof is installed, if a C compiler and Python's headers are there. Between two calls of
-the kernel it does nothing but read the clock, where the interpreter's own work takes as long as a call. It raises no
-audit events. ``IOPROF_READS=python`` in the environment chooses the other one, for comparison.
+Between two calls of the kernel the compiled one does nothing but read the clock, where the interpreter's own work takes
+as long as a call. It raises no audit events.
 """
 
 from __future__ import annotations
@@ -12,13 +11,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from ioprof.errors import UsageError
+from ioprof.store.compiled import is_compiled
 from ioprof.store.plain_reads import read_files_unstamped
 
-VARIABLE = "IOPROF_READS"
 Reads = Literal["compiled", "python"]
-_INTERFACE = 1
-"""Of the compiled module; one of another number was left over by another version."""
 
 
 class CompiledReadFiles(Protocol):
@@ -40,46 +36,26 @@ class CompiledReadFiles(Protocol):
         ...
 
 
-def _built() -> CompiledReadFiles | None:
-    try:
-        from ioprof.store import _reads
-    except ImportError:
-        return None
-    return _reads.read_files if _reads.INTERFACE == _INTERFACE else None
-
-
-_BUILT = _built()
-
-
-def compiled() -> CompiledReadFiles | None:
-    """Return the compiled loop; None where it was not built, or the environment says not to use it.
+def compiled_read_files() -> CompiledReadFiles | None:
+    """Return the compiled loop; None where it is not there or not to be used.
 
     Raises:
-        UsageError: the environment asks for what there is not.
+        UsageError: as `is_compiled`.
     """
-    wanted = os.environ.get(VARIABLE, "")
-    if wanted not in ("", "compiled", "python"):
-        raise UsageError(f"{VARIABLE}={wanted}: must be compiled or python, or not be set")
-    if wanted == "compiled" and _BUILT is None:
-        raise UsageError(
-            f"{VARIABLE}=compiled: the compiled reader was not built; install a C compiler and Python's headers "
-            "(Debian: gcc python3-dev), then ioprof again; or do not set the variable"
-        )
-    return None if wanted == "python" else _BUILT
+    if not is_compiled():
+        return None
+    from ioprof.store._reads import read_files
+
+    return read_files
 
 
 def reads_in_use() -> Reads:
     """Return which loop reads whole objects here.
 
     Raises:
-        UsageError: as `compiled`.
+        UsageError: as `is_compiled`.
     """
-    return "python" if compiled() is None else "compiled"
-
-
-def is_built() -> bool:
-    """Tell whether there is a compiled loop."""
-    return _BUILT is not None
+    return "compiled" if is_compiled() else "python"
 
 
 def unstamped_reads() -> Callable[[Sequence[str], Sequence[int]], list[bytes]]:
@@ -87,7 +63,7 @@ def unstamped_reads() -> Callable[[Sequence[str], Sequence[int]], list[bytes]]:
 
     It raises `OSError` where a file cannot be read whole at once.
     """
-    read_files = compiled()
+    read_files = compiled_read_files()
     if read_files is None:
         return read_files_unstamped
 

@@ -22,8 +22,9 @@ from ioprof.trace.budget import Budget, Look
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
-IO_INTERVAL_NS = 200_000_000
-"""How often /proc/PID/io is read at most: it costs as much as several batches' worth of stamps."""
+IO_INTERVAL_NS = 1_000_000_000
+"""How often /proc/PID/io is read at most: with those of the worker's children it takes as long as the hooks of several
+batches. The last reading is taken when the worker ends; those in between are for workers that are killed."""
 WORTH_SPARING = 0.05
 """Share of the overhead's budget from which on it helps to keep fewer full spans."""
 

@@ -12,6 +12,8 @@ MOST_SPARSE = 64
 """At least one batch in so many is accounted, whatever it costs."""
 TIMED_ONE_IN = 32
 """One batch in so many of those that are not accounted tells what their hooks take."""
+_ACCOUNTING_SHARE = 1 / 8
+"""Of the budget: what cannot be thinned out needs the rest where batches are short, and is far below it elsewhere."""
 _REMEMBERED = 32
 """Batches after which what was measured counts half."""
 
@@ -31,7 +33,7 @@ class Budget:
     """Which batches of one worker are accounted: one in `every`, a power of two.
 
     Attributes:
-        every: 1 while the hooks of accounted batches take no more than half the budget.
+        every: 1 while the hooks of accounted batches take no more than an eighth of the budget.
         hooks_ratio: what the hooks take of the worker's time, accounted batches and others together.
     """
 
@@ -69,7 +71,7 @@ class Budget:
         self._counted[look] += 1
         accounted, timed = self._ratio_of(Look.ACCOUNTED), self._ratio_of(Look.TIMED)
         every = 1
-        while accounted > every * self._ratio / 2 and every < MOST_SPARSE:
+        while accounted > every * self._ratio * _ACCOUNTING_SHARE and every < MOST_SPARSE:
             every *= 2
         # Step by step: one batch that was slow for a reason of its own must not decide for the next 64.
         self.every = every = min(every, 2 * self.every)

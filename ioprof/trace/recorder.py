@@ -9,7 +9,6 @@ batch in N, N doubling each time one is passed.
 
 from __future__ import annotations
 
-import functools
 import mmap
 import os
 import struct
@@ -37,6 +36,7 @@ from ioprof.trace.opsfile import (
     Seconds,
     Words,
 )
+from ioprof.trace.words import put_words
 
 _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
@@ -76,6 +76,7 @@ class Recorder(HeaderNotes):
         self.singles = array("q")
         self.storage_ns = self.prep_ns = 0
         self._chains = Chains()
+        self._put_words = put_words()
         self._pending = 0
         """Object reads of the open batch, named, for which no mark stands yet."""
         self._in_room = False
@@ -156,9 +157,9 @@ class Recorder(HeaderNotes):
         """
         reads = len(objects)
         if reads:
-            words, at = _words(reads), self._start + self._reads_used + self._pending
-            words.pack_into(self.mapping, (at + opsfile.OBJECTS_AT) * WORD, *objects)
-            words.pack_into(self.mapping, (at + opsfile.SIZES_AT) * WORD, *sizes_bytes)
+            at = self._start + self._reads_used + self._pending
+            self._put_words(self.mapping, (at + opsfile.OBJECTS_AT) * WORD, objects)
+            self._put_words(self.mapping, (at + opsfile.SIZES_AT) * WORD, sizes_bytes)
             self._pending += reads
             self.storage_ns += round(took_s * 1e9)
         self._in_room = False
@@ -306,12 +307,6 @@ def sampled(block: Block, sample_every: int) -> Block:
 def is_sampled(batch: int, sample_every: int) -> bool:
     """Tell the same of one batch by its number, from 0."""
     return sample_every == 1 or batch * _GOLDEN % 2**64 < 2**64 // sample_every
-
-
-@functools.lru_cache(maxsize=64)
-def _words(count: int) -> struct.Struct:
-    """Return what packs so many words: three times as fast as an array made of a list."""
-    return struct.Struct(f"<{count}q")
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

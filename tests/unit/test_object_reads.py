@@ -13,16 +13,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ioprof.errors import UsageError
+from ioprof.store.compiled import VARIABLE
 from ioprof.store.local import LocalStore
 from ioprof.store.local_tap import LocalTap
-from ioprof.store.object_reads import VARIABLE, compiled, reads_in_use, unstamped_reads
+from ioprof.store.object_reads import compiled_read_files, reads_in_use, unstamped_reads
+from ioprof.store.page_counts import count_pages, count_pages_plainly
+from ioprof.trace.hits import BYTES_MASK
 from ioprof.trace.kinds import SHORT_READ, Kind, Phase
 from ioprof.trace.raw import raw_processes, raw_spans
 from ioprof.trace.recorder import READ_STAMPS, Recorder
+from ioprof.trace.words import put_words, put_words_plainly
 
 Span = dict[str, int]
 MANY = 600
@@ -226,7 +233,7 @@ def test_the_same_files_are_read_without_notes(bench: Bench) -> None:
 def test_stamps_go_only_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled loop writes into memory: it looks at the length before."""
     monkeypatch.delenv(VARIABLE, raising=False)
-    read_files = compiled()
+    read_files = compiled_read_files()
     if read_files is None:
         pytest.skip("the compiled reader was not built: no C compiler, or no headers of Python's")
     (tmp_path / "file").write_bytes(b"content")
@@ -240,13 +247,51 @@ def test_stamps_go_only_where_there_is_room(tmp_path: Path, monkeypatch: pytest.
     assert sorted(struct.unpack("8d", stamps)) == list(struct.unpack("8d", stamps))
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 45), st.integers(-1, 1 << 34)), max_size=20),
+    st.sampled_from([4096, 16384]),
+)
+def test_cached_pages_are_counted_alike(answers: list[tuple[int, int]], page_bytes: int) -> None:
+    """Compiled and not, for objects of any size, cached wholly, partly, not at all, or not known."""
+    sizes_bytes, found = [size for size, _ in answers], [cached for _, cached in answers]
+    plainly = count_pages_plainly(sizes_bytes, found, page_bytes)
+    assert plainly == count_pages()(sizes_bytes, found, page_bytes)
+    assert plainly.counted + plainly.unanswered == len(answers)
+    assert plainly.cached_pages <= plainly.pages
+    assert plainly.hit_bytes <= sum(sizes_bytes)
+    assert [word & BYTES_MASK for word in plainly.words] == sizes_bytes
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
+def test_words_are_put_alike(numbers: list[int]) -> None:
+    """Compiled and not; nothing around them is touched."""
+    room = bytes(8) + bytes(8 * len(numbers)) + bytes(8)
+    plainly, compiled = bytearray(room), bytearray(room)
+    put_words_plainly(plainly, 8, numbers)
+    put_words()(compiled, 8, numbers)
+    assert plainly == compiled
+    assert list(struct.unpack(f"<{len(numbers) + 2}q", plainly)) == [0, *numbers, 0]
+
+
+def test_words_go_only_where_there_is_room(reads: str) -> None:
+    """The end of the mapping is the end; and they are integers."""
+    put = put_words()
+    for at in (8, 16, -1):
+        with pytest.raises((ValueError, struct.error)):
+            put(bytearray(15), at, [1])
+    with pytest.raises((TypeError, struct.error)):
+        put(bytearray(16), 0, cast("list[int]", ["1"]))
+    with pytest.raises(ValueError, match=r"shorter|2 sizes and 1 answers"):
+        count_pages()([1, 2], [1], 4096)
+
+
 def test_an_environment_that_names_no_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line, with what may stand there."""
     monkeypatch.setenv(VARIABLE, "fast")
     with pytest.raises(UsageError, match=r"^IOPROF_READS=fast: must be compiled or python, or not be set$"):
-        compiled()
+        compiled_read_files()
     monkeypatch.setenv(VARIABLE, "compiled")
-    monkeypatch.setattr("ioprof.store.object_reads._BUILT", None)
+    monkeypatch.setattr("ioprof.store.compiled._IS_BUILT", False)
     with pytest.raises(UsageError, match="was not built; install a C compiler"):
         reads_in_use()
     monkeypatch.delenv(VARIABLE)
