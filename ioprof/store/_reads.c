@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INTERFACE 2 /* see ioprof.store.compiled */
+#define INTERFACE 3 /* see ioprof.store.compiled */
 #define MOST_FILES 256 /* prepared at once; a file that fails makes the preparation of those behind it futile */
 #define RESPONSIVE_NS 1000000
 #define STAMPS 4
@@ -52,6 +52,7 @@ typedef struct {
     double stamps[MOST_FILES][STAMPS];
     double asked_s[MOST_FILES];
     int64_t pages[MOST_FILES];
+    int64_t took_ns; /* of all whole files so far, other chunks' included */
     int count;
     int done;
     int asked;
@@ -124,8 +125,19 @@ static int was_read(Chunk *chunk, const File *file, Attempt *attempt)
     }
 }
 
-/* Read the files of a chunk until one of them makes trouble; return when the last whole one ended, or the start. */
-static int64_t read_chunk(Chunk *chunk, Attempt *attempt)
+/* Ask what the page cache holds of a file that was opened at `at`; return how long that took. */
+static int64_t asked_ns(Chunk *chunk, int descriptor, int64_t at)
+{
+    int64_t took_ns;
+
+    chunk->pages[chunk->asked] = cached_pages(descriptor);
+    took_ns = now_ns() - at;
+    chunk->asked_s[chunk->asked++] = in_s(took_ns);
+    return took_ns;
+}
+
+/* Read the files of a chunk until one of them makes trouble. */
+static void read_chunk(Chunk *chunk, Attempt *attempt)
 {
     const int is_timed = chunk->is_timed;
     int64_t start = is_timed ? now_ns() : 0, handled = start;
@@ -139,41 +151,44 @@ static int64_t read_chunk(Chunk *chunk, Attempt *attempt)
         attempt->descriptor = -1;
         attempt->start_s = in_s(start);
         if (opened(chunk, file->path, attempt) < 0)
-            return start;
+            return;
         if (is_timed)
             at = now_ns();
         if (chunk->is_asking) {
-            int64_t asking = at;
-            chunk->pages[chunk->asked] = cached_pages(attempt->descriptor);
-            at = now_ns();
-            chunk->asked_s[chunk->asked++] = in_s(at - asking);
+            /* No part of the operation: the file's opening begins so much later. */
+            int64_t took_ns = asked_ns(chunk, attempt->descriptor, at);
+            start += took_ns;
+            at += took_ns;
+            attempt->start_s = in_s(start);
         }
-        attempt->opened_s = stamps[1] = in_s(at);
+        attempt->opened_s = in_s(at);
         if (was_read(chunk, file, attempt) < 0)
-            return start;
-        if (is_timed)
-            stamps[2] = in_s(now_ns());
+            return;
+        at = is_timed ? now_ns() : 0;
         if (close(attempt->descriptor) < 0) {
             attempt->error = errno;
             attempt->is_close = 1;
-            return start;
+            return;
         }
         if (!is_timed)
             continue;
         stamps[0] = attempt->start_s;
-        start = now_ns();
-        stamps[3] = in_s(start);
+        stamps[1] = attempt->opened_s;
+        stamps[2] = in_s(at);
+        at = now_ns();
+        stamps[3] = in_s(at);
+        chunk->took_ns += at - start;
+        start = at;
         if (start - handled > RESPONSIVE_NS) {
-            handled = start;
             if (signals_handled(chunk) < 0) {
                 attempt->is_raised = 1;
                 attempt->descriptor = -1;
                 chunk->done++;
-                return start;
+                return;
             }
+            start = handled = now_ns();
         }
     }
-    return start;
 }
 
 /* Return a new reference to what keeps `*path` alive; the text itself where it is ASCII, which needs no copy. */
@@ -276,12 +291,11 @@ typedef struct {
 } Asked;
 
 /* Read up to MOST_FILES files from `place` on. Returns NULL with an exception, None, or what `stopped` does. */
-static PyObject *chunk_read(Asked *asked, Chunk *chunk, Py_ssize_t place, double *took_s)
+static PyObject *chunk_read(Asked *asked, Chunk *chunk, Py_ssize_t place)
 {
     Attempt attempt;
     PyObject *told = NULL;
     Py_ssize_t left = length(asked->paths) - place;
-    int64_t end;
 
     chunk->count = chunk->done = chunk->asked = 0;
     while (chunk->count < MOST_FILES && chunk->count < left) {
@@ -295,13 +309,12 @@ static PyObject *chunk_read(Asked *asked, Chunk *chunk, Py_ssize_t place, double
 
     attempt.is_raised = attempt.error = 0;
     chunk->lock = PyEval_SaveThread();
-    end = read_chunk(chunk, &attempt);
+    read_chunk(chunk, &attempt);
     PyEval_RestoreThread(chunk->lock);
 
     if (chunk->done && chunk->is_timed) {
         memcpy((char *)asked->stamps.buf + asked->at, chunk->stamps, (size_t)chunk->done * STAMPS_BYTES);
         asked->at += (Py_ssize_t)((size_t)chunk->done * STAMPS_BYTES);
-        *took_s += in_s(end) - chunk->stamps[0][0];
     }
     /* From here on an exception may be pending, a handler's: the contents are told all the same. */
     PyObject *kind, *value, *trace;
@@ -339,18 +352,20 @@ static PyObject *all_read(Asked *asked, Py_ssize_t place)
 {
     Chunk *chunk = PyMem_Malloc(sizeof *chunk);
     PyObject *told = Py_None;
-    double took_s = 0.0;
+    double took_s;
 
     if (chunk == NULL)
         return PyErr_NoMemory();
+    chunk->took_ns = 0;
     chunk->is_timed = asked->stamps.obj != NULL;
     chunk->is_asking = chunk->is_timed && asked->found != Py_None;
     Py_INCREF(told);
     while (told == Py_None && place < length(asked->paths)) {
         Py_DECREF(told);
-        told = PyErr_CheckSignals() < 0 ? NULL : chunk_read(asked, chunk, place, &took_s);
+        told = PyErr_CheckSignals() < 0 ? NULL : chunk_read(asked, chunk, place);
         place += chunk->done;
     }
+    took_s = in_s(chunk->took_ns);
     PyMem_Free(chunk);
     return told == NULL ? NULL : Py_BuildValue("(dN)", took_s, told);
 }

@@ -28,7 +28,8 @@ def read_files(
         at: offset of the first file's stamps, in bytes.
         found: where the cached pages of each file that was opened are appended, asked by cachestat(2) before it is
             read, -1 for unknown; None does not ask.
-        took: where the seconds that asking took are appended; opening ends, and reading begins, after it.
+        took: where the seconds that asking took are appended. They are no part of what is stamped or returned: an
+            opening begins so much later.
 
     Returns:
         The seconds that the files took, and None; or, where one cannot be read whole at once, when it began, its

@@ -134,22 +134,25 @@ class CacheWitness:
             return None, None
         return (self._found, self._took) if isinstance(self._way, CacheStat) else None
 
-    def object_failed(self) -> float:
-        """Forget the object opened last, which could not be read; return the seconds that asking took."""
+    @property
+    def asked(self) -> int:
+        """How many objects were asked about since `objects_read`."""
+        return len(self._took)
+
+    def seconds(self, asked: int) -> list[float]:
+        """Return what asking took for each object, without the first ``asked`` of them."""
+        return self._took[asked:]
+
+    def object_failed(self) -> None:
+        """Forget the object opened last, which could not be read."""
         self._found.pop()
-        return self._took.pop()
+        self._took.pop()
 
-    def objects_read(self, first: int, sizes_bytes: Sequence[int]) -> tuple[Sequence[int], float]:
-        """Count the objects read since the last call; return what to record as sizes, and the seconds that asking took.
-
-        Args:
-            first: where the recorder has their stamps; opening is put off by what asking took.
-            sizes_bytes: their sizes.
-        """
+    def objects_read(self, sizes_bytes: Sequence[int]) -> Sequence[int]:
+        """Count the objects of these sizes, read since the last call; return what to record as sizes."""
         start_s = _now_s()
-        took, found = self._took, self._found
-        asking_s = sum(took)
-        self._recorder.put_off(first, took)
+        # What broke the reading off may have left an answer behind whose object was not read.
+        took, found = self._took, self._found[: len(sizes_bytes)]
         counts, sums = PageCounts(*self._count_pages(sizes_bytes, found, PAGE_BYTES)), self._sums
         sums[_OBJECTS] += counts.counted
         sums[_OBJECTS + 1] += counts.pages
@@ -157,9 +160,9 @@ class CacheWitness:
         self._hit_bytes += counts.hit_bytes
         self._unanswered += counts.unanswered
         self._asks_s += took
-        del took[:], found[:]
+        del took[:], self._found[:]
         self._counting_s += _now_s() - start_s
-        return counts.words, asking_s
+        return counts.words
 
     def range(self, descriptor: int, offset: int, size_bytes: int) -> int:
         """Ask about a part of a file that will be read next; return what `ioprof.trace.hits` calls it."""

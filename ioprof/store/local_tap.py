@@ -61,11 +61,12 @@ class LocalTap(Tap):
                 if stopped is None:
                     break
                 place = len(contents) + len(left_out)
-                content = self._rest(stopped, sizes_bytes[place], objects[place], first + len(contents) * _STAMPS_BYTES)
-                if content is None:
+                rest = self._rest(stopped, sizes_bytes[place], objects[place], first + len(contents) * _STAMPS_BYTES)
+                if rest is None:
                     left_out.append(place)
                 else:
-                    contents.append(content)
+                    contents.append(rest[0])
+                    took_s += rest[1]
                 place += 1
         finally:
             self._name(objects, sizes_bytes, first, len(contents), left_out, took_s)
@@ -77,16 +78,30 @@ class LocalTap(Tap):
         """Read objects from ``place`` on, up to the first that makes trouble; ``first``: where the stamps begin."""
         witness, stamps, at = self.witness, self.recorder.mapping, first + len(contents) * _STAMPS_BYTES
         lists = witness.lists() if self._compiled is not None and self.calls is os else None
-        if self._compiled is None or lists is None:
-            open_: Callable[[str, int], int] = self.calls.open
-            if witness.asking:
-                open_ = witness.opener(open_)
+        if self._compiled is not None and lists is not None:
+            took_s, stopped = self._compiled(paths, sizes_bytes, place, contents, stamps, at, *lists)
+            return took_s, None if stopped is None else Stopped(*stopped)
+        open_: Callable[[str, int], int] = self.calls.open
+        if not witness.asking:
             return read_files(paths, sizes_bytes, place, contents, stamps, at, open_, self.calls)
-        took_s, stopped = self._compiled(paths, sizes_bytes, place, contents, stamps, at, *lists)
-        return took_s, None if stopped is None else Stopped(*stopped)
+        asked = witness.asked
+        segment = read_files(paths, sizes_bytes, place, contents, stamps, at, witness.opener(open_), self.calls)
+        return self._without_asking(*segment, at, witness.seconds(asked))
 
-    def _rest(self, stopped: Stopped, size_bytes: int, obj: int, at: int) -> bytes | None:
-        """Read an object to its end that did not come whole at once; None: it failed, and that is recorded."""
+    def _without_asking(
+        self, took_s: float, stopped: Stopped | None, at: int, asks_s: list[float]
+    ) -> tuple[float, Stopped | None]:
+        """Let objects read in Python begin later by what asking took, which the compiled loop does by itself."""
+        if stopped is not None and stopped.descriptor >= 0:
+            stopped = stopped._replace(start_s=stopped.start_s + asks_s.pop())
+        self.recorder.put_off(at, asks_s)
+        return took_s - sum(asks_s), stopped
+
+    def _rest(self, stopped: Stopped, size_bytes: int, obj: int, at: int) -> tuple[bytes, float] | None:
+        """Read an object to its end that did not come whole at once; return its content and the seconds it took.
+
+        None: it failed, and that is recorded.
+        """
         start_s, descriptor, opened_s, content, error = stopped
         try:
             if error is not None:
@@ -97,8 +112,9 @@ class LocalTap(Tap):
             return None
         read_s = _now_s()
         self.calls.close(descriptor)
-        _pack(self.recorder.mapping, at, start_s, opened_s, read_s, _now_s())
-        return content
+        end_s = _now_s()
+        _pack(self.recorder.mapping, at, start_s, opened_s, read_s, end_s)
+        return content, end_s - start_s
 
     def _in_pieces(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Read more objects than the recorder has room for at once."""
@@ -215,8 +231,7 @@ class LocalTap(Tap):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
         if self.witness.asking:
-            recorded, asking_s = self.witness.objects_read(first, sizes_bytes)
-            self.recorder.name_reads(objects, recorded, took_s - asking_s)
+            self.recorder.name_reads(objects, self.witness.objects_read(sizes_bytes), took_s)
         else:
             self.recorder.name_reads(objects, sizes_bytes, took_s)
         if sizes_bytes is not self._summed:
@@ -240,7 +255,7 @@ class LocalTap(Tap):
         failed = _now()
         self.calls.close(descriptor)
         if self.witness.asking:
-            start_s += self.witness.object_failed()
+            self.witness.object_failed()
         got_bytes, code = (
             (error.got_bytes, error.code) if isinstance(error, PartialReadError) else (0, error_code(error))
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import gc
+import itertools
+import math
 import os
 import signal
 import struct
@@ -64,6 +67,7 @@ def bench(tmp_path: Path, trace_dir: Path, reads: str) -> Iterator[Bench]:
     folder.mkdir()
     assert reads_in_use() == reads
     made = Bench(folder, trace_dir)
+    gc.collect()  # what tests before this one have left is not closed in the middle of it
     before = os.listdir("/proc/self/fd")
     yield made
     assert os.listdir("/proc/self/fd") == before
@@ -143,6 +147,7 @@ def test_a_file_that_comes_in_parts_is_one_read_of_the_whole(bench: Bench) -> No
         ((Kind.OPEN, obj, 0, 0), (Kind.READ, obj, size, 0), (Kind.CLOSE, obj, 0, 0))
     ]  # fmt: skip
     assert bench.tap.tapped_bytes == 22
+    assert bench.recorder.storage_ns == pytest.approx(sum(row["duration_ns"] for row in bench.spans()), rel=1e-3)
 
 
 def test_a_file_that_ends_early_after_parts_is_a_short_read(bench: Bench) -> None:
@@ -196,12 +201,15 @@ def test_a_handler_that_raises_ends_a_call_that_would_wait_for_ever(bench: Bench
     def breaks(number: int, frame: FrameType | None) -> None:
         raise BrokenError
 
+    bench.tap.witness.budget = math.inf
+    bench.tap.witness.begin(0)
+    bench.read({"file": 9})
     with pytest.raises(BrokenError), alarm(breaks):
         bench.read({"file": 9, "pipe": 13})
     if is_open:
         os.close(writer)
-    assert [row["object"] for row in bench.spans() if row["kind"] == Kind.READ] == [0]
-    assert bench.tap.tapped_bytes == 9
+    assert [row["object"] for row in bench.spans() if row["kind"] == Kind.READ] == [0, 0]
+    assert bench.tap.tapped_bytes == 18
 
 
 def test_a_call_that_a_signal_interrupted_is_made_again(bench: Bench) -> None:
@@ -228,6 +236,30 @@ def test_the_same_files_are_read_without_notes(bench: Bench) -> None:
         read(paths, [1, 2, 1])
     with pytest.raises(FileNotFoundError):
         read([*paths, f"{bench.folder}/3"], [1] * 4)
+
+
+def test_what_asking_takes_is_in_no_duration(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked or not, an object's operations follow each other; what they take together is the batch's storage time."""
+    for number in range(3):
+        (bench.folder / str(number)).write_bytes(b"%d" % number)
+    (bench.folder / "1").write_bytes(b"")
+    bench.tap.witness.budget = math.inf
+    for batch in range(3):
+        bench.recorder.begin(int(Phase.STEADY), batch=batch)
+        bench.tap.witness.begin(batch)
+        assert bench.read({"0": 1, "absent": 1, "1": 1, "2": 1}) == [b"0", b"2"]
+        assert bench.tap.witness.end(10**6) >= 0
+        bench.recorder.end()
+    spans = bench.spans()
+    ends_ns = [row["start_ns"] + row["duration_ns"] for row in spans]
+    assert all(row["start_ns"] >= end_ns - 1 for row, end_ns in zip(spans[1:], ends_ns, strict=False))
+    assert bench.recorder.storage_ns == pytest.approx(sum(row["duration_ns"] for row in spans), rel=1e-3)
+    whole = [row for row in spans if row["object"] in (0, 3)]
+    assert [row["kind"] for row in whole] == [Kind.OPEN, Kind.READ, Kind.CLOSE] * 6
+    assert all(
+        abs(row["start_ns"] - before["start_ns"] - before["duration_ns"]) <= 1
+        for before, row in itertools.pairwise(whole) if row["kind"] != Kind.OPEN
+    )  # fmt: skip
 
 
 def test_stamps_go_only_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
