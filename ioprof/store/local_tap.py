@@ -102,12 +102,14 @@ class LocalTap(Tap):
 
         None: it failed, and that is recorded.
         """
-        start_s, descriptor, opened_s, content, error = stopped
-        try:
-            if error is not None:
-                raise error
-            content = read_on(descriptor, content, size_bytes, self.calls.read)
-        except OSError as failure:
+        start_s, descriptor, opened_s, content, failure = stopped
+        if failure is None:
+            try:
+                content = read_on(descriptor, content, size_bytes, self.calls.read)
+            except OSError as error:
+                # Its traceback would hold this frame, which holds the error: the tap would stay open until collected.
+                failure = error.with_traceback(None)
+        if failure is not None:
             self._object_failed(obj, descriptor, start_s, opened_s, failure)
             return None
         read_s = _now_s()

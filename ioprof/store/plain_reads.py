@@ -79,7 +79,8 @@ def read_files(
             opened = now()
             content = read_(descriptor, size_bytes)
         except OSError as error:
-            return start - begun, Stopped(start, descriptor, opened, b"", error)
+            # Without its traceback, which would hold the callers' frames, and these what is returned here.
+            return start - begun, Stopped(start, descriptor, opened, b"", error.with_traceback(None))
         except BaseException:  # a signal's handler raised it
             if descriptor >= 0:
                 close_(descriptor)
