@@ -85,3 +85,10 @@ def test_every_batch_is_delivered_once() -> None:
     for in_order in (True, False):
         steps = replay(work, replace(LAYOUT, workers=3, in_order=in_order, pin=True))
         assert sorted(steps.samples.tolist()) == list(range(60))
+
+
+def test_waiting_for_a_cpu_is_told_apart_from_work() -> None:
+    """Four workers of 4 ms computing on two CPUs wait as long as they compute; two of them never wait."""
+    crowded = replay(load(cpu=4), replace(LAYOUT, workers=4, cores=2.0))
+    assert crowded.waited_ns == pytest.approx(4 * MS, rel=0.02)
+    assert replay(load(cpu=4), replace(LAYOUT, cores=2.0)).waited_ns == pytest.approx(0.0, abs=1.0)

@@ -33,13 +33,16 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
     """
     recipe, transport, factors = measured.recipe, measured.transport, change.stage_factors
     storage = _storage_factor(measured.shares, factors)
+    is_held = measured.held_ratio > 0
     cpu = (
-        recipe.storage_cpu_ns * storage
+        recipe.storage_cpu_ns * (1.0 if is_held else storage)
         + recipe.prep_cpu_ns * _prep_factor(factors, notes)
         + recipe.loader_cpu_ns * factors.get(Stage.LOADER, 1.0)
         + recipe.collate_cpu_ns * factors.get(Stage.COLLATE, 1.0)
     )
     store = recipe.storage_blocked_ns * (storage * measured.base_ratio * _miss_factor(recipe, change, notes))
+    if is_held:
+        store = _held_ns(measured, storage, change.store_latency_factor or 1.0)
     count, ipc = len(recipe), factors.get(Stage.IPC, 1.0)
     load = Load(
         samples=recipe.samples,
@@ -58,6 +61,18 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         load = _regrouped(load, measured.setting.batch_size, setting.batch_size, notes)
     load = replace(load, cpu_ns=load.cpu_ns + transport.between_ns)
     return replace(load, busy_ns=_busy(load.busy_ns, measured, setting, change, notes))
+
+
+def _held_ns(measured: Measured, storage: float, latency: float) -> Floats:
+    """Return what is waited for in operations that a throttle holds back: what it asks for, and is not computed anyway.
+
+    It is multiplied by the store's latency factor when it is replayed, of which the rest takes no part.
+    """
+    recipe = measured.recipe
+    lasted_ns = recipe.storage_blocked_ns + recipe.storage_cpu_ns
+    asked_ns = np.minimum(lasted_ns, (lasted_ns + recipe.queue_ns) * measured.held_ratio)
+    rest_ns = lasted_ns - asked_ns - recipe.storage_cpu_ns
+    return np.clip(asked_ns * storage + rest_ns / latency, 0.0, None) * measured.base_ratio
 
 
 def layout_of(measured: Measured, setting: Setting, change: Change, wake_ns: float, notes: Notes) -> Layout:

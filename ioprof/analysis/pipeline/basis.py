@@ -46,5 +46,7 @@ class Measured:
     is_busy_drawn: bool
     """It differs from batch to batch on purpose."""
     other_load: float
+    held_ratio: float = 0.0
+    """Share of the time in storage operations for which a throttle asked."""
     base_ratio: float = 1.0
     """What a lone storage operation takes, over what the measured ones took beside others."""

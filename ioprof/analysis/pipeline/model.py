@@ -15,7 +15,7 @@ from ioprof.analysis.pipeline.basis import Measured, Setting
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.cpus import cores_of, cpu_beside_making_ns, other_load_of
 from ioprof.analysis.pipeline.notes import Notes, note_general
-from ioprof.analysis.pipeline.recipe import measured_rank, recipe_of, storage_shares
+from ioprof.analysis.pipeline.recipe import held_ratio, measured_rank, recipe_of, storage_shares
 from ioprof.analysis.pipeline.replay import Layout, Load, Replayed, replay
 from ioprof.analysis.pipeline.store_curve import curve_of
 from ioprof.analysis.pipeline.transport import transport_of
@@ -109,8 +109,9 @@ class PipelineModel:
             asked_busy_ns=trace.run.accelerator.busy_ns_per_batch,
             is_busy_drawn=trace.run.accelerator.source.startswith("drawn"),
             other_load=other_load_of(trace, rank),
+            held_ratio=held_ratio(trace),
         )
-        return cls(_at_rest(measured, rank), _delivered(rank, trace.run))
+        return cls(_with_wake_ups(_at_rest(measured, rank)), _delivered(rank, trace.run))
 
     def predict(self, change: Change) -> Prediction:
         """Return what the run would deliver with a change.
@@ -197,6 +198,23 @@ def _at_rest(measured: Measured, rank: RankSteps) -> Measured:
     share = min(1.0, blocked_ns / max(1.0, rank.window_ns * workers))
     slowdown = measured.curve.slowdown(1.0 + (workers * measured.setting.ranks_per_host - 1) * share)
     return replace(measured, base_ratio=1.0 / slowdown)
+
+
+def _with_wake_ups(measured: Measured) -> Measured:
+    """Return the same with what it takes a worker to get onto a free CPU.
+
+    The kernel counts that as waiting for a CPU too: after each wait some ten microseconds, on virtual machines more.
+    It is what was counted beyond what a replay of the run comes to, where a CPU is waited for only while all are busy.
+    """
+    counted_ns = float(measured.recipe.queue_ns.mean())
+    if counted_ns <= 0 or measured.setting.ranks_per_host > 1:
+        return measured
+    notes, change = Notes(), Change()
+    load = _long_enough(load_of(measured, measured.setting, change, notes), measured.setting)
+    played = replay(load, layout_of(measured, measured.setting, change, measured.transport.wake_ns, notes))
+    share = max(0.0, 1.0 - played.waited_ns / counted_ns)
+    recipe = measured.recipe
+    return replace(measured, recipe=replace(recipe, blocked_ns=recipe.blocked_ns + share * recipe.queue_ns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ class Recipe:
     collate_cpu_ns: Floats
     blocked_ns: Floats
     """Waiting outside storage operations for anything but a CPU, such as a lock."""
+    queue_ns: Floats
+    """Ready to run, and not on a CPU yet; in none of the others."""
     transfer_ns: Floats
     busy_ns: Floats
     before_ns: Floats
@@ -158,6 +160,7 @@ def _recipe(number: int, column: dict[str, Floats], steps: dict[str, NDArray[np.
         loader_cpu_ns=active[2] * share,
         collate_cpu_ns=joined_cpu,
         blocked_ns=elsewhere + np.clip(collate - joined_cpu - joined_queue, 0, None),
+        queue_ns=queued + joined_queue,
         transfer_ns=np.clip(steps["transfer_ns"], 0, None).astype(np.float64),
         busy_ns=steps["busy_ns"].astype(np.float64),
         before_ns=steps["before_ns"] + _start_up_ns(column["fetch_start_ns"], steps),
@@ -208,3 +211,16 @@ def storage_shares(trace: Trace) -> dict[Stage, float]:
             spent[stage] = spent.get(stage, 0.0) + kind.total_ns
     total = sum(spent.values())
     return {stage: ns / total for stage, ns in spent.items()} if total > 0 else {}
+
+
+def held_ratio(trace: Trace) -> float:
+    """Return the share of the time in storage operations for which a throttle asked; 0 where there is none.
+
+    An operation that is held back lasts until a moment: what it computes before that makes it no longer, and all of
+    that time is as long as the store is slow.
+    """
+    held = trace.run.held_operations
+    given_ns = sum(kind.given_ns for kind in held.by_kind.values()) if held is not None else 0
+    if held is None or given_ns <= 0:
+        return 0.0
+    return min(1.0, sum(kind.asked_ns for kind in held.by_kind.values()) / given_ns)

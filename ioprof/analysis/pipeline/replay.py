@@ -101,6 +101,8 @@ class Replayed:
     received_ns: Floats
     busy_start_ns: Floats
     busy_end_ns: Floats
+    waited_ns: float
+    """For which whoever made a batch waited for a CPU, on average."""
 
 
 def replay(load: Load, layout: Layout) -> Replayed:
@@ -126,6 +128,7 @@ def replay(load: Load, layout: Layout) -> Replayed:
         received_ns=np.array(first.received_ns),
         busy_start_ns=np.array(first.busy_start_ns),
         busy_end_ns=np.array(first.busy_end_ns),
+        waited_ns=first.waited_ns / max(1, len(first.delivered)),
     )
 
 
@@ -245,6 +248,7 @@ class _Rank:
         self.received_ns: list[float] = []
         self.busy_start_ns: list[float] = []
         self.busy_end_ns: list[float] = []
+        self.waited_ns = 0.0
 
     def start(self) -> None:
         """Bring everybody to where they wait for work, then begin."""
@@ -259,7 +263,9 @@ class _Rank:
         store, cpu, blocked = self._store[batch] / parts, self._cpu[batch] / parts, self._blocked[batch]
         for _ in range(parts):
             yield Place.STORE, store
+            ready_ns = self._host.now
             yield Place.CPU, cpu
+            self.waited_ns += self._host.now - ready_ns - cpu
         yield Place.ALONE, blocked
 
     def _worker(self, number: int) -> _Actor:
