@@ -26,6 +26,31 @@ def memory_limit_bytes(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> 
     return None if limit is None else int(limit)
 
 
+def memory_room_bytes(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> int | None:
+    """Return how much more memory the group may take; None where there is no limit, or its use is not told.
+
+    What its page cache has not used for a while gives way, and counts as room.
+    """
+    rooms = [_room_v1(level) for level in _levels("memory", proc, sys)]
+    rooms += [_room_v2(level) for level in _levels("", proc, sys)]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room_v1(level: Path) -> int | None:
+    return _room(level, _memory_v1(level), "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _room_v2(level: Path) -> int | None:
+    return _room(level, _memory_v2(level), "memory.current", "inactive_file")
+
+
+def _room(level: Path, limit: float | None, usage: str, reclaimable: str) -> int | None:
+    used = read_int(level / usage)
+    if limit is None or used is None:
+        return None
+    return max(0, int(limit) - max(0, used - int(_words(level / "memory.stat").get(reclaimable, 0))))
+
+
 def cpu_throttled_ns(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> int | None:
     """Return how long the quota of the group, or of one above it, has stood its processes still, in ns in all.
 
@@ -38,10 +63,15 @@ def cpu_throttled_ns(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> in
 
 
 def _throttled_ns(level: Path) -> int | None:
-    words = dict(line.split()[:2] for line in (read_text(level / "cpu.stat") or "").splitlines() if " " in line)
+    words = _words(level / "cpu.stat")
     if "throttled_usec" in words:
         return int(words["throttled_usec"]) * 1000
     return int(words["throttled_time"]) if "throttled_time" in words else None
+
+
+def _words(path: Path) -> dict[str, str]:
+    """Return a file of lines that name a counter and its value."""
+    return dict(line.split(maxsplit=1) for line in (read_text(path) or "").splitlines() if " " in line)
 
 
 Reader = Callable[[Path], float | None]

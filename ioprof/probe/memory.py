@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from ioprof.host.cgroup import memory_limit_bytes
+from ioprof.host.cgroup import memory_room_bytes
 
 _MORE_THAN_TWICE = 2.5
 """The next level may take so many times as much: twice the processes, and some room."""
@@ -14,8 +14,6 @@ class LevelMemory:
     """Watches the memory that is left while levels are measured."""
 
     def __init__(self) -> None:
-        limit = memory_limit_bytes()
-        self._limit_bytes = None if limit is None else limit // 2
         self._before_bytes = self._least_bytes = _available_bytes()
         self._taken_bytes = 0
 
@@ -33,9 +31,11 @@ class LevelMemory:
 
     def has_room(self) -> bool:
         """Tell whether there is memory for twice the processes of the last level."""
-        left = _available_bytes() if self._limit_bytes is None else min(_available_bytes(), self._limit_bytes)
-        return self._taken_bytes * _MORE_THAN_TWICE <= left
+        return self._taken_bytes * _MORE_THAN_TWICE <= _available_bytes()
 
 
 def _available_bytes() -> int:
-    return int(psutil.virtual_memory().available)
+    """Return what is left on this host, or in its control group if that is less."""
+    room = memory_room_bytes()
+    available = int(psutil.virtual_memory().available)
+    return available if room is None else min(available, room)

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from ioprof.clock import now_ns
 from ioprof.contract import (
     Batch,
+    EpochReader,
+    EpochStart,
     Indices,
     Loader,
     LoadJob,
@@ -159,6 +161,9 @@ def _some_samples(plan: RunPlan, dataset: RunDataset, tap: Tap) -> Iterator[byte
         return
     workload = cast("MapWorkload", plan.workload)
     reader = workload.reader(dataset.sizes)
+    if isinstance(reader, EpochReader):
+        # Some open here what they read from.
+        reader.begin_epoch(tap, EpochStart(epoch=FIRST_EPOCH, rank=0, worker=-1, scratch=""))
     for sample in workload.order(FIRST_EPOCH)[:_LENGTHS].tolist():
         yield from reader.read(tap, [sample])
 

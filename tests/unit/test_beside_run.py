@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 import ioprof
 from ioprof import api
 from ioprof.analysis.summary import Summary
+from ioprof.contract import EpochStart, SampleReader
 from ioprof.runner import beside_run
 from ioprof.runner.baselines import MemoryReader, MemoryStream, fed_from_memory, without_workers
 from ioprof.runner.interrupt import Interrupted
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.run_dataset import RunDataset, run_dataset
-from ioprof.trace.probe_record import ProbeRecord, read_probe
+from ioprof.store.tap import Tap
+from ioprof.trace.probe_record import BaselineRecord, ProbeRecord, read_probe
 
 BASELINE_NS = 300_000_000
 
@@ -54,6 +57,40 @@ def test_a_loader_fed_from_memory_reads_nothing(loader: dict[str, object], tmp_p
     found = fed_from_memory(plan, dataset, BASELINE_NS)
     assert found.reason is None
     assert (found.samples_per_s or 0.0) == pytest.approx(found.batches * 8 / found.seconds)
+
+
+class OpeningReader:
+    """Reads nothing before it was told that an epoch begins, as one that opens its shards then."""
+
+    def __init__(self, reader: SampleReader) -> None:
+        self._reader = reader
+        self._is_open = False
+
+    def begin_epoch(self, tap: Tap, start: EpochStart) -> None:
+        """Open."""
+        self._is_open = True
+
+    def read(self, tap: Tap, samples: Sequence[int]) -> Sequence[bytes | memoryview]:
+        """Read what the workload's own reader does."""
+        assert self._is_open
+        return self._reader.read(tap, samples)
+
+
+@pytest.mark.parametrize("measure", [fed_from_memory, None])
+def test_a_reader_that_wants_to_know_when_an_epoch_begins_is_told(
+    measure: Callable[[RunPlan, RunDataset, int], BaselineRecord] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the run's own workers tell it: whether its lengths are looked up, or the loader reads without workers."""
+    plan, dataset = prepared(tmp_path, {"name": "torch-map", "workers": 1})
+    plain = plan.workload.reader
+    monkeypatch.setattr(plan.workload, "reader", lambda sizes: OpeningReader(plain(sizes)))
+    if measure is not None:
+        found = measure(plan, dataset, BASELINE_NS)
+    else:
+        found = without_workers(plan, dataset, plan.workload.order, BASELINE_NS)
+    assert found.reason is None
 
 
 def test_a_stream_is_fed_from_memory_as_well(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ioprof.host.cgroup import cpu_quota_cores, cpu_throttled_ns, memory_limit_bytes
+from ioprof.host.cgroup import cpu_quota_cores, cpu_throttled_ns, memory_limit_bytes, memory_room_bytes
 from ioprof.host.facts import clock_facts, host_facts, package_versions
 
 CPUINFO = """\
@@ -112,6 +112,20 @@ def test_version_1_is_read_from_inside_a_container(tmp_path: Path) -> None:
     )
     assert cpu_quota_cores(proc, sys_root) == 0.5
     assert memory_limit_bytes(proc, sys_root) == 4 << 20
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_room_in_a_group_is_its_limit_less_what_it_holds_on_to(version: int, tmp_path: Path) -> None:
+    """Cached pages that were not used for a while give way; the tightest level counts, and without a limit none does."""
+    v2 = version == 2
+    group, mount = ("0::/a/b\n", V2) if v2 else ("4:memory:/a/b\n", V1.replace("/docker/abc", "/"))
+    base, usage = ("fs/cgroup/", "memory.current") if v2 else ("fs/cgroup/memory/", "memory.usage_in_bytes")
+    limit, cached = ("memory.max", "inactive_file") if v2 else ("memory.limit_in_bytes", "total_inactive_file")
+    proc = write(tmp_path / "proc", {"self/cgroup": group, "self/mountinfo": mount})
+    sys_root = write(tmp_path / "sys", {f"{base}a/{usage}": "700\n", f"{base}a/memory.stat": f"anon 9\n{cached} 300\n"})
+    assert memory_room_bytes(proc, sys_root) is None
+    write(tmp_path / "sys", {f"{base}a/{limit}": "1000\n", f"{base}a/b/{limit}": "5000\n", f"{base}a/b/{usage}": "0\n"})
+    assert memory_room_bytes(proc, sys_root) == 600
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -15,7 +15,6 @@ def test_there_must_be_room_for_twice_what_the_last_level_took(
     """What a level took is the least that was left during it; its end gives it back."""
     left = [700]
     monkeypatch.setattr(memory, "_available_bytes", lambda: left[0])
-    monkeypatch.setattr(memory, "memory_limit_bytes", lambda: None)
     watched = LevelMemory()
     watched.begin()
     left[0] = 700 - taken
@@ -25,14 +24,17 @@ def test_there_must_be_room_for_twice_what_the_last_level_took(
     assert watched.has_room() == has_room
 
 
-def test_half_of_a_groups_limit_is_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control group is not told how much of its own is left."""
-    left = [10_000]
-    monkeypatch.setattr(memory, "_available_bytes", lambda: left[0])
-    monkeypatch.setattr(memory, "memory_limit_bytes", lambda: 400)
+@pytest.mark.parametrize(("room", "has_room"), [(400, True), (240, False), (None, True)])
+def test_what_a_control_group_has_left_is_the_most(
+    room: int | None, has_room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred were taken, and the host has gigabytes; what the group uses already is not there a second time."""
+    taken = [0]
+    monkeypatch.setattr(memory, "memory_room_bytes", lambda: None if room is None else room - taken[0])
     watched = LevelMemory()
     watched.begin()
-    left[0] -= 100
+    taken[0] = 100
     watched.look()
+    taken[0] = 0
     watched.end()
-    assert not watched.has_room()
+    assert watched.has_room() == has_room
