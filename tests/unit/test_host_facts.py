@@ -116,7 +116,7 @@ def test_version_1_is_read_from_inside_a_container(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_room_in_a_group_is_its_limit_less_what_it_holds_on_to(version: int, tmp_path: Path) -> None:
-    """Cached pages that were not used for a while give way; the tightest level counts, and without a limit none does."""
+    """Cached pages that were not used for a while give way; the tightest level counts; without a limit none does."""
     v2 = version == 2
     group, mount = ("0::/a/b\n", V2) if v2 else ("4:memory:/a/b\n", V1.replace("/docker/abc", "/"))
     base, usage = ("fs/cgroup/", "memory.current") if v2 else ("fs/cgroup/memory/", "memory.usage_in_bytes")

@@ -156,6 +156,39 @@ def test_what_children_read_counts_while_they_live_and_after(tmp_path: Path) -> 
     family.close()
 
 
+def test_what_an_orphan_read_stays_counted(tmp_path: Path) -> None:
+    """Its parent ended before it: it is nobody's child of ours, and nobody of ours is given its counters at its end."""
+    (tmp_path / "content").write_bytes(bytes(1 << 20))
+    reads = f"cat {tmp_path}/content >/dev/null; echo done"
+    script = f"(read -r _ <&3; {reads}; read -r _ <&3; {reads}; read -r _ <&3) & echo begun"
+    family = FamilyIo()
+    before = family.read()
+    told_end, tell_end = os.pipe()
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"exec 3</dev/fd/{told_end}; {script}; read -r _"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[told_end],
+    ) as parent:  # fmt: skip
+        os.close(told_end)
+        assert parent.stdin is not None and parent.stdout is not None and before is not None
+        assert parent.stdout.readline() == b"begun\n"
+        family.read()
+        parent.stdin.close()
+        parent.wait()
+        seen = []
+        for _ in range(2):
+            os.write(tell_end, b"\n")
+            assert parent.stdout.readline() == b"done\n"
+            seen.append(family.read())
+        os.close(tell_end)
+        assert parent.stdout.read() == b""  # the orphan has ended: nobody holds its output any more
+    last = family.read()
+    assert seen[0] and seen[1] and last
+    assert seen[0].rchar - before.rchar >= 1 << 20
+    assert seen[1].rchar - seen[0].rchar >= 1 << 20
+    assert last.rchar >= seen[1].rchar
+    family.close()
+
+
 def test_a_process_without_counters_has_no_family_counters(tmp_path: Path) -> None:
     """Not known is never 0."""
     assert FamilyIo(proc=str(tmp_path)).read() is None
