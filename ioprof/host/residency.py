@@ -77,12 +77,17 @@ class CacheStat:
 
 
 class NoWaitRead:
-    """preadv2(RWF_NOWAIT)."""
+    """preadv2(RWF_NOWAIT).
+
+    Attributes:
+        read_bytes: what it has read of files so far: the kernel counts that for the process, as it does any read.
+    """
 
     method: ClassVar[Method] = "rwf_nowait"
 
     def __init__(self) -> None:
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self.read_bytes = 0
 
     def pages(self, fd: int, offset: int, size_bytes: int) -> int:
         """Return the cached pages up to the first that is missing; see `Residency.pages`."""
@@ -93,6 +98,7 @@ class NoWaitRead:
                 window = self._scratch[: min(end - at, _SCRATCH_BYTES)]
                 got_bytes = os.preadv(fd, (window,), at, os.RWF_NOWAIT)
                 at += got_bytes
+                self.read_bytes += got_bytes
                 if got_bytes < len(window):
                     break
         except BlockingIOError:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, Residency, first_answer
+from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, NoWaitRead, Residency, first_answer
 from ioprof.store.page_counts import PageCounts, count_pages
 from ioprof.trace.hits import ALL_CACHED, SOME_MISSING, UNKNOWN
 from ioprof.trace.opsfile import CACHE_METHODS
@@ -67,6 +67,11 @@ class CacheWitness:
         self._counting_s = 0.0
         self._sums = [0] * 6
         self._hit_bytes = self._unanswered = 0
+
+    @property
+    def read_bytes(self) -> int:
+        """What asking has read of files so far, in bytes: none, unless nothing but a read tells."""
+        return self._way.read_bytes if isinstance(self._way, NoWaitRead) else 0
 
     def begin(self, number: int) -> None:
         """Say which batch the coming reads are for."""

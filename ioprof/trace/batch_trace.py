@@ -221,7 +221,7 @@ class BatchTrace:
             self.recorder.note_io(
                 tap.tapped_bytes,
                 tap.tapped_page_bytes,
-                counters.rchar,
+                counters.rchar - self._witness.read_bytes,
                 counters.read_bytes,
                 mapped_bytes=tap.mapped_bytes,
                 touched_page_bytes=tap.touched_page_bytes,
