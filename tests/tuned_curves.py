@@ -10,7 +10,7 @@ from ioprof.tune.limits import Limits, Needs, Room
 from ioprof.tune.predictor import Forecast, Predicted, Predictor
 from ioprof.tune.search import Search, Task
 from ioprof.tune.setting import PREFETCHES, Setting, settings, worker_counts
-from ioprof.tune.tunable import Measured
+from ioprof.tune.tunable import Judged, Measured
 
 Rate = Callable[[Setting], float]
 ROOM = Room(
@@ -50,9 +50,9 @@ class Curve:
             return Measured(setting=setting, samples_per_s=None, seconds=1.0, problem="a worker was killed by SIGBUS")
         return Measured(setting=setting, samples_per_s=self.rate(setting), seconds=1.0)
 
-    def explain(self, measured: Measured) -> tuple[str | None, str]:
+    def judge(self, measured: Measured) -> Judged:
         """Say the same of every run."""
-        return "storage-latency", "The store gives no more."
+        return Judged(bound="storage-latency", sentence="The store gives no more.")
 
 
 @dataclass

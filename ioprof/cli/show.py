@@ -74,3 +74,11 @@ class LiveObserver:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class PhasesOnly(LiveObserver):
+    """Shows phases and bars, and nothing while steps are measured: of a run of seconds a view would take a part."""
+
+    def measuring(self, directory: Path) -> None:
+        """Leave the CPUs to the run."""
+        self._end_bar()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.prepare import prepare_with_progress
-from ioprof.cli.show import LiveObserver
+from ioprof.cli.show import PhasesOnly
 from ioprof.compound.json_file import make_directory
 from ioprof.errors import IoprofError, UsageError
 from ioprof.report.tune import rate_told, render_tune
@@ -123,7 +123,7 @@ def _tuned(
     record = first_record(plan, limits.room, command, budget_ns / 1e9)
     words = [record.started_utc.replace(":", "").replace("-", ""), "tune", spec.workload, spec.loader, spec.run.label]
     directory = make_directory(Path(spec.run.results), "-".join(filter(None, words)).replace("/", "_"))
-    observer = Silent() if quiet else LiveObserver(console)
+    observer = Silent() if quiet else PhasesOnly(console)
     task = Task(
         tunable=WorkloadRuns(plan, prepared, directory, command, observer),
         predictor=Corrected(Replay()),

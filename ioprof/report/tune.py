@@ -11,6 +11,8 @@ from ioprof.tune.record import ChosenRecord, MeasuredRecord, PointRecord, RateRe
 from ioprof.units import format_count, format_duration
 
 NONE = "-"
+_NOTHING = 0.0005
+"""Gains below this print as none."""
 
 
 def render_tune(record: TuneRecord, width: int = 80) -> list[Text]:
@@ -65,7 +67,7 @@ def _answer(chosen: ChosenRecord, width: int) -> list[Text]:
 
 
 def _gain_told(gain: float) -> str:
-    if abs(gain) < 0.0005:
+    if abs(gain) < _NOTHING:
         return "brings nothing"
     return f"brings {percent(gain)}" if gain > 0 else f"costs {percent(-gain)}"
 
@@ -149,8 +151,8 @@ def _one_more(one: PointRecord, line: list[PointRecord]) -> str:
     more = next((other for other in line if other.setting.workers > one.setting.workers), None)
     if one not in line or more is None or not one.rate.samples_per_s:
         return ""
-    gain = more.rate.samples_per_s / one.rate.samples_per_s - 1
-    return f"{gain / (more.setting.workers - one.setting.workers):+.1%}".replace("%", " %")
+    gain = (more.rate.samples_per_s / one.rate.samples_per_s - 1) / (more.setting.workers - one.setting.workers)
+    return "0.0 %" if abs(gain) < _NOTHING else f"{gain:+.1%}".replace("%", " %")
 
 
 def _how(one: PointRecord, record: TuneRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,7 +105,7 @@ def first_settings(candidates: Sequence[Setting], cores: float) -> list[Setting]
     return [first, *candidates[:1]]
 
 
-MOST_VAIN = 2
+MOST_VAIN = 1
 """Times that what should be the best may turn out not to be: on a plateau there is always another."""
 
 
@@ -125,7 +126,8 @@ def next_setting(
     winner, top = smallest_near_best(known), best(known)
     if not winner.is_measured:
         return Next(setting=winner.setting, why="winner")
-    if vain < MOST_VAIN and not top.is_measured and NEAR_RATIO * top.interval[1] > winner.samples_per_s:
+    most = min(top.interval[1], _demand(winner))
+    if vain < MOST_VAIN and not top.is_measured and NEAR_RATIO * most > winner.samples_per_s:
         return Next(setting=top.setting, why="best")
     enough = NEAR_RATIO * top.samples_per_s
     for one, why in _neighbours(winner.setting, candidates):
@@ -135,6 +137,11 @@ def next_setting(
         if why == "smaller" or estimate is None or estimate.interval[1] >= enough:
             return Next(setting=one, why=why)
     return None
+
+
+def _demand(one: Estimate) -> float:
+    """Return the rate at which the accelerator of a run would never be idle; infinite without one."""
+    return one.samples_per_s / one.accelerator_utilization if one.accelerator_utilization else math.inf
 
 
 def _neighbours(winner: Setting, candidates: Sequence[Setting]) -> list[tuple[Setting, Why]]:

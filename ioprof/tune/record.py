@@ -79,7 +79,7 @@ class ChosenRecord(TuneModel):
     gain_of_one_more_worker_ratio: float | None
     """What one more would bring, 0.05 is 5 %; None: nothing is known of more."""
     bound: str | None
-    """What bound its run, as `verdict.bound` of summary.json."""
+    """What bound it, as `verdict.bound` of summary.json; None: no single part."""
     why: str
     """What bound it, in a sentence."""
     command: str | None

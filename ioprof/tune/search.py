@@ -40,6 +40,16 @@ class Listener(Protocol):
         ...
 
 
+class Unheard:
+    """Tells nobody."""
+
+    def begins(self, step: Next, predicted: Predicted | None) -> None:
+        """Ignore it."""
+
+    def ended(self, step: Next, measured: Measured, predicted: Predicted | None) -> None:
+        """Ignore it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What to search."""

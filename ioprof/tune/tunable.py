@@ -37,6 +37,22 @@ class Measured:
     """Why there is no rate, in one line."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a run says of its own limits."""
+
+    bound: str | None
+    """As `verdict.bound` of summary.json."""
+    sentence: str
+    """The verdict."""
+    most_per_s: float | None = None
+    """Samples/s that the store proved unable to exceed, with no loader in the way; None: not known."""
+    most_processes: int = 0
+    """How many plain processes got that."""
+    store_bound: str | None = None
+    """Which property of the store that would be: storage-latency, storage-bandwidth or metadata."""
+
+
 class Tunable(Protocol):
     """Something with workers and prefetch that can be run."""
 
@@ -48,6 +64,6 @@ class Tunable(Protocol):
         """
         ...
 
-    def explain(self, measured: Measured) -> tuple[str | None, str]:
-        """Return what bound a run, as `verdict.bound` of summary.json has it, and the sentence that says so."""
+    def judge(self, measured: Measured) -> Judged:
+        """Return what a run says of its own limits."""
         ...

@@ -12,6 +12,7 @@ from ioprof.compound.json_file import KEPT
 from ioprof.errors import IoprofError
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.trace.json_record import write_record
+from ioprof.tune.bound import why
 from ioprof.tune.choose import Estimate, Next, gain_of_one_more
 from ioprof.tune.predictor import Predicted
 from ioprof.tune.record import (
@@ -25,10 +26,10 @@ from ioprof.tune.record import (
     TuneOutcome,
     TuneRecord,
 )
+from ioprof.tune.remarks import bound_by_limit, contradiction, first_refused, unmeasured_told
 from ioprof.tune.search import Search, Task, choice
 from ioprof.tune.setting import Setting
 from ioprof.tune.tunable import Measured
-from ioprof.tune.why import bound_by_limit, contradiction, first_refused, unmeasured_told
 
 
 class Shows(Protocol):
@@ -143,15 +144,15 @@ class Tuning:
             return None
         winner, ratio = found
         run = next(one for one in reversed(self._search.measured) if one.setting == winner.setting)
-        bound, sentence = self._task.tunable.explain(run)
         limit = bound_by_limit(winner, known, self._task.settings, self._search.limits)
+        bound, sentence = why(winner, known, limit, self._task.tunable.judge(run))
         return ChosenRecord(
             setting=_setting(winner.setting),
             rate=_rate(winner),
             of_best_ratio=ratio,
             gain_of_one_more_worker_ratio=gain_of_one_more(known, winner.setting),
-            bound=bound if limit is None else "workers",
-            why=sentence if limit is None else f"More workers would bring more; what leaves them out is {limit}.",
+            bound=bound,
+            why=sentence,
             command=self._command(winner.setting),
         )
 

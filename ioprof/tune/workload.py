@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ioprof import api
+from ioprof.analysis.ceiling import workers_of
 from ioprof.analysis.summarise import summarise
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, SpecError
@@ -19,8 +20,9 @@ from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.model import DEFAULT_WARMUP, RunSpec
 from ioprof.trace.reader import load_trace
 from ioprof.trace.trace import Trace
+from ioprof.tune.bound import store_bound_of
 from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured
+from ioprof.tune.tunable import Judged, Measured
 from ioprof.tune.workers_memory import AsksWorkers
 
 DURATION_NS = 5 * 10**9
@@ -131,13 +133,23 @@ class WorkloadRuns:
             else f"{summary.reasons.get('samples_per_s', 'nothing was measured')}; use a longer --duration",
         )
 
-    def explain(self, measured: Measured) -> tuple[str | None, str]:
-        """Judge a run by the probe that was made beside the first."""
-        if measured.trace is None:
-            return None, "Its trace is not at hand."
-        probe = None if self._probed is None else self._probed.probe
-        verdict = summarise(replace(measured.trace, probe=probe)).verdict
-        return verdict.bound, verdict.sentence
+    def judge(self, measured: Measured) -> Judged:
+        """Judge a run by the probe beside the first; what the loader could move is known for its worker count alone."""
+        if measured.trace is None or self._probed is None:
+            return Judged(bound=None, sentence="Its trace is not at hand.")
+        probe = self._probed.probe
+        if probe is not None and workers_of(self._probed.run) != measured.setting.workers:
+            probe = probe.model_copy(update={"transport": None})
+        summary = summarise(replace(measured.trace, probe=probe))
+        ceiling = summary.ceiling
+        proven = ceiling is not None and not ceiling.is_lower_bound
+        return Judged(
+            bound=summary.verdict.bound,
+            sentence=summary.verdict.sentence,
+            most_per_s=ceiling.samples_per_s if ceiling is not None and proven else None,
+            most_processes=ceiling.at_processes if ceiling is not None else 0,
+            store_bound=store_bound_of(summary),
+        )
 
 
 def _since(start_s: float) -> float:

@@ -1,4 +1,4 @@
-"""What bound the winner, and what a reader must know of how it was found."""
+"""Which limits hold, and what a reader must know of how the winner was found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ioprof.tune.limits import Limits
 from ioprof.tune.predictor import Predicted
 from ioprof.tune.setting import Setting
 from ioprof.tune.tunable import Measured
-from ioprof.units import format_count
+from ioprof.tune.wording import per_s
 
 
 def first_refused(settings: Sequence[Setting], limits: Limits) -> dict[str, Setting]:
@@ -59,8 +59,3 @@ def unmeasured_told(step: Next, known: Estimates) -> str:
     estimate = known.get(step.setting)
     told = "" if estimate is None else f" (predicted {per_s(estimate.samples_per_s)} samples/s)"
     return f"the budget ended before {step.setting.told} was measured{told}; a longer --budget would settle it"
-
-
-def per_s(rate: float) -> str:
-    """Return a rate as sentences have it."""
-    return format_count(round(rate) if rate >= 100 else round(rate, 1))
