@@ -12,7 +12,7 @@ from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
 from ioprof.errors import IoprofError, SpecError, nearest
 from ioprof.report.jsonfile import write_summary
-from ioprof.runner.beside_run import measure_beside
+from ioprof.runner.beside_run import USUAL_BUDGET, BesideBudget, measure_beside
 from ioprof.runner.gate import Gate
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
@@ -108,11 +108,12 @@ def record_and_load(
     observer: Observer,
     gate: Gate | None = None,
     unprobed: str | None = None,
+    beside: BesideBudget = USUAL_BUDGET,
 ) -> Run:
     """Record a prepared run and analyse its directory; ``prepared`` is None where the loader reads no storage.
 
     A ``gate`` holds the first batch back until other runs are as far. ``unprobed`` says why neither ceiling nor
-    baselines are measured; None: as the spec says.
+    baselines are measured; None: as the spec says, and as long as ``beside`` allows.
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.
@@ -122,7 +123,7 @@ def record_and_load(
         recording = Recording(plan, prepared, command, observer, scratch, gate)
         try:
             recording.run()
-            measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer, unprobed)
+            measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer, unprobed, beside)
         except (Interrupted, IoprofError) as cause:
             raise _stopped(recording.directory, cause) from cause
     return _analysed(recording.directory)

@@ -120,7 +120,7 @@ def _tuned(
             plan.store, spec.workload, plan.layout, console=console, quiet=quiet, verify=False,
             smaller=spec.smaller_dataset,
         )  # fmt: skip
-    record = first_record(plan, limits.room, command, budget_ns / 1e9)
+    record = first_record(plan, limits, command, budget_ns / 1e9)
     words = [record.started_utc.replace(":", "").replace("-", ""), "tune", spec.workload, spec.loader, spec.run.label]
     directory = make_directory(Path(spec.run.results), "-".join(filter(None, words)).replace("/", "_"))
     observer = Silent() if quiet else PhasesOnly(console)

@@ -24,8 +24,11 @@ def render_tune(record: TuneRecord, width: int = 80) -> list[Text]:
         _plot(record, width),
         _table(record),
         [line for run in record.runs for line in _failure(run, width)],
-        [line for limit in record.limits for line in _limit(limit.setting, limit.reason, width)],
-        _rests_on(record, width),
+        [
+            *fact("host", f"{record.cores_told}; up to {record.most_workers} workers were thought of", width),
+            *(line for limit in record.limits for line in _limit(limit.setting, limit.reason, width)),
+            *_rests_on(record, width),
+        ],
         [line for remark in record.remarks for line in _remark(remark, width)],
         _ending(record, width),
         [] if chosen is None or chosen.command is None else [Text(f"  Use it: {chosen.command}", style="bold")],

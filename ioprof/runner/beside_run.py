@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ioprof.contract import WritingWorkload
@@ -18,13 +19,26 @@ from ioprof.trace.probe_record import BaselineRecord, LevelRecord, ProbeRecord, 
 from ioprof.trace.rundir import read_run_json
 
 BUDGET_NS = 5_000_000_000
-"""Time for all levels of the probe."""
 BASELINE_NS = 2_000_000_000
-"""Time for each baseline."""
 SHORTEST_RUN_NS = 2_000_000_000
 """Runs whose epochs took less are not probed: it would take many times as long as they did."""
 _MOST_TIMES_WORKERS = 16
 _MOST_AT_LEAST = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesideBudget:
+    """How much is measured beside a run."""
+
+    ceiling_ns: int = BUDGET_NS
+    """Time for all levels of the probe."""
+    baseline_ns: int = BASELINE_NS
+    """Time for each baseline."""
+    no_workers: str | None = None
+    """Why the loader is not tried without workers; None: it is."""
+
+
+USUAL_BUDGET = BesideBudget()
 
 
 def measure_beside(
@@ -34,6 +48,7 @@ def measure_beside(
     command: list[str],
     observer: Observer,
     unprobed: str | None = None,
+    budget: BesideBudget = USUAL_BUDGET,
 ) -> None:
     """Measure ceiling and baselines and leave probe.json in a finished run's directory; also where that was skipped.
 
@@ -44,7 +59,8 @@ def measure_beside(
         Interrupted: a signal came; what was measured is kept.
         RunDirectoryError: probe.json cannot be written.
     """
-    beside = _Beside(plan, dataset, empty_record(plan, command, started_utc(), "complete", None), observer)
+    record = empty_record(plan, command, started_utc(), "complete", None)
+    beside = _Beside(plan, dataset, record, observer, budget)
     try:
         reason = _skip_reason(plan, directory, unprobed)
         if reason is None:
@@ -90,9 +106,11 @@ def _most_processes(workers: int) -> int:
 class _Beside:
     """Measures one part after another into one record."""
 
-    def __init__(self, plan: RunPlan, dataset: RunDataset, record: ProbeRecord, observer: Observer) -> None:
+    def __init__(
+        self, plan: RunPlan, dataset: RunDataset, record: ProbeRecord, observer: Observer, budget: BesideBudget
+    ) -> None:
         self._plan, self._dataset, self._observer = plan, dataset, observer
-        self.record = record
+        self._budget, self.record = budget, record
 
     def end(self, outcome: str, reason: str) -> None:
         self.record = self.record.model_copy(update={"outcome": outcome, "reason": reason})
@@ -101,27 +119,32 @@ class _Beside:
         """Measure the ceiling and both baselines."""
         pattern = Pattern(probe_job(self._plan, self._dataset))
         self._ceiling(pattern)
+        self._keep("no_workers", self._without_workers(pattern))
+        self._observer.phase("measuring the loader fed from memory")
+        self._keep("transport", fed_from_memory(self._plan, self._dataset, self._budget.baseline_ns))
+
+    def _without_workers(self, pattern: Pattern) -> BaselineRecord:
+        if self._budget.no_workers is not None:
+            return BaselineRecord(samples_per_s=None, seconds=0.0, batches=0, reason=self._budget.no_workers)
         self._observer.phase("measuring the loader without workers")
         reading = pattern.next()
         order = reading.order
-        found = without_workers(self._plan, self._dataset, None if order is None else lambda _: order, BASELINE_NS)
-        self._keep("no_workers", found)
-        self._observer.phase("measuring the loader fed from memory")
-        self._keep("transport", fed_from_memory(self._plan, self._dataset, BASELINE_NS))
+        wanted = None if order is None else lambda _: order
+        return without_workers(self._plan, self._dataset, wanted, self._budget.baseline_ns)
 
     def _ceiling(self, pattern: Pattern) -> None:
-        levels: list[LevelRecord] = []
+        levels, budget_ns = list[LevelRecord](), self._budget.ceiling_ns
         workers = max(1, int(getattr(self._plan.spec.loader_params, "workers", 1)))
         self._observer.phase("probing the store's ceiling")
         try:
             found = probe(
                 pattern,
-                budget_ns=BUDGET_NS,
+                budget_ns=budget_ns,
                 first=workers,
                 most=_most_processes(workers),
                 is_warm=True,
                 measured=levels.append,
-                tick=lambda spent_ns: self._observer.progress(min(spent_ns, BUDGET_NS), BUDGET_NS),
+                tick=lambda spent_ns: self._observer.progress(min(spent_ns, budget_ns), budget_ns),
             )
         except BaseException:
             self.record = self.record.model_copy(update={"levels": levels})

@@ -107,6 +107,8 @@ class TuneRecord(TuneModel):
     """State of the page cache before each run: cold, warm or asis."""
     cores: float
     cores_told: str
+    most_workers: int
+    """More were not thought of."""
     budget_s: float
     """Time that runs may take together."""
     spent_s: float = 0.0

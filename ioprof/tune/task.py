@@ -73,7 +73,7 @@ def plan_of_smallest(spec: RunSpec, found: tuple[Setting, ...]) -> RunPlan:
     return plan_run(with_setting(spec, found[0]))
 
 
-def first_record(plan: RunPlan, room: Room, command: list[str], budget_s: float) -> TuneRecord:
+def first_record(plan: RunPlan, limits: Limits, command: list[str], budget_s: float) -> TuneRecord:
     """Return the record of a tuning that begins now."""
     spec = plan.spec
     return TuneRecord(
@@ -87,7 +87,8 @@ def first_record(plan: RunPlan, room: Room, command: list[str], budget_s: float)
         store=without_credentials(spec.store.url),
         accelerator=spec.accelerator.name,
         cache=spec.run.cache,
-        cores=room.cores,
-        cores_told=room.cores_told,
+        cores=limits.room.cores,
+        cores_told=limits.room.cores_told,
+        most_workers=limits.most_workers,
         budget_s=budget_s,
     )

@@ -14,6 +14,7 @@ from ioprof.analysis.ceiling import workers_of
 from ioprof.analysis.summarise import summarise
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, SpecError
+from ioprof.runner.beside_run import BesideBudget
 from ioprof.runner.interrupt import Interrupted
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan, plan_run
@@ -27,6 +28,8 @@ from ioprof.tune.workers_memory import AsksWorkers
 
 DURATION_NS = 5 * 10**9
 """Of each run, where nobody says."""
+BESIDE = BesideBudget(baseline_ns=10**9, no_workers="ioprof tune runs it without workers all the same")
+"""Beside the first run; what follows tells more than longer baselines would."""
 UNPROBED = "ioprof tune probes once, beside the first of its runs"
 
 
@@ -110,7 +113,7 @@ class WorkloadRuns:
     def _recorded(self, setting: Setting, observer: Observer) -> api.Run:
         plan = plan_run(run_spec(self._plan.spec, setting, self._directory))
         unprobed = None if self._probed is None else UNPROBED
-        return api.record_and_load(plan, self._prepared, self._command, observer, unprobed=unprobed)
+        return api.record_and_load(plan, self._prepared, self._command, observer, unprobed=unprobed, beside=BESIDE)
 
     def _found(self, setting: Setting, run: api.Run, owned_bytes: int | None, start_s: float) -> Measured:
         trace, summary = load_trace(run.directory), run.summary

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from ioprof import api
 from ioprof.cli.main import main
 from ioprof.cli.tune import run_words
 from ioprof.report.tune import render_tune
+from ioprof.runner.observer import Silent
+from ioprof.runner.plan import plan_run
 from ioprof.trace.json_record import read_record
 from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
 from ioprof.tune.setting import Setting
+from ioprof.tune.workload import WorkloadRuns
 
 FLAGS = (
     "--store", "throttle+./data?latency=1ms", "--files", "200", "--file-size", "1KiB", "--batch-size", "2",
@@ -59,6 +63,22 @@ def test_real_runs_are_kept_and_the_report_of_the_folder_is_the_same(
     assert words(monkeypatch, "list", "--results", "results", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)["runs"]
     assert listed["workload"] == "tune small-files"
+
+
+def test_a_setting_that_the_run_refuses_is_a_finding(tmp_path: Path) -> None:
+    """Eight workers share 64 samples: none of them has a batch of 16."""
+    sections: dict[str, dict[str, str | int]] = {
+        "workload": {"name": "streaming-shards", "shards": 8, "samples_per_shard": 8, "sample_size": "8KiB"},
+        "store": {"url": str(tmp_path / "data")},
+        "loader": {"batch_size": 16},
+        "accelerator": {"name": "none"},
+    }
+    plan = plan_run(api.spec_of(sections))
+    runs = WorkloadRuns(plan, None, tmp_path / "results", ["ioprof", "tune"], Silent())
+    found = runs.measure(Setting(8, 2))
+    assert found.samples_per_s is None
+    assert found.problem is not None and "fewer workers" in found.problem
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +163,8 @@ def _rate(rate: float) -> dict[str, object]:
 _RECORD = {
     "format": 1, "ioprof_version": "0.1.0", "outcome": "complete", "started_utc": "2026-01-01T00:00:00Z",
     "command": ["ioprof", "tune"], "label": None, "workload": "small-files", "loader": "torch-map", "store": "./data",
-    "accelerator": "h100", "cache": "cold", "cores": 2.0, "cores_told": "2 CPUs by affinity", "budget_s": 60.0,
+    "accelerator": "h100", "cache": "cold", "cores": 2.0, "cores_told": "2 CPUs by affinity",
+    "most_workers": 8, "budget_s": 60.0,
     "spent_s": 31.0, "predicted_by": "replay", "assumptions": ["the store stays as it was"],
     "runs": [
         {"setting": {"workers": 4, "prefetch": 2}, "why": "winner", "rate": _rate(980), "predicted": _rate(1000),
