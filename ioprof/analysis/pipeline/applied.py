@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ioprof.analysis.pipeline.basis import Measured, Setting
 from ioprof.analysis.pipeline.change import Change
+from ioprof.analysis.pipeline.load import Layout, Load
 from ioprof.analysis.pipeline.notes import Notes
 from ioprof.analysis.pipeline.pieces import STORAGE_STAGES, Stage
 from ioprof.analysis.pipeline.recipe import Recipe
-from ioprof.analysis.pipeline.replay import Layout, Load
 from ioprof.analysis.pipeline.store_curve import StoreCurve
 from ioprof.errors import RunError
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 _FIXED_SEND_NS, _FIXED_UNWRAP_NS = 300_000.0, 350_000.0
 """Of sending and receiving a batch, what does not grow with its bytes, at most."""
 _PIN_BYTES_PER_NS = 8.0
-_PARTS = 4
+_MOST_PARTS = 32
 
 
 def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) -> Load:
@@ -33,24 +33,27 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
     """
     recipe, transport, factors = measured.recipe, measured.transport, change.stage_factors
     storage = _storage_factor(measured.shares, factors)
-    is_held = measured.held_ratio > 0
     cpu = (
-        recipe.storage_cpu_ns * (1.0 if is_held else storage)
+        recipe.storage_cpu_ns * (1.0 if measured.held_ratio > 0 else storage)
         + recipe.prep_cpu_ns * _prep_factor(factors, notes)
         + recipe.loader_cpu_ns * factors.get(Stage.LOADER, 1.0)
         + recipe.collate_cpu_ns * factors.get(Stage.COLLATE, 1.0)
     )
-    store = recipe.storage_blocked_ns * (storage * measured.base_ratio * _miss_factor(recipe, change, notes))
-    if is_held:
-        store = _held_ns(measured, storage, change.store_latency_factor or 1.0)
+    if measured.held_ratio > 0:
+        store = _held_ns(measured, storage * (change.store_latency_factor or 1.0))
+    else:
+        store = recipe.storage_blocked_ns * storage
+    store = store * measured.base_ratio * _miss_factor(recipe, change, notes)
     count, ipc = len(recipe), factors.get(Stage.IPC, 1.0)
     load = Load(
         samples=recipe.samples,
         store_ns=store,
         cpu_ns=cpu,
-        blocked_ns=recipe.blocked_ns,
+        blocked_ns=np.clip(recipe.blocked_ns + measured.wake_up_ratio * recipe.queue_ns, 0.0, None),
         send_ns=np.full(count, transport.send_ns * ipc),
+        send_wait_ns=np.full(count, transport.send_wait_ns * ipc),
         unwrap_ns=np.full(count, transport.unwrap_ns * ipc),
+        unwrap_wait_ns=np.full(count, transport.unwrap_wait_ns * ipc),
         pin_ns=recipe.size_bytes / _PIN_BYTES_PER_NS * factors.get(Stage.PIN, 1.0),
         transfer_ns=recipe.transfer_ns * factors.get(Stage.TRANSFER, 1.0),
         busy_ns=recipe.busy_ns,
@@ -59,23 +62,32 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
     )
     if setting.batch_size != measured.setting.batch_size:
         load = _regrouped(load, measured.setting.batch_size, setting.batch_size, notes)
+    if setting.workers == 0:
+        count = len(load)
+        return replace(
+            load,
+            unwrap_ns=np.full(count, transport.inline_ns),
+            unwrap_wait_ns=np.zeros(count),
+            busy_ns=_busy(load.busy_ns, measured, setting, change),
+        )
     load = replace(load, cpu_ns=load.cpu_ns + transport.between_ns)
-    return replace(load, busy_ns=_busy(load.busy_ns, measured, setting, change, notes))
+    return replace(load, busy_ns=_busy(load.busy_ns, measured, setting, change))
 
 
-def _held_ns(measured: Measured, storage: float, latency: float) -> Floats:
+def _held_ns(measured: Measured, factor: float) -> Floats:
     """Return what is waited for in operations that a throttle holds back: what it asks for, and is not computed anyway.
 
-    It is multiplied by the store's latency factor when it is replayed, of which the rest takes no part.
+    An operation that is held back lasts until a moment: what it computes before that makes it no longer, and all of
+    that time grows with the factor.
     """
     recipe = measured.recipe
     lasted_ns = recipe.storage_blocked_ns + recipe.storage_cpu_ns
     asked_ns = np.minimum(lasted_ns, (lasted_ns + recipe.queue_ns) * measured.held_ratio)
     rest_ns = lasted_ns - asked_ns - recipe.storage_cpu_ns
-    return np.clip(asked_ns * storage + rest_ns / latency, 0.0, None) * measured.base_ratio
+    return np.clip(asked_ns * factor + rest_ns, 0.0, None)
 
 
-def layout_of(measured: Measured, setting: Setting, change: Change, wake_ns: float, notes: Notes) -> Layout:
+def layout_of(measured: Measured, setting: Setting, change: Change, notes: Notes) -> Layout:
     """Return the layout of a replay."""
     curve = _curve(measured, setting, change, notes)
     return Layout(
@@ -88,9 +100,15 @@ def layout_of(measured: Measured, setting: Setting, change: Change, wake_ns: flo
         ranks=setting.ranks_per_host,
         hosts=setting.hosts,
         slowdown=curve.slowdown,
-        wake_ns=wake_ns,
-        parts=_PARTS,
+        wake_ns=measured.transport.wake_ns,
+        parts=_parts(measured, setting),
     )
+
+
+def _parts(measured: Measured, setting: Setting) -> int:
+    """Return in how many turns a batch is made; of many ranks in fewer, which would take too long to replay."""
+    waits = measured.recipe.waits * setting.batch_size / measured.setting.batch_size
+    return max(1, min(round(waits), _MOST_PARTS // setting.ranks_per_host))
 
 
 def _storage_factor(shares: Mapping[Stage, float], factors: Mapping[Stage, float]) -> float:
@@ -137,7 +155,7 @@ def _regrouped(load: Load, size: int, wanted: int, notes: Notes) -> Load:
     parts = [_epoch_regrouped(load, low, high, wanted) for low, high in zip(starts.tolist(), ends, strict=True)]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     count = len(joined["samples"])
-    fixed = {"send_ns": _FIXED_SEND_NS, "unwrap_ns": _FIXED_UNWRAP_NS}
+    fixed = {"send_ns": _FIXED_SEND_NS, "unwrap_ns": _FIXED_UNWRAP_NS, "send_wait_ns": np.inf, "unwrap_wait_ns": np.inf}
     moved = {
         name: np.full(count, _scaled_cost(float(getattr(load, name)[0]), most, ratio)) for name, most in fixed.items()
     }
@@ -165,7 +183,7 @@ def _scaled_cost(cost_ns: float, fixed_ns: float, ratio: float) -> float:
     return fixed_ns + (cost_ns - fixed_ns) * ratio
 
 
-def _busy(busy_ns: Floats, measured: Measured, setting: Setting, change: Change, notes: Notes) -> Floats:
+def _busy(busy_ns: Floats, measured: Measured, setting: Setting, change: Change) -> Floats:
     wanted, asked = change.busy_ns_per_batch, measured.asked_busy_ns
     if wanted is None:
         return busy_ns
@@ -196,7 +214,7 @@ def _curve(measured: Measured, setting: Setting, change: Change, notes: Notes) -
         notes.assume(f"The store's ceiling is that of its {what}.")
     return replace(
         curve,
-        latency_factor=latency or 1.0,
+        latency_factor=1.0 if measured.held_ratio > 0 else latency or 1.0,
         capacity_factor=min(given, default=1.0),
         transfer_ratio=curve.transfer_ratio if bandwidth is not None else 0.0,
     )

@@ -50,3 +50,5 @@ class Measured:
     """Share of the time in storage operations for which a throttle asked."""
     base_ratio: float = 1.0
     """What a lone storage operation takes, over what the measured ones took beside others."""
+    wake_up_ratio: float = 0.0
+    """Share of what workers waited for a CPU that a replay does not make them wait: they woke up onto a free one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from ioprof.analysis.pipeline.applied import layout_of, load_of
 from ioprof.analysis.pipeline.basis import Measured, Setting
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.cpus import cores_of, cpu_beside_making_ns, other_load_of
+from ioprof.analysis.pipeline.load import Layout, Load
 from ioprof.analysis.pipeline.notes import Notes, note_general
 from ioprof.analysis.pipeline.recipe import held_ratio, measured_rank, recipe_of, storage_shares
-from ioprof.analysis.pipeline.replay import Layout, Load, Replayed, replay
+from ioprof.analysis.pipeline.replay import Replayed, replay
+from ioprof.analysis.pipeline.settled import settled
 from ioprof.analysis.pipeline.store_curve import curve_of
 from ioprof.analysis.pipeline.transport import transport_of
 from ioprof.errors import RunError
@@ -26,8 +28,10 @@ from ioprof.trace.trace import Trace
 MODEL_ERROR_RATIO = 0.04
 """How far predictions were off real reruns in 19 of 20 cases, beside what varies from step to step."""
 _FEWEST_STEPS = 400
-_MOST_STEPS = 8000
-"""Batches that are replayed: more change a rate less than a run's own spread."""
+_EVENTS_BESIDE = 12
+"""Of a batch, beside the turns in which it is made."""
+_MOST_EVENTS = 200_000
+"""Of a replay, about: more change a rate less than a run's own spread."""
 _TURNS = 20
 """Every worker makes at least so many batches for each one that it may be ahead."""
 
@@ -111,7 +115,7 @@ class PipelineModel:
             other_load=other_load_of(trace, rank),
             held_ratio=held_ratio(trace),
         )
-        return cls(_with_wake_ups(_at_rest(measured, rank)), _delivered(rank, trace.run))
+        return cls(settled(measured), _delivered(rank, trace.run))
 
     def predict(self, change: Change) -> Prediction:
         """Return what the run would deliver with a change.
@@ -121,8 +125,8 @@ class PipelineModel:
         """
         measured, notes = self._measured, Notes()
         setting = self.setting.changed(change)
-        load = _long_enough(load_of(measured, setting, change, notes), setting)
-        layout = layout_of(measured, setting, change, measured.transport.wake_ns, notes)
+        layout = layout_of(measured, setting, change, notes)
+        load = _long_enough(load_of(measured, setting, change, notes), layout)
         note_general(measured, setting, notes)
         counted = _counted(replay(load, layout), layout)
         return self._prediction(counted, setting, change, notes)
@@ -188,35 +192,6 @@ def _delivered(rank: RankSteps, run: RunRecord) -> Delivered:
     )
 
 
-def _at_rest(measured: Measured, rank: RankSteps) -> Measured:
-    """Return the same with storage operations as long as they are alone at the store.
-
-    With W workers that are each blocked a share p of the time, a request finds 1 + (W - 1) p at the store, itself one.
-    """
-    blocked_ns = float(measured.recipe.storage_blocked_ns.sum())
-    workers = max(1, measured.setting.workers)
-    share = min(1.0, blocked_ns / max(1.0, rank.window_ns * workers))
-    slowdown = measured.curve.slowdown(1.0 + (workers * measured.setting.ranks_per_host - 1) * share)
-    return replace(measured, base_ratio=1.0 / slowdown)
-
-
-def _with_wake_ups(measured: Measured) -> Measured:
-    """Return the same with what it takes a worker to get onto a free CPU.
-
-    The kernel counts that as waiting for a CPU too: after each wait some ten microseconds, on virtual machines more.
-    It is what was counted beyond what a replay of the run comes to, where a CPU is waited for only while all are busy.
-    """
-    counted_ns = float(measured.recipe.queue_ns.mean())
-    if counted_ns <= 0 or measured.setting.ranks_per_host > 1:
-        return measured
-    notes, change = Notes(), Change()
-    load = _long_enough(load_of(measured, measured.setting, change, notes), measured.setting)
-    played = replay(load, layout_of(measured, measured.setting, change, measured.transport.wake_ns, notes))
-    share = max(0.0, 1.0 - played.waited_ns / counted_ns)
-    recipe = measured.recipe
-    return replace(measured, recipe=replace(recipe, blocked_ns=recipe.blocked_ns + share * recipe.queue_ns))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
     samples: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -237,13 +212,12 @@ def _counted(steps: Replayed, layout: Layout) -> _Counted:
     )
 
 
-def _long_enough(load: Load, setting: Setting) -> Load:
+def _long_enough(load: Load, layout: Layout) -> Load:
     """Return the batches as often as it takes to fill the pipeline many times, but not more than is replayed soon."""
-    most = max(_FEWEST_STEPS, _MOST_STEPS // setting.ranks_per_host)
-    wanted = min(most, max(_FEWEST_STEPS, _TURNS * setting.workers * setting.prefetch, len(load)))
+    most = max(_FEWEST_STEPS, _MOST_EVENTS // (layout.ranks * (2 * layout.parts + _EVENTS_BESIDE)))
+    wanted = min(most, max(_FEWEST_STEPS, _TURNS * layout.workers * layout.prefetch, len(load)))
     repeated = {name: np.resize(getattr(load, name), wanted) for name in load.__dataclass_fields__}
-    opens = repeated["opens"]
-    opens[len(load) :: len(load)] = False
+    repeated["opens"][len(load) :: len(load)] = False
     return Load(**repeated)
 
 

@@ -48,6 +48,8 @@ class Recipe:
     before_ns: Floats
     """Consumer held up before it asked for the batch: by a save, or by workers that end and start between epochs."""
     size_bytes: Floats
+    waits: float
+    """Times that its worker left the CPU to wait for something, a mean batch; 1 where that was not counted."""
     hit_ratio: float | None
     """Share of the bytes read that the page cache served; None: not known."""
     is_accounted: bool
@@ -111,7 +113,7 @@ def recipe_of(trace: Trace, rank: RankSteps) -> Recipe:
 
 _COLUMNS = (
     "fetch_start_ns", "fetch_end_ns", "collate_end_ns", "storage_ns", "prep_ns", "on_cpu_ns", "run_queue_ns",
-    "fetch_on_cpu_ns", "fetch_run_queue_ns", "bytes", "client_hit_bytes",
+    "fetch_on_cpu_ns", "fetch_run_queue_ns", "voluntary_switches", "bytes", "client_hit_bytes",
 )  # fmt: skip
 
 
@@ -165,6 +167,7 @@ def _recipe(number: int, column: dict[str, Floats], steps: dict[str, NDArray[np.
         busy_ns=steps["busy_ns"].astype(np.float64),
         before_ns=steps["before_ns"] + _start_up_ns(column["fetch_start_ns"], steps),
         size_bytes=np.nan_to_num(column["bytes"]),
+        waits=float(np.nanmean(waits)) if (~np.isnan(waits := column["voluntary_switches"])).any() else 1.0,
         hit_ratio=float(min(1.0, hit / read)) if read > 0 else None,
         is_accounted=bool((~np.isnan(column["fetch_on_cpu_ns"])).any()),
         run_queue_ratio=float((queued + joined_queue).sum() / max(1.0, (fetch + collate).sum())),

@@ -1,108 +1,42 @@
 """Plays batches through a pipeline again, event by event: workers, transport, consumer and accelerator.
 
-What takes time takes it at one of three places. At the CPUs whoever can run shares them fairly: with more of them than
-CPUs everyone is slowed down. At the store operations slow each other down as its curve says. Everything else just
-lasts. A place where all are slowed down alike needs no queue: it has a clock of its own that runs slower the more are
-there, and each leaves when that clock shows its time.
+Here are those who work: workers, the threads that send and pin what they made, and the consumer with its accelerator.
+What takes them time, and how they hold each other up in that, is in `ioprof.analysis.pipeline.places`.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from ioprof.analysis.pipeline.load import Floats, Ints, Layout, Load
+from ioprof.analysis.pipeline.places import PARK, SEED, Actor, Host, Place, other_program
 
-
-class Place(IntEnum):
-    """Where time is taken."""
-
-    CPU = 0
-    STORE = 1
-    ALONE = 2
-
-
-_PARK = (-1, 0.0)
-_Actor = Generator[tuple[int, float], None, None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What one rank's pipeline has to do: arrays with an entry per batch, durations in ns as if alone on the host."""
-
-    samples: Ints
-    store_ns: Floats
-    """Blocked in storage operations."""
-    cpu_ns: Floats
-    """Worker on a CPU."""
-    blocked_ns: Floats
-    """Worker blocked by anything else."""
-    send_ns: Floats
-    """On a CPU to send the batch, while the worker goes on."""
-    unwrap_ns: Floats
-    """Consumer on a CPU to receive it."""
-    pin_ns: Floats
-    """On a CPU to pin it, in a thread of its own."""
-    transfer_ns: Floats
-    """Copy to the accelerator."""
-    busy_ns: Floats
-    before_ns: Floats
-    """Consumer held up before it asks for the batch: by a save, or by workers that end and start between epochs."""
-    opens: NDArray[np.bool_]
-    """The batch is the first of an epoch: nothing is made ahead of it."""
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def from_batch(self, first: int) -> Load:
-        """Return the same batches, beginning with another one and wrapping at the end."""
-        fields = {name: np.roll(getattr(self, name), -first) for name in self.__dataclass_fields__}
-        return Load(**fields)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How the work is shared out."""
-
-    workers: int
-    prefetch: int
-    in_order: bool
-    pin: bool
-    cores: float
-    """CPUs of one host."""
-    other_load: float
-    """Other programs that always want a CPU of it, on average."""
-    ranks: int
-    """Ranks on this host; they take each step together."""
-    hosts: int
-    """Hosts like this one that use the store at the same time."""
-    slowdown: Callable[[float], float]
-    """How many times as long operations take with so many of them at the store as with one."""
-    wake_ns: float
-    """From dispatch to start of a worker that has nothing to do."""
-    parts: int
-    """Turns in which each batch's storage and CPU time alternate."""
+_HANDOVERS = 5
+"""Turns on a CPU of which receiving a batch is made: consumer and worker pass descriptors to and fro."""
+_CUTS = 997
+"""Ways in which batches are cut, in turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """The steps of the first rank; stamps in ns after the start."""
+    """The steps of the first rank; stamps in ns after the start, the others per batch."""
 
     samples: Ints
     received_ns: Floats
     busy_start_ns: Floats
     busy_end_ns: Floats
-    waited_ns: float
-    """For which whoever made a batch waited for a CPU, on average."""
+    store_ns: float
+    """In storage operations, on average."""
+    cpu_ns: float
+    """Worker on a CPU or waiting for one, on average."""
+    unwrap_ns: float
+    """Consumer, likewise, to receive a batch."""
 
 
 def replay(load: Load, layout: Layout) -> Replayed:
@@ -112,13 +46,15 @@ def replay(load: Load, layout: Layout) -> Replayed:
         load: the batches, in the order in which they are asked for; all ranks have the same, each from elsewhere on.
         layout: how they are worked on.
     """
-    host = _Host(layout)
+    host = Host(layout)
     barrier = _Barrier(host, layout.ranks)
     apart = max(1, len(load) // layout.ranks)
     ranks = [
         _Rank(load if rank == 0 else load.from_batch(rank * apart % len(load)), layout, host, barrier)
         for rank in range(layout.ranks)
     ]
+    for number in range(math.ceil(layout.other_load)):
+        host.go(other_program(layout.other_load / math.ceil(layout.other_load), number))
     for rank in ranks:
         rank.start()
     host.run()
@@ -128,86 +64,31 @@ def replay(load: Load, layout: Layout) -> Replayed:
         received_ns=np.array(first.received_ns),
         busy_start_ns=np.array(first.busy_start_ns),
         busy_end_ns=np.array(first.busy_end_ns),
-        waited_ns=first.waited_ns / max(1, len(first.delivered)),
+        store_ns=first.lasted_ns[Place.STORE] / len(load),
+        cpu_ns=first.lasted_ns[Place.CPU] / len(load),
+        unwrap_ns=first.lasted_ns[Place.ALONE] / len(load),
     )
 
 
-class _Station:
-    """A place with a clock of its own; who is there leaves when it shows their time."""
+def _shares(parts: int) -> list[list[tuple[float, float]]]:
+    """Return how batches are cut into turns at the store and on a CPU: the shares of each sum to 1.
 
-    __slots__ = ("_rate", "_rates", "at", "clock", "heap", "rate")
-
-    def __init__(self, rate: Callable[[int], float]) -> None:
-        self.heap: list[tuple[float, int, _Actor]] = []
-        self.clock = self.at = 0.0
-        self.rate = 1.0
-        self._rate = rate
-        self._rates = [1.0]
-
-    def changed(self) -> None:
-        """Somebody came or went."""
-        count = len(self.heap)
-        rates = self._rates
-        while len(rates) <= count:
-            rates.append(self._rate(len(rates)))
-        self.rate = rates[count]
-
-
-class _Host:
-    """The clock of it all."""
-
-    def __init__(self, layout: Layout) -> None:
-        cores, other, hosts = layout.cores, layout.other_load, layout.hosts
-        self.now = 0.0
-        self._order = 0
-        self._stations = (
-            _Station(lambda count: min(1.0, cores / (count + other))),
-            _Station(lambda count: 1.0 / layout.slowdown(count * hosts)),
-            _Station(lambda _: 1.0),
-        )
-
-    def go(self, actor: _Actor) -> None:
-        """Let an actor go on until it takes time or waits for somebody."""
-        while True:
-            place, lasts_ns = next(actor, _PARK)
-            if place < 0:
-                return
-            if lasts_ns > 0:
-                break
-        station = self._stations[place]
-        station.clock += (self.now - station.at) * station.rate
-        station.at = self.now
-        self._order += 1
-        heapq.heappush(station.heap, (station.clock + lasts_ns, self._order, actor))
-        station.changed()
-
-    def run(self) -> None:
-        """Go on until nobody has anything left to do."""
-        stations = self._stations
-        while True:
-            soonest, leaves = math.inf, None
-            for station in stations:
-                if station.heap:
-                    at = station.at + (station.heap[0][0] - station.clock) / station.rate
-                    if at < soonest:
-                        soonest, leaves = at, station
-            if leaves is None:
-                return
-            self.now = max(self.now, soonest)
-            due, _, actor = heapq.heappop(leaves.heap)
-            leaves.clock, leaves.at = due, self.now
-            leaves.changed()
-            self.go(actor)
+    Were all turns alike, workers that were asked one after the other would keep out of each other's way for ever, as
+    real ones do not.
+    """
+    drawn = np.random.default_rng(SEED).uniform(0.5, 1.5, (_CUTS, parts, 2))
+    cut = drawn / drawn.sum(axis=1, keepdims=True)
+    return [[(store, cpu) for store, cpu in one] for one in cut.tolist()]
 
 
 class _Barrier:
     """Where ranks wait for each other before each step."""
 
-    def __init__(self, host: _Host, ranks: int) -> None:
+    def __init__(self, host: Host, ranks: int) -> None:
         self._host, self._ranks = host, ranks
-        self._waiting: list[_Actor] = []
+        self._waiting: list[Actor] = []
 
-    def is_last(self, actor: _Actor) -> bool:
+    def is_last(self, actor: Actor) -> bool:
         """Let the others go on if this rank is the last one; else it is to park."""
         if len(self._waiting) + 1 < self._ranks:
             self._waiting.append(actor)
@@ -221,11 +102,14 @@ class _Barrier:
 class _Rank:
     """One consumer with its workers."""
 
-    def __init__(self, load: Load, layout: Layout, host: _Host, barrier: _Barrier) -> None:
+    def __init__(self, load: Load, layout: Layout, host: Host, barrier: _Barrier) -> None:
         self._layout, self._host, self._barrier = layout, host, barrier
         self._store, self._cpu = load.store_ns.tolist(), load.cpu_ns.tolist()
         self._blocked, self._send = load.blocked_ns.tolist(), load.send_ns.tolist()
+        self._send_wait, self._unwrap_wait = load.send_wait_ns.tolist(), load.unwrap_wait_ns.tolist()
         self._unwrap, self._pin = load.unwrap_ns.tolist(), load.pin_ns.tolist()
+        self._shares = _shares(layout.parts)
+        self.lasted_ns = [0.0] * len(Place)
         self._transfer, self._busy = load.transfer_ns.tolist(), load.busy_ns.tolist()
         self._before = load.before_ns.tolist()
         starts = [0, *(np.flatnonzero(load.opens[1:]) + 1).tolist(), len(load)]
@@ -241,14 +125,13 @@ class _Rank:
         self._unpinned: deque[int] = deque()
         self._pinner_idle = self._is_waiting = False
         self._turn = self._next = self._end = 0
-        self._actors: dict[str, _Actor] = {}
-        self._workers: list[_Actor] = []
-        self._senders: list[_Actor] = []
+        self._actors: dict[str, Actor] = {}
+        self._workers: list[Actor] = []
+        self._senders: list[Actor] = []
         self.delivered: list[int] = []
         self.received_ns: list[float] = []
         self.busy_start_ns: list[float] = []
         self.busy_end_ns: list[float] = []
-        self.waited_ns = 0.0
 
     def start(self) -> None:
         """Bring everybody to where they wait for work, then begin."""
@@ -258,22 +141,31 @@ class _Rank:
         for actor in (*self._workers, *self._senders, *self._actors.values()):
             self._host.go(actor)
 
-    def _making(self, batch: int) -> _Actor:
-        parts = self._layout.parts
-        store, cpu, blocked = self._store[batch] / parts, self._cpu[batch] / parts, self._blocked[batch]
-        for _ in range(parts):
-            yield Place.STORE, store
-            ready_ns = self._host.now
-            yield Place.CPU, cpu
-            self.waited_ns += self._host.now - ready_ns - cpu
-        yield Place.ALONE, blocked
+    def _making(self, batch: int) -> Actor:
+        store, cpu, host, lasted = self._store[batch], self._cpu[batch], self._host, self.lasted_ns
+        turns = self._shares[batch % len(self._shares)]
+        for store_share, cpu_share in turns:
+            start = host.now
+            yield Place.STORE, store * store_share
+            lasted[Place.STORE] += host.now - start
+            start = host.now
+            yield Place.CPU, cpu * cpu_share
+            lasted[Place.CPU] += host.now - start
+        yield Place.ALONE, self._blocked[batch]
 
-    def _worker(self, number: int) -> _Actor:
+    def _unwrapping(self, batch: int) -> Actor:
+        start, part = self._host.now, self._unwrap[batch] / _HANDOVERS
+        for _ in range(_HANDOVERS):
+            yield Place.CPU, part
+        self.lasted_ns[Place.ALONE] += self._host.now - start
+        yield Place.ALONE, self._unwrap_wait[batch]
+
+    def _worker(self, number: int) -> Actor:
         tasks, made = self._tasks[number], self._made[number]
         while True:
             if not tasks:
                 self._idle[number] = True
-                yield _PARK
+                yield PARK
                 yield Place.ALONE, self._layout.wake_ns
             batch = tasks.popleft()
             yield from self._making(batch)
@@ -282,14 +174,15 @@ class _Rank:
                 self._sender_idle[number] = False
                 self._host.go(self._senders[number])
 
-    def _sender(self, number: int) -> _Actor:
+    def _sender(self, number: int) -> Actor:
         made = self._made[number]
         while True:
             if not made:
                 self._sender_idle[number] = True
-                yield _PARK
+                yield PARK
             batch = made.popleft()
             yield Place.CPU, self._send[batch]
+            yield Place.ALONE, self._send_wait[batch]
             if self._layout.pin:
                 self._unpinned.append(batch)
                 if self._pinner_idle:
@@ -298,11 +191,11 @@ class _Rank:
             else:
                 self._arrive(batch)
 
-    def _pinner(self) -> _Actor:
+    def _pinner(self) -> Actor:
         while True:
             if not self._unpinned:
                 self._pinner_idle = True
-                yield _PARK
+                yield PARK
             batch = self._unpinned.popleft()
             yield Place.CPU, self._unwrap[batch] + self._pin[batch]
             self._arrive(batch)
@@ -329,7 +222,7 @@ class _Rank:
             self._idle[number] = False
             self._host.go(self._workers[number])
 
-    def _consumer(self) -> _Actor:
+    def _consumer(self) -> Actor:
         for start, end in self._epochs:
             self._turn, self._next, self._end = 0, start, end
             yield Place.ALONE, self._before[start]
@@ -346,8 +239,9 @@ class _Rank:
                 else:
                     batch = wanted
                     yield from self._making(batch)
-                    yield Place.CPU, self._unwrap[batch]
+                    yield from self._unwrapping(batch)
                 yield from self._step(batch)
+        self._host.ranks -= 1
 
     def _received(self, wanted: int, held: set[int]) -> Generator[tuple[int, float], None, int]:
         """Take what arrives until it is the wanted batch, or out of order any."""
@@ -358,20 +252,20 @@ class _Rank:
                 return wanted
             if not self._arrived:
                 self._is_waiting = True
-                yield _PARK
+                yield PARK
             batch = self._arrived.popleft()
             if not self._layout.pin:
-                yield Place.CPU, self._unwrap[batch]
+                yield from self._unwrapping(batch)
             if not in_order:
                 return batch
             held.add(batch)
 
-    def _step(self, batch: int) -> _Actor:
+    def _step(self, batch: int) -> Actor:
         self.delivered.append(batch)
         self.received_ns.append(self._host.now)
         yield Place.ALONE, self._transfer[batch]
         if self._layout.ranks > 1 and not self._barrier.is_last(self._actors["consumer"]):
-            yield _PARK
+            yield PARK
         self.busy_start_ns.append(self._host.now)
         yield Place.ALONE, self._busy[batch]
         self.busy_end_ns.append(self._host.now)

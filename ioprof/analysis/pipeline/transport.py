@@ -18,8 +18,11 @@ _FEWEST = 8
 """Of fewer moments no usual cost is told."""
 _UNWRAP_SHARE = 0.4
 """Of sending and receiving a batch, what the consumer takes where the two were never seen apart."""
-_FIXED_NS, _PER_MIB_NS = 900_000.0, 1_500_000.0
-"""Sending and receiving one batch where nothing was ever sent: measured with torch tensors of 256 KiB to 37 MiB."""
+_MOST_UNWRAP_SHARE = 0.8
+_FIXED_SEND_NS, _SEND_NS_PER_MIB = 400_000.0, 1_400_000.0
+_FIXED_UNWRAP_NS, _UNWRAP_NS_PER_MIB = 400_000.0, 170_000.0
+_WAKE_NS, _BETWEEN_NS, _INLINE_NS = 200_000.0, 200_000.0, 50_000.0
+"""Where the run moved no batch: measured elsewhere with torch tensors of 256 KiB to 37 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +30,17 @@ class Transport:
     """Usual costs per batch in ns, as if nothing else ran."""
 
     send_ns: float
-    """Worker's side, beside its main thread."""
+    """Worker's side, beside its main thread, on a CPU."""
+    send_wait_ns: float
+    """Under way, for anything but a CPU."""
     unwrap_ns: float
-    """Consumer's side."""
+    """Consumer's side, on a CPU."""
+    unwrap_wait_ns: float
+    """Consumer's side, waiting for anything but a CPU."""
+    received_ns: float | None
+    """How long receiving a batch that lay ready took, as it was measured; None: none did."""
+    inline_ns: float
+    """Consumer's own work between two batches where it makes them itself."""
     wake_ns: float
     """From asking a worker that has nothing to do to its start."""
     between_ns: float
@@ -58,12 +69,33 @@ def transport_of(trace: Trace, rank: RankSteps, workers: int, prefetch: int, bes
     delivered = _usual((wait_end - made)[made > wait_start])
     ready = _ready_ns(made, wait_start, wait_end, ahead)
     between, wake = _worker_gaps(made, started, dispatched, worker)
-    unwrap, known = _unwrap(trace, rank, ready, delivered)
-    send = max(0.0, (delivered if delivered is not None else 2 * unwrap) - unwrap)
-    if beside_cpu_ns is not None:
-        # What the run's processes computed and no worker's main thread did: receiving, sending, and between batches.
-        send = max(0.0, beside_cpu_ns - unwrap - between)
-    return Transport(send_ns=send, unwrap_ns=unwrap, wake_ns=wake, between_ns=between, is_split_known=known)
+    both = _both_ns(trace, rank, delivered, ready, None if beside_cpu_ns is None else beside_cpu_ns - between)
+    unwrap = both * _UNWRAP_SHARE if ready is None else min(both * _MOST_UNWRAP_SHARE, ready)
+    send = both - unwrap
+    return Transport(
+        send_ns=send,
+        send_wait_ns=max(0.0, delivered - send - (ready or unwrap)) if delivered is not None else 0.0,
+        unwrap_ns=unwrap,
+        unwrap_wait_ns=0.0 if ready is None else ready - unwrap,
+        received_ns=ready,
+        inline_ns=_INLINE_NS,
+        wake_ns=wake,
+        between_ns=between,
+        is_split_known=ready is not None,
+    )
+
+
+def _both_ns(
+    trace: Trace, rank: RankSteps, delivered: float | None, ready: float | None, beside_cpu_ns: float | None
+) -> float:
+    """Return the CPU time of sending and receiving a batch."""
+    if beside_cpu_ns is not None and beside_cpu_ns > 0:
+        return beside_cpu_ns
+    if delivered is not None:
+        return delivered
+    if ready is not None:
+        return ready / _UNWRAP_SHARE
+    return _transport_ns(trace, rank) or 0.0
 
 
 def _stamps(batches: pa.Table, rank: RankSteps) -> tuple[Floats, ...]:
@@ -116,17 +148,6 @@ def _worker_gaps(made: Floats, started: Floats, dispatched: Floats, worker: Floa
     return usual, wake if wake is not None else usual
 
 
-def _unwrap(trace: Trace, rank: RankSteps, ready: float | None, delivered: float | None) -> tuple[float, bool]:
-    """Return the consumer's cost of a batch, and whether it was seen by itself."""
-    if ready is not None:
-        return ready, True
-    baseline = _transport_ns(trace, rank)
-    if delivered is not None:
-        share = delivered * _UNWRAP_SHARE
-        return (share if baseline is None else min(share, baseline)), False
-    return (0.0 if baseline is None else baseline * _UNWRAP_SHARE), False
-
-
 def _transport_ns(trace: Trace, rank: RankSteps) -> float | None:
     """Return what a batch takes of a loader that is fed from memory."""
     baseline = trace.probe.transport if trace.probe is not None else None
@@ -138,11 +159,17 @@ def _transport_ns(trace: Trace, rank: RankSteps) -> float | None:
 def _without_workers(trace: Trace, rank: RankSteps) -> Transport:
     table = trace.batches.filter(trace.batches["rank"].to_numpy() == rank.rank)
     mib = float(np.nan_to_num(floats(table, "bytes")).mean()) / 2**20 if table.num_rows else 0.0
-    both = _FIXED_NS + _PER_MIB_NS * mib
+    made, started, _, _ = _stamps(trace.batches, rank)
+    waited = (rank.wait_end_ns - rank.wait_start_ns)[rank.first :]
+    inline = _usual(waited - (made - started))
     return Transport(
-        send_ns=both * (1 - _UNWRAP_SHARE),
-        unwrap_ns=both * _UNWRAP_SHARE,
-        wake_ns=100_000.0,
-        between_ns=50_000.0,
+        send_ns=_FIXED_SEND_NS + _SEND_NS_PER_MIB * mib,
+        send_wait_ns=0.0,
+        unwrap_ns=_FIXED_UNWRAP_NS + _UNWRAP_NS_PER_MIB * mib,
+        unwrap_wait_ns=0.0,
+        received_ns=None,
+        inline_ns=_INLINE_NS if inline is None else max(0.0, inline),
+        wake_ns=_WAKE_NS,
+        between_ns=_BETWEEN_NS,
         from_memory=True,
     )
