@@ -54,14 +54,21 @@ def _merged(histograms: pa.ChunkedArray) -> NDArray[np.int64]:
     return merged
 
 
-def stats_of(totals: KindTotals, window_s: float | None) -> OperationStats:
-    """Return the public figures of one kind; rates are None where the window has no length."""
+def stats_of(totals: KindTotals, window_s: float | None, delivered: KindTotals | None = None) -> OperationStats:
+    """Return the public figures of one kind; rates are None where the window has no length.
+
+    Args:
+        totals: all operations of the kind.
+        window_s: what their number is divided by.
+        delivered: those that rates count; None: all.
+    """
+    rated = totals if delivered is None else delivered
     has_rate = window_s is not None and window_s > 0
     return OperationStats(
         count=totals.count,
-        per_s=totals.count / window_s if window_s and has_rate else None,
+        per_s=rated.count / window_s if window_s and has_rate else None,
         bytes=totals.bytes,
-        bytes_per_s=totals.bytes / window_s if window_s and has_rate else None,
+        bytes_per_s=rated.bytes / window_s if window_s and has_rate else None,
         errors=totals.errors,
         latency_ns=_latency(totals),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
+from ioprof.analysis.delivered import UnusedOperations
 from ioprof.analysis.evidence import evidence_of
 from ioprof.analysis.fetch_counters import miscounted_reason
 from ioprof.analysis.host import cpu_utilization
@@ -95,13 +97,15 @@ def summarise(trace: Trace) -> Summary:
     search = OutlierSearch(ranks, trace)
     evenness = steadiness(trace, ranks, reasons)
     everything = totals_by_kind(trace.operations, tuple(Phase))
-    spans = count_spans(search.watching(trace.spans()))
+    unused = UnusedOperations(trace, counted if phase == "steady" else [])
+    spans = count_spans(unused.watching(search.watching(trace.spans())))
+    delivered = unused.left_out(steady)
     errors = errors_by_kind(totals_by_kind(trace.operations, _OF_SAMPLES), spans)
     saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
     measured = _of_window(trace)
     cache, no_cache = client_hits(run, measured, phase)
     seen, no_coverage = coverage_of_reads(*coverage(run), steady)
-    iops = _rate("iops", storage_operations(steady), run, rates, reasons, "no storage operation was traced")
+    iops = _rate("iops", storage_operations(delivered), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
     found, taken_out = ceiling(trace, reasons), baselines(trace, reasons)
     evidence = None
@@ -172,11 +176,11 @@ def summarise(trace: Trace) -> Summary:
         steady=evenness,
         lateness=lateness(run, ranks, reasons),
         outliers=search.found(reasons),
-        operations=_operations("operations", steady, rates, seen, reasons),
+        operations=_operations("operations", steady, rates, seen, reasons, delivered),
         operations_phase=phase,
-        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(steady), run, rates, reasons, NO_READS),
+        bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(delivered), run, rates, reasons, NO_READS),
         write_bandwidth_bytes_per_s=_rate(
-            "write_bandwidth_bytes_per_s", bytes_written(steady), run, rates, reasons, "nothing was written"
+            "write_bandwidth_bytes_per_s", bytes_written(delivered), run, rates, reasons, "nothing was written"
         ),
         iops=iops,
         discovery=_discovery(trace, seen, reasons),
@@ -237,9 +241,15 @@ def _measured_totals(operations: pa.Table) -> tuple[list[KindTotals], str]:
 
 
 def _operations(
-    key: str, totals: list[KindTotals], rates: _Rates, seen: Coverage, reasons: Reasons
+    key: str,
+    totals: list[KindTotals],
+    rates: _Rates,
+    seen: Coverage,
+    reasons: Reasons,
+    delivered: Sequence[KindTotals] = (),
 ) -> dict[str, OperationStats]:
-    stats = {kind.kind.label: stats_of(kind, rates.window_s) for kind in totals}
+    rated = {kind.kind: kind for kind in delivered}
+    stats = {kind.kind.label: stats_of(kind, rates.window_s, rated.get(kind.kind)) for kind in totals}
     for label, one in stats.items():
         for rate in ("per_s", "bytes_per_s"):
             reasons.known(f"{key}.{label}.{rate}", getattr(one, rate), rates.reason)

@@ -66,6 +66,7 @@ class OperationStats:
     count: int
     """Failed ones included."""
     per_s: float | None
+    """This and bytes/s without operations for batches that no measured step got."""
     bytes: int
     bytes_per_s: float | None
     errors: int
