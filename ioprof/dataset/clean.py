@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +17,12 @@ from ioprof.dataset.place import place
 from ioprof.dataset.pool import default_workers, lives_in_this_process, run_chunks
 from ioprof.dataset.progress import OnProgress, Progress, ignore
 from ioprof.dataset.scratch import SCRATCH_PATH, refuse_scratch_in_use, remove_scratch
+from ioprof.dataset.unlink import Foreign, remove_directory, remove_objects, unlink_known
 from ioprof.dataset.worker import Meter
 from ioprof.errors import DatasetError, StoreError
 from ioprof.store.base import Store
 
 _CHUNK_OBJECTS = 8192
-_EXAMPLES = 20
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,7 @@ class RemoveJob:
     def run(self, chunk: Chunk, meter: Meter) -> int:
         """Remove what is there of one chunk and return how many objects that were."""
         paths = (self.naming.path(index) for index in range(chunk.start, chunk.stop))
-        removed = _remove_objects(self.store, paths, is_whole=self.is_whole)
+        removed = remove_objects(self.store, paths, is_whole=self.is_whole)
         meter.advance(removed, 0)
         return removed
 
@@ -118,8 +115,8 @@ def remove(dataset: FoundDataset, *, workers: int | None = None, on_progress: On
 
 def _remove(dataset: FoundDataset, marker: Marker, workers: int | None, on_progress: OnProgress) -> Removed:
     store, is_whole = dataset.store, dataset.state == "complete" and _is_there(dataset.store, MANIFEST_PATH)
-    _unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
-    _unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
+    unlink_known(store, [MANIFEST_PATH, f"{MANIFEST_PATH}.new"])
+    unlink_known(store, (f"{DONE_DIRECTORY}/{number}" for number in recorded_chunks(store)))
     naming, directories = Naming.of(marker.identity), list[str]()
     if marker.identity.get("layout") == CHECKPOINTS:
         removed = _remove_checkpoints(store)
@@ -129,16 +126,16 @@ def _remove(dataset: FoundDataset, marker: Marker, workers: int | None, on_progr
         job, expected = RemoveJob(store, naming, is_whole), dataset.recorded_objects
         removed = _remove_numbered(job, workers, on_progress, expected)
         directories = list(naming.directories())
-    foreign = _Foreign()
+    foreign = Foreign()
     for directory in reversed(directories):
-        _remove_directory(store, directory, foreign)
-    _unlink_known(store, [NAMES_PATH, f"{NAMES_PATH}.new", f"{MARKER_PATH}.new", LOCK_PATH])
-    _remove_directory(store, DONE_DIRECTORY, foreign)
+        remove_directory(store, directory, foreign)
+    unlink_known(store, [NAMES_PATH, f"{NAMES_PATH}.new", f"{MARKER_PATH}.new", LOCK_PATH])
+    remove_directory(store, DONE_DIRECTORY, foreign)
     remove_scratch(store)
-    _remove_directory(store, SCRATCH_PATH, foreign)
-    _unlink_known(store, [MARKER_PATH])
-    _remove_directory(store, BOOKKEEPING, foreign)
-    _remove_directory(store, "", foreign)
+    remove_directory(store, SCRATCH_PATH, foreign)
+    unlink_known(store, [MARKER_PATH])
+    remove_directory(store, BOOKKEEPING, foreign)
+    remove_directory(store, "", foreign)
     return Removed(objects=removed, foreign=foreign.count, foreign_paths=foreign.paths)
 
 
@@ -179,7 +176,7 @@ def _remove_named(store: Store) -> tuple[int, list[str]]:
     directories: set[str] = set()
     try:
         for paths in read_names(store):
-            removed += _remove_objects(store, paths, is_whole=False)
+            removed += remove_objects(store, paths, is_whole=False)
             directories.update(parent for path in paths for parent in _parents(path))
     except FileNotFoundError:
         # It died before the names were written, and objects come after those.
@@ -190,155 +187,12 @@ def _remove_named(store: Store) -> tuple[int, list[str]]:
 def _remove_checkpoints(store: Store) -> int:
     """Remove the files of saves, finished or not; which there are depends on when the run ended."""
     names = sorted(entry.name for entry in store.list() if is_checkpoint(entry.name))
-    return _remove_objects(store, names, is_whole=True)
+    return remove_objects(store, names, is_whole=True)
 
 
 def _parents(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
         yield path
-
-
-def _remove_objects(store: Store, paths: Iterable[str], *, is_whole: bool) -> int:
-    if store.local_root is not None:
-        return _remove_local(store.local_root, paths)
-    removed = 0
-    # Object stores remove what is not there without a word.
-    for path in paths if is_whole else _listed(store, paths):
-        try:
-            store.unlink(path)
-            removed += 1
-        except FileNotFoundError:
-            continue
-    return removed
-
-
-def _listed(store: Store, paths: Iterable[str]) -> Iterator[str]:
-    """Yield those of the paths that the store lists; each directory is listed when its first path comes."""
-    listed, names = None, frozenset[str]()
-    for path in paths:
-        directory, _, name = path.rpartition("/")
-        if directory != listed:
-            listed, names = directory, _names(store, directory)
-        if name in names:
-            yield path
-
-
-def _names(store: Store, directory: str) -> frozenset[str]:
-    try:
-        return frozenset(entry.name for entry in store.list(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-
-
-def _remove_local(root: str, paths: Iterable[str]) -> int:
-    """Unlink relative to opened directories, none of which is a link: what is outside stays out of reach."""
-    removed, opened, descriptor = 0, None, -1
-    try:
-        for path in paths:
-            directory, _, name = path.rpartition("/")
-            if directory != opened:
-                if descriptor >= 0:
-                    os.close(descriptor)
-                opened, descriptor = directory, _open_directory(root, directory)
-            if descriptor >= 0:
-                removed += _unlink(name, descriptor)
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-    return removed
-
-
-def _unlink(name: str, descriptor: int) -> int:
-    try:
-        os.unlink(name, dir_fd=descriptor)
-    except (FileNotFoundError, IsADirectoryError):
-        # A directory under an object's name is someone else's: it is reported when its parent is not empty.
-        return 0
-    return 1
-
-
-def _open_directory(root: str, path: str) -> int:
-    """Return a descriptor of a directory reached without following links; -1 where there is none."""
-    descriptor = os.open(root, _DIRECTORY)
-    for part in path.split("/") if path else ():
-        parent = descriptor
-        try:
-            descriptor = os.open(part, _DIRECTORY, dir_fd=parent)
-        except (FileNotFoundError, NotADirectoryError):
-            return -1
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return -1
-            raise
-        finally:
-            os.close(parent)
-    return descriptor
-
-
-class _Foreign:
-    """What was found that ioprof did not make."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.paths: list[str] = []
-        self.kept_directories: set[str] = set()
-
-    def note(self, path: str) -> None:
-        self.count += 1
-        if len(self.paths) < _EXAMPLES:
-            self.paths.append(path)
-
-
-def _remove_directory(store: Store, path: str, foreign: _Foreign) -> None:
-    """Remove a directory of ours if it is empty; note what else it holds if it is not."""
-    try:
-        if store.local_root is None:
-            _remove_remote_directory(store, path)
-        else:
-            _remove_local_directory(store.local_root, path)
-        return
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        foreign.note(path)
-        foreign.kept_directories.add(path)
-        return
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    for entry in store.list(path):
-        below = f"{path}/{entry.name}" if path else entry.name
-        if below not in foreign.kept_directories:
-            foreign.note(below)
-    foreign.kept_directories.add(path)
-
-
-def _remove_remote_directory(store: Store, path: str) -> None:
-    if store.list(path):
-        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-    store.remove_dir(path)
-
-
-def _remove_local_directory(root: str, path: str) -> None:
-    if not path:
-        os.rmdir(root)
-        return
-    parent, _, name = path.rpartition("/")
-    descriptor = _open_directory(root, parent)
-    if descriptor < 0:
-        return
-    try:
-        os.rmdir(name, dir_fd=descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unlink_known(store: Store, paths: Iterable[str]) -> None:
-    for path in paths:
-        try:
-            store.unlink(path)
-        except FileNotFoundError:
-            continue
 
 
 def _found(store: Store, path: str) -> FoundDataset | None:
