@@ -24,6 +24,8 @@ REACHED_RATIO = 1.10
 """A run within this ratio of a roof is held by it."""
 COLD_HIT_RATIO = 0.01
 WARM_HIT_RATIO = 0.99
+_NONE_KNOWN = "no roof is known that the run has not passed"
+_TOO_FEW_KNOWN = "fewer than two such roofs are known"
 _LEVEL_TOO_FEW = "the probe had no level with as many processes as the loader has workers"
 
 
@@ -69,17 +71,27 @@ def roofline(
         "store_warm": _store(trace, "warm"),
     }
     roofs = {name: _roof(name, one, reasons) for name, one in found.items()}
-    held = _that_hold(roofs, is_otherwise_cached(trace.probe, client_hit_ratio))
+    held = _that_hold(roofs, delivered_per_s, is_otherwise_cached(trace.probe, client_hit_ratio))
     lowest = held[0] if held else None
     above = held[1] if len(held) > 1 else None
     return Roofline(
         delivered_samples_per_s=delivered_per_s,
         roofs=roofs,
-        lowest=reasons.known("roofline.lowest", lowest, "no roof is known"),
+        lowest=reasons.known("roofline.lowest", lowest, _NONE_KNOWN),
         binds=_binds(delivered_per_s, roofs, lowest, reasons),
-        next=reasons.known("roofline.next", above, "fewer than two roofs are known"),
-        next_ratio=reasons.known("roofline.next_ratio", _ratio(roofs, lowest, above), "fewer than two roofs are known"),
+        next=reasons.known("roofline.next", above, _TOO_FEW_KNOWN),
+        next_ratio=reasons.known("roofline.next_ratio", _ratio(roofs, lowest, above), _TOO_FEW_KNOWN),
     )
+
+
+def is_at_store_limit(line: Roofline | None) -> bool:
+    """Tell whether a run got all that the store gave any number of plain processes."""
+    if line is None:
+        return False
+    delivered = line.delivered_samples_per_s
+    stores = (line.roofs["store_cold"], line.roofs["store_warm"])
+    limits = [roof.samples_per_s for roof in stores if roof.samples_per_s is not None and not roof.is_lower_bound]
+    return any(delivered / REACHED_RATIO <= limit <= delivered * REACHED_RATIO for limit in limits)
 
 
 def usable_cores(trace: Trace) -> float | None:
@@ -177,12 +189,17 @@ def _cached(probe: ProbeRecord, level: LevelRecord) -> str:
     return "with the cache as it was" if hits is None else f"{percent(hits)} out of the page cache"
 
 
-def _that_hold(roofs: dict[RoofName, Roof], otherwise_cached: bool) -> list[RoofName]:
-    """Return the known roofs over this run, lowest first; the store's only where the probe found the same cached."""
+def _that_hold(roofs: dict[RoofName, Roof], delivered_per_s: float, otherwise_cached: bool) -> list[RoofName]:
+    """Return the known roofs over this run, lowest first; the store's only where the probe found the same cached.
+
+    One that the run has passed by far was measured while store or host were slower: it is no roof.
+    """
     rates = {
         name: roof.samples_per_s
         for name, roof in roofs.items()
-        if roof.samples_per_s is not None and not (otherwise_cached and name.startswith("store"))
+        if roof.samples_per_s is not None
+        and roof.samples_per_s * REACHED_RATIO >= delivered_per_s
+        and not (otherwise_cached and name.startswith("store"))
     }
     return sorted(rates, key=lambda name: rates[name])
 
@@ -192,7 +209,7 @@ def _binds(
 ) -> RoofName | None:
     rate = None if lowest is None else roofs[lowest].samples_per_s
     if lowest is None or rate is None:
-        return reasons.known("roofline.binds", None, "no roof is known")
+        return reasons.known("roofline.binds", None, _NONE_KNOWN)
     if delivered_per_s * REACHED_RATIO >= rate:
         return lowest
     share = percent(delivered_per_s / rate)

@@ -28,7 +28,7 @@ class Roofline:
     """All of them, known or not: accelerator (its demand), loader (fed from memory), cpu (all CPUs on the workers' work
     alone), store_at_workers (as many plain processes as workers), store_cold, store_warm (the most it gave)."""
     lowest: RoofName | None
-    """The lowest of those that were measured with the cache as the run found it."""
+    """The lowest of those that were measured with the cache as the run found it, and that it has not passed."""
     binds: RoofName | None
     """The same where the run came within 10 % of it."""
     next: RoofName | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ioprof.analysis.answer import Measurements, answer
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
@@ -58,13 +59,11 @@ from ioprof.analysis.utilization import (
     progress,
     utilization,
 )
-from ioprof.analysis.verdict import NO_EVIDENCE, verdict
 from ioprof.trace.kinds import Phase
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 _NOT_YET = {
-    "findings": "needs the pipeline replay, which this version does not have",
     "idle_if_free": "needs the pipeline replay, which this version does not have",
 }
 
@@ -122,18 +121,28 @@ def summarise(trace: Trace) -> Summary:
             baselines=taken_out,
             client_hit_ratio=cache.client_hit_ratio,
         )
-    answer, no_verdict = verdict(
-        use.accelerator_utilization,
-        use.idle_by_cause,
-        done.samples_per_s,
-        reasons.by_key.get("accelerator_utilization", ""),
-        steps=done.steps,
+    roofs = roofline(
+        trace,
+        delivered_per_s=done.samples_per_s,
+        demand_per_s=done.demand_samples_per_s,
+        cpu=cpu,
+        baselines=taken_out,
+        client_hit_ratio=cache.client_hit_ratio,
+        reasons=reasons,
+    )
+    known = Measurements(
+        use=use,
+        done=done,
         prefetched=prefetched,
         names=names_sentence(steady, iops),
         evidence=evidence,
-        no_evidence=reasons.by_key.get("ceiling", NO_EVIDENCE),
+        totals=steady,
+        roofline=roofs,
+        no_workers_per_s=taken_out.no_workers_samples_per_s,
+        client_hit_ratio=cache.client_hit_ratio,
+        tracing_share=overhead.share_of_worker_time,
     )
-    reasons.by_key.update(no_verdict)
+    concluded = answer(trace, known, reasons)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
     mapped = _mapped(run, steady, phase, reasons)
     facts = accelerator_facts(run)
@@ -164,15 +173,7 @@ def summarise(trace: Trace) -> Summary:
         demand_samples_per_s=done.demand_samples_per_s,
         ceiling_samples_per_s=None if found is None else found.samples_per_s,
         ceiling=found,
-        roofline=roofline(
-            trace,
-            delivered_per_s=done.samples_per_s,
-            demand_per_s=done.demand_samples_per_s,
-            cpu=cpu,
-            baselines=taken_out,
-            client_hit_ratio=cache.client_hit_ratio,
-            reasons=reasons,
-        ),
+        roofline=roofs,
         steady=evenness,
         lateness=lateness(run, ranks, reasons),
         outliers=search.found(reasons),
@@ -189,12 +190,12 @@ def summarise(trace: Trace) -> Summary:
         cache=cache,
         cpu=cpu,
         overhead=overhead,
-        verdict=answer,
+        verdict=concluded.verdict,
         coverage=seen,
         mapped=mapped,
         checkpoints=saved,
         baselines=taken_out,
-        findings=None,
+        findings=concluded.findings,
         errors=errors,
         sample_every=run.sample_every,
         caveats=caveats(

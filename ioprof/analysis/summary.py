@@ -189,6 +189,9 @@ class Verdict:
     bound: str | None
     sentence: str
     confidence: float | None
+    """How much of the other evidence agrees, 0.0 to 1.0: (for + 1) / (for + against + 2)."""
+    agreeing: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +281,22 @@ class Finding:
     """One thing worth changing."""
 
     id: str
+    """One of `ioprof.analysis.cures.CureId`."""
     severity: str
+    """By what it would bring: high (half as much again, or more), medium (15 %), low."""
+    cost: str = ""
+    """One of `ioprof.analysis.cures.Cost`."""
     evidence: dict[str, float | str]
+    """What speaks for it; ``gain_ratio`` is the predicted rate over that of the run replayed as it was."""
     action: str
     command: str | None
+    """The run's own command with the change; None: no flag makes it, or the run came from no command line."""
     predicted_accelerator_utilization: float | None
+    predicted_accelerator_utilization_ci95: tuple[float, float] | None = None
+    predicted_samples_per_s: float | None = None
+    predicted_samples_per_s_ci95: tuple[float, float] | None = None
+    assumptions: tuple[str, ...] = ()
+    """What the prediction rests on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

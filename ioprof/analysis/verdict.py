@@ -15,7 +15,9 @@ MAIN_CAUSE_SHARE = 0.5
 """A cause is named as the main one when it holds more than half of the idle time."""
 WORTHLESS_PREFETCHED_SHARE = 0.2
 """Beyond this share of measured batches made ahead, the figures tell of the warm-up's work."""
-NO_CONFIDENCE = "no probability is put on a verdict: the numbers in it, and their intervals, are the evidence"
+TOO_FEW = "too few steps to judge"
+NOT_JUDGED = (TOO_FEW,)
+"""Reasons for which nothing at all is concluded."""
 NO_EVIDENCE = "needs the store's ceiling and the loader's baselines, which were not measured"
 
 _CAUSE_WORDS = {
@@ -53,9 +55,9 @@ def verdict(
         evidence: what was measured beside it; None: nothing was.
         no_evidence: why nothing was; unused otherwise.
     """
-    reasons = {"verdict.confidence": NO_CONFIDENCE}
+    reasons: dict[str, str] = {}
     if 0 < steps < MIN_STEPS or prefetched > steps * WORTHLESS_PREFETCHED_SHARE:
-        reasons["verdict.bound"] = "too few steps to judge"
+        reasons["verdict.bound"] = TOO_FEW
         return Verdict(bound=None, sentence=_too_few(steps, prefetched), confidence=None), reasons
     if names is not None and (utilization is None or idle is None):
         return Verdict(bound="metadata", sentence=f"{names} {_NO_DEMAND}", confidence=None), reasons
@@ -67,7 +69,7 @@ def verdict(
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
     if utilization >= HEALTHY_UTILIZATION:
-        sentence = f"The accelerator was busy {percent(utilization)}: nothing starves it."
+        sentence = f"The accelerator was fed: {percent(utilization)} busy; nothing to change."
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
     starved = _starved(utilization, idle)
     if evidence is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from ioprof.analysis.roofline import REACHED_RATIO
 from ioprof.analysis.roofs import Roofline, RoofName
 from ioprof.analysis.summary import Summary
+from ioprof.analysis.wording import whole_percent
 from ioprof.report.layout import LABEL_COLUMNS, wrapped
 from ioprof.units import format_count
 
@@ -23,7 +25,7 @@ _SHORTEST_BASIS = 24
 def roofline_lines(summary: Summary, width: int) -> list[Text]:
     """Return the table, then what is unknown and why, then which roof is lowest; nothing where no roof is known."""
     line = summary.roofline
-    if line is None or line.lowest is None:
+    if line is None or not _known(line):
         return []
     delivered = line.delivered_samples_per_s
     rows = [(rate, _label(name), line.roofs[name].basis) for name, rate in _known(line).items()]
@@ -80,18 +82,19 @@ def _unknown(summary: Summary, line: Roofline, width: int) -> list[Text]:
 
 
 def _conclusion(line: Roofline, width: int) -> list[Text]:
-    if line.lowest is None:
-        return []
-    rate = line.roofs[line.lowest].samples_per_s or 0.0
-    name = _label(line.lowest)
-    if line.binds is not None:
-        told = f"{name} binds"
-    else:
-        told = f"none is reached: the run got {line.delivered_samples_per_s / rate:.0%} of the lowest, {name}"
-        told = told.replace("%", " %")
+    """Return which roof is lowest and how far the next one is, and which were passed."""
+    told, delivered = [], line.delivered_samples_per_s
+    rate = None if line.lowest is None else line.roofs[line.lowest].samples_per_s
+    if line.lowest is not None and rate is not None:
+        share = whole_percent(delivered / rate)
+        name = _label(line.lowest)
+        told.append(f"{name} binds" if line.binds else f"none is reached: the run got {share} of the lowest, {name}")
     if line.next is not None and line.next_ratio is not None:
-        told += f"; the next roof, {_label(line.next)}, is {line.next_ratio:.2f} x as high"
-    return [Text(one) for one in wrapped(told, width, first="    ", rest="    ")]
+        told.append(f"the next roof, {_label(line.next)}, is {line.next_ratio:.2f} x as high")
+    passed = [_label(name) for name, rate in _known(line).items() if rate * REACHED_RATIO < delivered]
+    if passed:
+        told.append(f"{' and '.join(passed)} was measured too low: the run delivered more")
+    return [Text(one) for one in wrapped("; ".join(told), width, first="    ", rest="    ")]
 
 
 def _times(ratio: float) -> str:

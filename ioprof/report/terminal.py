@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from rich.text import Text
@@ -11,6 +10,7 @@ from ioprof.analysis.caveats import not_cold
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
+from ioprof.report.answer import answer_lines
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.layout import columns, fact, paragraph, wrapped
 from ioprof.report.page_cache import cache_words, not_cold_lines, page_cache_lines
@@ -49,7 +49,7 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
         _start(summary, width),
         _costs(summary, run, width),
         _caveats(summary, run, width),
-        _verdict(summary, run, width),
+        answer_lines(summary, run, width),
     ]
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
 
@@ -286,24 +286,3 @@ def _caveats(summary: Summary, run: RunRecord, width: int) -> list[Text]:
         if caveat != first
         for line in paragraph(caveat, width, first="  ! ", rest="    ", style="yellow")
     ]
-
-
-def _verdict(summary: Summary, run: RunRecord, width: int) -> list[Text]:
-    lines = paragraph(summary.verdict.sentence, width, style="bold")
-    command = next_command(summary, run)
-    return lines if command is None else [*lines, *paragraph(f"Try: {command}", width, rest="       ")]
-
-
-def next_command(summary: Summary, run: RunRecord) -> str | None:
-    """Return the command worth typing next, or None if the evidence justifies none.
-
-    The one case so far: the page cache, left as it was, served so much that the store was not measured.
-    """
-    ratio = summary.cache.client_hit_ratio
-    if run.cache.requested != "asis" or ratio is None or ratio <= 0.5 or run.command[:2] != ["ioprof", "run"]:
-        return None
-    words = [word for word in run.command if not word.startswith("--cache=")]
-    if "--cache" in words:
-        at = words.index("--cache")
-        words = words[:at] + words[at + 2 :]
-    return f"{shlex.join([*words, '--cache', 'cold'])} (to measure the store, not this host's memory)"

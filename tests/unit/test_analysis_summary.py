@@ -349,7 +349,7 @@ def test_a_fed_accelerator_is_said_to_be_fed() -> None:
     pipeline = Pipeline(fetch=[MS] * 100, prep=[MS] * 100, compute=[50 * MS] * 100)
     answer = summarise(pipeline.trace(warmup_steps=4)).verdict
     assert answer.bound == "accelerator"
-    assert answer.sentence == "The accelerator was busy 100.0 %: nothing starves it."
+    assert answer.sentence == "The accelerator was fed: 100.0 % busy; nothing to change."
 
 
 def test_a_verdict_without_utilisation_claims_nothing() -> None:

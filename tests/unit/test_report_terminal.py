@@ -17,7 +17,8 @@ from trace_builder import MS, OVERHEAD, Pipeline, S, kernel_io, make_trace, oper
 
 from ioprof.analysis.summarise import summarise
 from ioprof.cli.report import print_report
-from ioprof.report.terminal import next_command, render
+from ioprof.report.answer import next_command
+from ioprof.report.terminal import render
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.run_record import AcceleratorRecord, CacheRecord, EpochRecord, RunRecord
 from ioprof.trace.schema import HOST, SPANS

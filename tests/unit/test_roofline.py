@@ -120,6 +120,16 @@ def test_what_a_probe_read_from_memory_is_no_roof_of_a_run_that_read_the_store()
     assert found.lowest == "cpu"
 
 
+def test_a_roof_that_the_run_has_passed_is_none() -> None:
+    """It was measured while the host was slower: the next one above the run is the lowest, and it is said."""
+    of = trace(probed(probe_level(2, 200.0)))
+    found = known(of)
+    assert found.roofs["store_at_workers"].samples_per_s == 200.0
+    assert found.lowest == "cpu"
+    told = [line.plain for line in roofline_lines(summarise(of), 200)]
+    assert "store at workers and store, cold was measured too low: the run delivered more" in told[-1]
+
+
 def test_every_roof_that_is_not_known_says_why() -> None:
     """No probe, no accelerator, no accounting: all six are named all the same."""
     found, reasons = roofs(trace(), demand=None, transport=None, cpu=UNMEASURED)

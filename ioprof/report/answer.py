@@ -1,0 +1,124 @@
+"""The end of a report: what binds the run, how far that can be relied on, what would help, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from ioprof.analysis.cures import COSTS
+from ioprof.analysis.retry import changed_command
+from ioprof.analysis.summary import Finding, Summary, Verdict
+from ioprof.analysis.verdict import NOT_JUDGED
+from ioprof.analysis.wording import whole_percent
+from ioprof.report.layout import paragraph, wrapped
+from ioprof.trace.run_record import RunRecord
+from ioprof.units import format_count
+
+SHOWN = 4
+"""Cures in the table; all are in summary.json."""
+_GAP = 2
+
+
+def answer_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    """Return the verdict, what speaks against it, the cures and the command to try."""
+    blocks = [
+        [*paragraph(summary.verdict.sentence, width, style="bold"), *_reliance(summary.verdict, width)],
+        _cures(summary, width),
+        _next(summary, run, width),
+    ]
+    return [line for block in blocks if block for line in [*block, Text("")]][:-1]
+
+
+def _reliance(verdict: Verdict, width: int) -> list[Text]:
+    if verdict.bound is None or verdict.confidence is None:
+        return []
+    count = len(verdict.agreeing) + len(verdict.contradictions)
+    told = f"Confidence {verdict.confidence:.2f}: {len(verdict.agreeing)} of {_counted(count, 'measurement')} "
+    told += f"beside it {'agrees' if len(verdict.agreeing) == 1 else 'agree'}"
+    if verdict.contradictions:
+        told += f"; against it: {'; '.join(verdict.contradictions)}"
+    return paragraph(f"{told}.", width, style="yellow" if verdict.contradictions else "dim")
+
+
+def _cures(summary: Summary, width: int) -> list[Text]:
+    """Return the table of what would help; why there is none where a cure is wanted."""
+    found = summary.findings
+    if found is None:
+        why = summary.reasons.get("findings", "")
+        is_judged = why and why not in NOT_JUDGED and summary.samples_per_s is not None
+        return paragraph(f"What would help is not predicted: {why}.", width, style="dim") if is_judged else []
+    if not found:
+        is_fed = summary.verdict.bound == "accelerator" or not summary.samples_per_s
+        told = "No change that can be predicted would help by more than its interval leaves open."
+        return [] if is_fed else paragraph(told, width, style="dim")
+    return _table(found, width)
+
+
+def _table(found: Sequence[Finding], width: int) -> list[Text]:
+    has_use = found[0].predicted_accelerator_utilization is not None
+    rows = [("utilisation" if has_use else "samples/s", "cost", "what would help (95 % intervals)")]
+    rows += [(_use(one) if has_use else _rates(one), one.cost, one.action) for one in found[:SHOWN]]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = []
+    for number, (predicted, cost, action) in enumerate(rows):
+        head = f"    {predicted.ljust(first + _GAP)}{cost.ljust(second + _GAP)}"
+        told = wrapped(action, max(width, len(head) + 20), first=head, rest=" " * len(head))
+        lines += [Text(one, style="" if number else "dim") for one in told]
+    if len(found) > SHOWN:
+        lines.append(Text(f"    and {_counted(len(found) - SHOWN, 'more')} in summary.json", style="dim"))
+    return lines
+
+
+def _next(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    command = next_command(summary, run)
+    if command is not None:
+        return paragraph(f"Try: {command}", width, rest="       ")
+    first = _first_to_try(summary.findings or ())
+    if first is None:
+        return []
+    predicted = [] if first.predicted_accelerator_utilization is None else [f"utilisation {_use(first)}"]
+    told = ", ".join([*predicted, f"{_rates(first)} samples/s"])
+    lines = paragraph(f"Try: {first.command}", width, rest="       ", style="bold")
+    return [*lines, *paragraph(f"predicted {told}", width, first="       ", rest="       ")]
+
+
+def _first_to_try(found: Sequence[Finding]) -> Finding | None:
+    """Return the best cure that is nothing but a flag and brings much; else the best that has a command."""
+    commands = [one for one in found if one.command is not None]
+    free = [one for one in commands if one.cost == COSTS[0] and one.severity != "low"]
+    return next(iter([*free, *commands]), None)
+
+
+def _use(one: Finding) -> str:
+    use, interval = one.predicted_accelerator_utilization, one.predicted_accelerator_utilization_ci95
+    if use is None:
+        return "unknown"
+    return whole_percent(use) + ("" if interval is None else f" ({100 * interval[0]:.0f} - {100 * interval[1]:.0f})")
+
+
+def _rates(one: Finding) -> str:
+    rate, interval = one.predicted_samples_per_s, one.predicted_samples_per_s_ci95
+    if rate is None:
+        return "unknown"
+    return _rate(rate) + ("" if interval is None else f" ({_rate(interval[0])} - {_rate(interval[1])})")
+
+
+def _rate(per_s: float) -> str:
+    return format_count(round(per_s) if per_s >= 100 else round(per_s, 2))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 or noun == 'more' else 's'}"
+
+
+def next_command(summary: Summary, run: RunRecord) -> str | None:
+    """Return the command worth typing before any cure is, or None if the evidence justifies none.
+
+    The one case so far: the page cache, left as it was, served so much that the store was not measured.
+    """
+    ratio = summary.cache.client_hit_ratio
+    if run.cache.requested != "asis" or ratio is None or ratio <= 0.5:
+        return None
+    command = changed_command(run, {("run", "cache"): "cold"})
+    return None if command is None else f"{command} (to measure the store, not this host's memory)"
