@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: check lint types test-unit test bench overhead validate dist clean
+.PHONY: bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -38,6 +38,9 @@ overhead:  ## what tracing costs: pairs of runs with and without it; about ten m
 
 validate:  ## predictions of the pipeline model against real reruns; about twelve minutes, on a quiet machine
 	$(PYTHON) -m tests.validation
+
+bench-tune:  ## does tune choose what trying everything chooses, in a quarter of the time? SCENARIOS='latency warm fed cpu'
+	$(PYTHON) tests/benchmarks/bench_tune.py $(SCENARIOS)
 
 dist:
 	$(PYTHON) -m build --outdir dist .

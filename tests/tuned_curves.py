@@ -47,7 +47,9 @@ class Curve:
         """Give the true rate."""
         self.runs.append(setting)
         if self.fails(setting):
-            return Measured(setting=setting, samples_per_s=None, seconds=1.0, problem="a worker was killed by SIGBUS")
+            return Measured(
+                setting=setting, samples_per_s=None, seconds=1.0, problem="a worker was killed by SIGBUS", fits=False
+            )
         return Measured(setting=setting, samples_per_s=self.rate(setting), seconds=1.0)
 
     def judge(self, measured: Measured) -> Judged:

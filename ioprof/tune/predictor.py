@@ -127,15 +127,13 @@ def _moved(one: Predicted, errors: Mapping[Setting, float], setting: Setting) ->
     scatter = max(abs(errors[other] - error) for other in distances)
     farness = min(1.0, *distances.values())
     factor, rate = math.exp(error), one.samples_per_s
-    low, high = one.samples_per_s_ci95 or (rate, rate)
-    widened = math.exp(scatter * farness)
-    utilization = one.accelerator_utilization
+    widened, interval, utilization = math.exp(scatter * farness), None, one.accelerator_utilization
+    if one.samples_per_s_ci95 is not None:
+        low, high = ((bound - rate) * farness + rate for bound in one.samples_per_s_ci95)
+        interval = (factor * low / widened, factor * high * widened)
     return Predicted(
         samples_per_s=rate * factor,
-        samples_per_s_ci95=(
-            factor * (rate - (rate - low) * farness) / widened,
-            factor * (rate + (high - rate) * farness) * widened,
-        ),
+        samples_per_s_ci95=interval,
         accelerator_utilization=None if utilization is None else min(1.0, utilization * factor),
     )
 

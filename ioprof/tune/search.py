@@ -98,7 +98,7 @@ class Search:
             for one in self._task.settings
             if one.workers <= max(reach, REACH)
             and self.limits.refusal(one) is None
-            and not any(_beyond(one, failed) for failed in self.failed)
+            and not any(_beyond(one, run.setting) for run in self.measured if not run.fits)
         ]
 
     def known(self) -> dict[Setting, Estimate]:

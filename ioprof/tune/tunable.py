@@ -35,6 +35,8 @@ class Measured:
     """From its start to its analysis."""
     problem: str | None = None
     """Why there is no rate, in one line."""
+    fits: bool = True
+    """False: the setting itself failed, and larger ones would as well; a run that was only too short tells nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

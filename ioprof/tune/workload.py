@@ -10,8 +10,11 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ioprof import api
+from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.ceiling import workers_of
 from ioprof.analysis.summarise import summarise
+from ioprof.analysis.summary import Summary
+from ioprof.analysis.verdict import HEALTHY_UTILIZATION, TOO_FEW
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, SpecError
 from ioprof.runner.beside_run import BesideBudget
@@ -28,6 +31,8 @@ from ioprof.tune.workers_memory import AsksWorkers
 
 DURATION_NS = 5 * 10**9
 """Of each run, where nobody says."""
+LONGER = 4
+"""Times as long are runs made again whose steps are too few."""
 BESIDE = BesideBudget(baseline_ns=10**9, no_workers="ioprof tune runs it without workers all the same")
 """Beside the first run; what follows tells more than longer baselines would."""
 UNPROBED = "ioprof tune probes once, beside the first of its runs"
@@ -57,8 +62,8 @@ def accepts(spec: RunSpec, setting: Setting) -> bool:
     return True
 
 
-def run_spec(spec: RunSpec, setting: Setting, directory: Path) -> RunSpec:
-    """Return the spec of a measurement: a few seconds long, below ``directory``.
+def run_spec(spec: RunSpec, setting: Setting, directory: Path, times: int = 1) -> RunSpec:
+    """Return the spec of a measurement below ``directory``: a few seconds, or ``times`` as long as asked for.
 
     Workers begin together, so their first batches come in one burst: a window that opened within it would count the
     rest of the burst as if it had taken no time. The warm-up is at least as long.
@@ -68,8 +73,9 @@ def run_spec(spec: RunSpec, setting: Setting, directory: Path) -> RunSpec:
     """
     run = spec.run
     facts: dict[str, object] = {"results": str(directory), "label": f"tune-{setting.label}"}
-    if spec.duration_is_default:
-        facts["duration"] = DURATION_NS
+    duration_ns = DURATION_NS if spec.duration_is_default else run.duration
+    if duration_ns is not None:
+        facts["duration"] = times * duration_ns
     if run.warmup == DEFAULT_WARMUP:
         facts["warmup"] = max(DEFAULT_WARMUP, setting.workers)
     return replace(with_setting(spec, setting), run=run.model_copy(update=facts), duration_is_default=False)
@@ -85,19 +91,31 @@ class WorkloadRuns:
         self._plan, self._prepared, self._directory = plan, prepared, directory
         self._command, self._observer = command, observer
         self._probed: Trace | None = None
+        self._times = 1
+        """How many times as long as asked for runs are."""
 
     def measure(self, setting: Setting) -> Measured:
         """Run it; the first that succeeds is also probed.
 
+        A run with too few steps to judge is made again, longer, and later ones are as long: slow batches need that.
+
         Raises:
             Interrupted: a signal ended it.
         """
-        start_s = time.monotonic()
+        found = self._measured(setting, time.monotonic())
+        if found.fits and found.samples_per_s is None and self._times == 1:
+            self._times = LONGER
+            longer = self._measured(setting, time.monotonic())
+            return replace(longer, seconds=longer.seconds + found.seconds)
+        return found
+
+    def _measured(self, setting: Setting, start_s: float) -> Measured:
         asks = AsksWorkers(self._observer)
         try:
             run = self._recorded(setting, asks)
         except IoprofError as error:
-            return Measured(setting=setting, samples_per_s=None, seconds=_since(start_s), problem=_line(error))
+            problem = _line(error)
+            return Measured(setting=setting, samples_per_s=None, seconds=_since(start_s), problem=problem, fits=False)
         except api.RecordingStoppedError as stopped:
             if isinstance(stopped.cause, Interrupted):
                 raise stopped.cause from None
@@ -107,23 +125,24 @@ class WorkloadRuns:
                 directory=stopped.run.directory,
                 seconds=_since(start_s),
                 problem=_line(stopped.cause),
+                fits=False,
             )
         return self._found(setting, run, asks.worker_bytes, start_s)
 
     def _recorded(self, setting: Setting, observer: Observer) -> api.Run:
-        plan = plan_run(run_spec(self._plan.spec, setting, self._directory))
+        plan = plan_run(run_spec(self._plan.spec, setting, self._directory, self._times))
         unprobed = None if self._probed is None else UNPROBED
         return api.record_and_load(plan, self._prepared, self._command, observer, unprobed=unprobed, beside=BESIDE)
 
     def _found(self, setting: Setting, run: api.Run, owned_bytes: int | None, start_s: float) -> Measured:
         trace, summary = load_trace(run.directory), run.summary
         largest = pc.max(trace.batches["bytes"]).as_py()
-        if self._probed is None:
+        problem = _too_short(summary)
+        if self._probed is None and problem is None:
             self._probed = trace
-        rate = summary.samples_per_s
         return Measured(
             setting=setting,
-            samples_per_s=rate or None,
+            samples_per_s=summary.samples_per_s if problem is None else None,
             samples_per_s_ci95=summary.samples_per_s_ci95,
             accelerator_utilization=summary.accelerator_utilization,
             batch_bytes=int(largest) if largest else None,
@@ -131,9 +150,7 @@ class WorkloadRuns:
             trace=trace,
             directory=run.directory,
             seconds=_since(start_s),
-            problem=None
-            if rate
-            else f"{summary.reasons.get('samples_per_s', 'nothing was measured')}; use a longer --duration",
+            problem=problem,
         )
 
     def judge(self, measured: Measured) -> Judged:
@@ -153,6 +170,15 @@ class WorkloadRuns:
             most_processes=ceiling.at_processes if ceiling is not None else 0,
             store_bound=store_bound_of(summary),
         )
+
+
+def _too_short(summary: Summary) -> str | None:
+    """Return why a run tells no rate; None: it does. Batches made before the window hardly matter to one that feeds."""
+    judged = summary.reasons.get("verdict.bound") != TOO_FEW
+    is_fed = (summary.accelerator_utilization or 0.0) >= HEALTHY_UTILIZATION
+    if summary.samples_per_s and summary.steps >= MIN_STEPS and (judged or is_fed):
+        return None
+    return f"{summary.steps} steps beyond the warm-up are too few to judge; use a longer --duration"
 
 
 def _since(start_s: float) -> float:

@@ -5,7 +5,7 @@ the same prepared dataset, with runs of the same length. Where the two choices d
 that one noisy run decides nothing. Bar: the rate of tune's choice is within 2 % of that of the exhaustive choice, in at
 most a quarter of the time.
 
-    python tests/benchmarks/bench_tune.py                       # all scenarios, about 12 minutes on a quiet machine
+    python tests/benchmarks/bench_tune.py                       # all scenarios, about 3 minutes each
     python tests/benchmarks/bench_tune.py latency warm --duration 2s
 """
 
@@ -147,7 +147,7 @@ def main() -> int:
     """Print one block for each scenario; exit code 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all by default")
-    parser.add_argument("--duration", default="4s", help="length of each run")
+    parser.add_argument("--duration", default="3s", help="length of each run")
     parser.add_argument("--folder", type=Path, help="where data goes; a temporary folder by default")
     given = parser.parse_args()
     parse_duration_ns(given.duration)

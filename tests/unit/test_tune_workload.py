@@ -78,7 +78,28 @@ def test_a_setting_that_the_run_refuses_is_a_finding(tmp_path: Path) -> None:
     found = runs.measure(Setting(8, 2))
     assert found.samples_per_s is None
     assert found.problem is not None and "fewer workers" in found.problem
+    assert not found.fits
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_of_too_few_steps_is_made_again_longer_and_later_ones_are_as_long(tmp_path: Path) -> None:
+    """Batches of four files at 4 ms for an operation come a few in 450 ms."""
+    sections: dict[str, dict[str, str | int | bool]] = {
+        "workload": {"name": "small-files", "files": 200, "file_size": "1KiB"},
+        "store": {"url": f"throttle+{tmp_path}/data?latency=4ms"},
+        "loader": {"batch_size": 4, "name": "processes"},
+        "accelerator": {"name": "none"},
+        "run": {"cache": "asis", "duration": "450ms", "warmup": 2, "probe": False},
+    }
+    plan = plan_run(api.spec_of(sections))
+    runs = WorkloadRuns(plan, api.prepare_plan(plan), tmp_path / "results", ["ioprof", "tune"], Silent())
+    found = runs.measure(Setting(1, 2))
+    assert found.problem is None and found.samples_per_s is not None
+    assert len(list((tmp_path / "results").iterdir())) == 2
+    assert found.trace is not None and found.trace.run.spec["run"]["duration"] == 4 * 450_000_000
+    again = runs.measure(Setting(2, 2))
+    assert again.samples_per_s is not None and again.samples_per_s > found.samples_per_s
+    assert len(list((tmp_path / "results").iterdir())) == 3
 
 
 @pytest.mark.parametrize(
