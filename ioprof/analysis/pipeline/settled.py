@@ -10,8 +10,9 @@ from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.load import Layout, Load
 from ioprof.analysis.pipeline.notes import Notes
 from ioprof.analysis.pipeline.replay import replay
+from ioprof.analysis.pipeline.transport import Transport
 
-_ROUNDS = 3
+_ROUNDS = 4
 _MOST_BATCHES = 1500
 
 
@@ -23,21 +24,33 @@ def settled(measured: Measured) -> Measured:
     """
     recipe = measured.recipe
     stored, queued = float(recipe.storage_blocked_ns.mean()), float(recipe.queue_ns.mean())
-    received = measured.transport.received_ns
     for _ in range(_ROUNDS):
         load, layout = _as_it_was(measured)
         found = replay(load, layout)
         own_queue = found.cpu_ns - float(load.cpu_ns.mean())
-        transport = measured.transport
-        if received is not None:
-            transport = replace(transport, unwrap_wait_ns=max(0.0, received - found.unwrap_ns))
         measured = replace(
             measured,
             wake_up_ratio=1.0 - own_queue / queued if queued > 0 else 0.0,
+            # Others that use a CPU need not be in the way: who wakes up may go before them.
+            other_load=measured.other_load * min(1.0, queued / own_queue) if own_queue > 0 else measured.other_load,
             base_ratio=measured.base_ratio * stored / found.store_ns if found.store_ns > 0 else 1.0,
-            transport=transport,
+            transport=_received_in_time(measured.transport, found.unwrap_ns),
         )
     return measured
+
+
+def _received_in_time(transport: Transport, replayed_ns: float) -> Transport:
+    """Return the same with a batch that lies ready received in the time that was measured, if it was.
+
+    What the replay lacks is a wait for something else than a CPU; where it takes longer, less is computed than thought.
+    """
+    measured_ns = transport.received_ns
+    if measured_ns is None or replayed_ns <= 0:
+        return transport
+    shorter = min(1.0, measured_ns / replayed_ns)
+    return replace(
+        transport, unwrap_ns=transport.unwrap_ns * shorter, unwrap_wait_ns=max(0.0, measured_ns - replayed_ns)
+    )
 
 
 def _as_it_was(measured: Measured) -> tuple[Load, Layout]:

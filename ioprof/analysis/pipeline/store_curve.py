@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ioprof.trace.probe_record import LevelRecord, ProbeRecord
+
+Floats = NDArray[np.float64]
 
 _LEAST_BLOCKED = 0.02
 """Below this share of blocked time a level tells nothing about the store: the page cache or the CPUs served it."""
@@ -73,13 +75,32 @@ def curve_of(probe: ProbeRecord | None) -> StoreCurve:
     waits = requests / rates
     slowdowns = np.maximum.accumulate(np.maximum(waits / waits[0], 1.0))
     ceiling = probe.ceiling if probe is not None else None
+    is_ceiling = ceiling is not None and not ceiling.is_lower_bound and ceiling.limited_by == "store"
+    if is_ceiling:
+        requests, slowdowns = _with_knee(requests, slowdowns)
     return StoreCurve(
         concurrency=tuple(requests.tolist()),
         slowdowns=tuple(slowdowns.tolist()),
-        is_ceiling=ceiling is not None and not ceiling.is_lower_bound and ceiling.limited_by == "store",
+        is_ceiling=is_ceiling,
         transfer_ratio=_transfer_ratio(probe, float(waits[0])),
         is_measured=True,
     )
+
+
+def _with_knee(requests: Floats, slowdowns: Floats) -> tuple[Floats, Floats]:
+    """Return the points with one more where the ceiling is reached, which is seldom at a level.
+
+    No operation is slowed down before there are as many as the ceiling serves in the time of a lone one: where that is
+    so to the end, the curve has a corner there, which a straight line between two levels would cut off. A store's own
+    curve lies between the two.
+    """
+    knee = float(requests[-1] / slowdowns[-1])
+    if len(requests) < 2 or not requests[0] < knee < requests[-1]:
+        return requests, slowdowns
+    height = (1.0 + float(np.interp(knee, requests, slowdowns))) / 2
+    place = int(np.searchsorted(requests, knee))
+    heights = np.insert(slowdowns, place, height)
+    return np.insert(requests, place, knee), np.maximum.accumulate(heights)
 
 
 def _tells(level: LevelRecord) -> bool:
@@ -91,8 +112,3 @@ def _transfer_ratio(probe: ProbeRecord | None, lone_s: float) -> float:
     if ceiling is None or ceiling.is_lower_bound or ceiling.samples_per_s <= 0 or lone_s <= 0:
         return 0.0
     return min(1.0, 1 / ceiling.samples_per_s / lone_s)
-
-
-def mean_slowdown(curve: StoreCurve, requests: float) -> float:
-    """Return the slowdown at a mean number of requests; 1 where there is hardly any."""
-    return curve.slowdown(requests) if math.isfinite(requests) and requests > 0 else 1.0

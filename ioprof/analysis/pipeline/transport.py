@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 
 _FEWEST = 8
 """Of fewer moments no usual cost is told."""
+_WELL_FED_RATIO = 0.25
+"""From this share of such steps on, the mean of their waits is that of receiving."""
 _UNWRAP_SHARE = 0.4
 """Of sending and receiving a batch, what the consumer takes where the two were never seen apart."""
 _MOST_UNWRAP_SHARE = 0.8
@@ -126,11 +128,12 @@ def _ready_ns(made: Floats, wait_start: NDArray[np.int64], wait_end: NDArray[np.
     """
     waits, late = wait_end - wait_start, ~(made < wait_start)
     recent = np.convolve(late, np.ones(ahead + 1), "full")[: len(late)] > 0
-    if (~recent).sum() >= _FEWEST:
+    if (~recent).sum() >= max(_FEWEST, len(waits) * _WELL_FED_RATIO):
         return float(np.mean(waits[~recent]))
     before = np.concatenate([[np.inf], wait_end[:-1]])
     came = (made > before) & (made < wait_start - (wait_start - before) * 0.2)
-    return float(np.mean(waits[came])) if came.sum() >= _FEWEST else None
+    # Some of these are still being sent when they are asked for: the median hardly sees them.
+    return _usual(waits[came].astype(np.float64))
 
 
 def _worker_gaps(made: Floats, started: Floats, dispatched: Floats, worker: Floats) -> tuple[float, float]:
