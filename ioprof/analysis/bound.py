@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ioprof.analysis.wording import whole_percent
-from ioprof.units import format_count
+from ioprof.units import format_bytes, format_count, format_rate_bytes
 
 CLOSE_RATIO = 1.10
 """Rates within this ratio are the same: what one of them is limited by, limits the other."""
@@ -23,6 +23,9 @@ CROWDED_SHARE = 0.25
 BUSY_HOST_RATIO = 0.9
 WORKING_SHARE = 0.85
 """Workers that make batches for less of the time than this were kept waiting by something else."""
+FEW_SLOW_SHARE = 0.9
+"""Where more batches than this are made while those ahead of them are used, a few slow ones hold up the rest; else too
+few are made ahead for the usual ones."""
 LARGE_READ_BYTES = 256 << 10
 """Reads of this size and more are limited by bandwidth, smaller ones by latency: at 1 GB/s, so much takes a quarter of
 a millisecond, about what a request to a networked store takes before its first byte."""
@@ -76,6 +79,10 @@ class Evidence:
     """Share of the idle time that went into copies to the accelerator."""
     delivery_share: float
     """Share of it that was the loader's own: queues, transport between processes, unwrapping, start of workers."""
+    best_bytes_per_s: float | None = None
+    """Bytes/s at the store's best rate."""
+    fitting_share: float | None = None
+    """Share of the batches that took no longer to make than the accelerator is busy with those made ahead of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +182,14 @@ def _storage(e: Evidence) -> Bound | None:
         f"the store gives {_as_many(e)} {_rate(ceiling)} samples/s without any loader, and the loader fed from memory "
         f"delivers {_rate(transport)}"
     )
-    if best > WELL_ABOVE_RATIO * ceiling:
+    if best > WELL_ABOVE_RATIO * max(ceiling, e.delivered_per_s):
         more = f"but the store gives {e.best_processes} processes {_rate(best)}, so more workers would help"
         return Bound(name="workers", because=f"{told}; {more}")
     told += f"; more processes bring no more than {_rate(best)}"
     if e.demand_per_s is not None:
         told += f", and full speed needs {_rate(e.demand_per_s)}"
+    if e.best_bytes_per_s is not None and e.metadata_share <= MAIN_SHARE:
+        told += f"; that is {format_rate_bytes(e.best_bytes_per_s)} in reads of {format_bytes(e.read_bytes)}"
     return Bound(name=_storage_kind(e), because=told)
 
 
@@ -207,9 +216,23 @@ def _waiting(e: Evidence) -> Bound | None:
         prepared = f"and spent {whole_percent(e.prep_share)} of that preparing samples, mostly not on a CPU"
         return Bound(name="workers", because=f"{told} {prepared}: more of them would help")
     if working < WORKING_SHARE and e.demand_per_s is not None and e.spread is not None:
+        if (found := _order(e, told)) is not None:
+            return found
         waited = f"and waited otherwise; what batches take differs by {whole_percent(e.spread)} (standard deviation)"
         return Bound(name="prefetch", because=f"{told} {waited}: with a larger --prefetch slow ones hold up less")
     return None
+
+
+def _order(e: Evidence, told: str) -> Bound | None:
+    """Nearly all batches are ready in time, and wait behind the few that are not."""
+    if e.fitting_share is None or e.fitting_share < FEW_SLOW_SHARE:
+        return None
+    late = (
+        f"and waited otherwise: {whole_percent(e.fitting_share)} of the batches were made while those ahead of them "
+        "were used, and the few slow ones hold up all behind them; delivered as they come (loader.in_order = false, "
+        "where a loader has it) or with a far larger --prefetch they would not"
+    )
+    return Bound(name="order", because=f"{told} {late}")
 
 
 def _undecided(e: Evidence) -> str:

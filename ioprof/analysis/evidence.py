@@ -7,12 +7,14 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ioprof.analysis.bound import Evidence
 from ioprof.analysis.ceiling import is_otherwise_cached, workers_of
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.summary import Baselines, CpuTime, IdleByCause
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
+from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 
@@ -54,7 +56,7 @@ def evidence_of(
         delivered_per_s=delivered_per_s,
         demand_per_s=demand_per_s,
         workers=workers,
-        cores=None if probe is None else probe.cores,
+        cores=_cores(trace.run) if probe is None else probe.cores,
         at_workers_per_s=None if same is None else same.samples_per_s,
         at_workers_low_per_s=None if same is None or same.samples_per_s_ci95 is None else same.samples_per_s_ci95[0],
         best_per_s=None if best is None else best.samples_per_s,
@@ -71,6 +73,8 @@ def evidence_of(
         spread=float(made_s.std() / made_s.mean()) if len(made_s) > 1 and made_s.mean() > 0 else None,
         metadata_share=_metadata_share(totals),
         read_bytes=_read_bytes(totals),
+        best_bytes_per_s=None if best is None else best.bytes_per_s,
+        fitting_share=_fitting_share(trace, measured, made_s, demand_per_s),
         transfer_share=_idle_share(idle, "transfer"),
         delivery_share=_idle_share(idle, "other"),
     )
@@ -87,8 +91,29 @@ def _sum_s(batches: pa.Table, column: str) -> float | None:
     return None if total is None else total / 1e9
 
 
+def _cores(run: RunRecord) -> float | None:
+    """Return the CPUs that a run without a probe might use: affinity, or a control group's quota if that is less."""
+    known = [run.host.get(name) for name in ("affinity_cores", "cgroup_cpu_cores")]
+    return min((float(cores) for cores in known if isinstance(cores, int | float)), default=None)
+
+
 def _share(part: float | None, whole: float) -> float | None:
     return None if part is None or whole <= 0 else min(1.0, part / whole)
+
+
+def _fitting_share(
+    trace: Trace, measured: pa.Table, made_s: NDArray[np.float64], demand_per_s: float | None
+) -> float | None:
+    """Return the share of batches that took no longer than the accelerator is busy with those made ahead of them.
+
+    None where batches come as they are done, or nothing is made ahead, or nothing is known of it.
+    """
+    loader = trace.run.spec.get("loader", {})
+    ahead = loader.get("prefetch")
+    if not demand_per_s or not len(made_s) or not isinstance(ahead, int) or loader.get("in_order") is False:
+        return None
+    samples = float(np.mean(measured["samples"].to_numpy()))
+    return float(np.mean(made_s <= ahead * max(1, workers_of(trace.run)) * samples / demand_per_s))
 
 
 def _metadata_share(totals: list[KindTotals]) -> float:

@@ -108,7 +108,7 @@ def summarise(trace: Trace) -> Summary:
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
     found, taken_out = ceiling(trace, reasons), baselines(trace, reasons)
     evidence = None
-    if done.samples_per_s is not None and done.wall_s is not None and found is not None:
+    if done.samples_per_s is not None and done.wall_s is not None:
         evidence = evidence_of(
             trace,
             measured_batches(ranks, trace.batches),

@@ -63,24 +63,26 @@ def verdict(
         return Verdict(bound="metadata", sentence=f"{names} {_NO_DEMAND}", confidence=None), reasons
     if utilization is None or idle is None:
         if evidence is not None and samples_per_s is not None:
-            return _bound(
-                f"The loader delivered {samples_per_s:,.0f} samples/s as fast as they were taken", evidence, reasons
-            )
+            head = f"The loader delivered {samples_per_s:,.0f} samples/s as fast as they were taken"
+            if (found := _found(head, evidence, reasons)) is not None:
+                return found
         reasons["verdict.bound"] = no_utilization
         return Verdict(bound=None, sentence=_without_accelerator(samples_per_s), confidence=None), reasons
     if utilization >= HEALTHY_UTILIZATION:
         sentence = f"The accelerator was fed: {percent(utilization)} busy; nothing to change."
         return Verdict(bound="accelerator", sentence=sentence, confidence=None), reasons
     starved = _starved(utilization, idle)
-    if evidence is not None:
-        return _bound(starved.removesuffix("."), evidence, reasons)
+    if evidence is not None and (found := _found(starved.removesuffix("."), evidence, reasons)) is not None:
+        return found
     reasons["verdict.bound"] = no_evidence
     return Verdict(bound=None, sentence=starved, confidence=None), reasons
 
 
-def _bound(head: str, evidence: Evidence, reasons: dict[str, str]) -> tuple[Verdict, dict[str, str]]:
-    """Return the verdict that the evidence leads to, and its reasons."""
+def _found(head: str, evidence: Evidence, reasons: dict[str, str]) -> tuple[Verdict, dict[str, str]] | None:
+    """Return the verdict that the evidence leads to, and its reasons; None: to none, and nothing was probed."""
     found = bound_of(evidence)
+    if found.name is None and evidence.best_per_s is None and evidence.transport_per_s is None:
+        return None
     if found.name is None:
         reasons["verdict.bound"] = found.because
     told = f"{found.because[:1].upper()}{found.because[1:]}"

@@ -22,6 +22,15 @@ STORE = Evidence(
 """Two workers that wait for the store, which gives nobody more."""
 
 
+SLOW_FEW: dict[str, object] = {
+    "at_workers_per_s": 3000.0, "best_per_s": 3000.0, "working_share": 0.5, "spread": 3.0,
+}  # fmt: skip
+"""Workers are often done and wait, though store and loader could do more."""
+UNPROBED: dict[str, object] = dict.fromkeys(
+    ("at_workers_per_s", "at_workers_low_per_s", "best_per_s", "transport_per_s", "no_workers_per_s")
+) | {"is_store_limited": False}
+
+
 def bound(**changes: object) -> Bound:
     """Return what binds a run like `STORE` but for some of its evidence."""
     return bound_of(replace(STORE, **changes))
@@ -46,7 +55,12 @@ def bound(**changes: object) -> Bound:
         ({"workers": 0}, "workers"),
         ({"at_workers_per_s": 3000.0, "best_per_s": 3000.0, "prep_share": 0.8}, "workers"),
         ({"at_workers_per_s": 3000.0, "best_per_s": 3000.0, "working_share": 0.5, "spread": 1.0}, "prefetch"),
+        (SLOW_FEW | {"fitting_share": 0.95}, "order"),
+        (SLOW_FEW | {"fitting_share": 0.7}, "prefetch"),
+        ({"at_workers_per_s": 900.0, "at_workers_low_per_s": 880.0}, "storage-latency"),
         ({"transfer_share": 0.6}, "transfer"),
+        (UNPROBED | {"transfer_share": 0.6}, "transfer"),
+        (UNPROBED | {"on_cpu_share": 0.9, "workers": 8}, "cpu"),
         ({"delivery_share": 0.8}, "loader"),
         ({"delivery_share": 0.8, "working_share": 0.3, "spread": 0.2, "on_cpu_share": 0.8}, "loader"),
         ({"delivery_share": 0.8, "on_cpu_share": 0.3, "run_queue_share": 0.5}, "cpu"),
