@@ -1,6 +1,6 @@
 """Runs scenarios for real, predicts their reruns, and writes how far predictions were off.
 
-    python -m tests.validation [--quick] [--seconds 5] [--only TEXT] [--output FOLDER] [--keep FOLDER]
+    python -m tests.validation [--quick] [--seconds 4] [--only TEXT] [--output FOLDER] [--keep FOLDER]
     python -m tests.validation --again FOLDER      predict once more for runs that were kept, without running anything
 
 Exit code 1 where the errors are larger than asked for. The whole takes about twelve minutes; it needs a quiet host.
@@ -55,7 +55,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="about ten reruns of the most telling scenarios")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of one run; twice that where it scatters")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one run; twice that where it scatters")
     parser.add_argument("--attempts", type=int, default=2, help="runs of a setting until one is known well")
     parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for a quiet host before each run")
     parser.add_argument("--only", default="", help="scenarios whose name has this in it")

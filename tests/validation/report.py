@@ -14,6 +14,8 @@ A control repeats the calibration's own setting at the end: what it moved by is 
 host. The error is predicted over measured samples/s, less 1. A run that was disturbed (others used more than 0.15
 CPUs) or whose own rate is not known to 1.5 % was made again, whatever its prediction, and the better one counts.
 """
+_OVER = "over the calibration's: predicted, measured"
+_USED = "utilisation: predicted, measured"
 _PINNED = """\
 Pinned memory is not among the changes: torch copies batches into page-locked memory only for a CUDA device, and
 without one ioprof refuses `pin = true`.
@@ -70,8 +72,8 @@ Made by `{command}` on {host}; the same command writes this page and `validation
 {_ABOUT}
 {answer}
 
-| scenario | change | calibrated at | predicted samples/s (95 % interval) | measured (95 % interval) | error |
-|---|---|---|---|---|---|
+| scenario | change | predicted samples/s (95 % interval) | measured (95 % interval) | error | {_OVER} | {_USED} |
+|---|---|---|---|---|---|---|
 {rows}
 
 ## Furthest off, and what their traces show
@@ -89,20 +91,25 @@ def _told(found: Figures, what: str) -> str:
 
 
 def _row(one: Rerun) -> str:
-    said, found = one.predicted, one.measured
+    said, found, before = one.predicted, one.measured, one.calibrated.samples_per_s
     cells = [
         one.scenario,
         one.change or "control",
-        f"{one.calibrated.samples_per_s:,.1f}",
         f"{said.samples_per_s:,.1f}{_between(said.ci95)}" if said else "refused",
         f"{found.samples_per_s:,.1f}{_between(found.ci95)}",
         f"{one.error_ratio:+.1%}" if said else "",
+        f"x{said.samples_per_s / before:.3f}, x{found.samples_per_s / before:.3f}" if said else "",
+        _both(said.accelerator_utilization if said else None, found.accelerator_utilization),
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _between(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" ({interval[0]:,.1f} - {interval[1]:,.1f})"
+
+
+def _both(predicted: float | None, measured: float | None) -> str:
+    return "" if predicted is None or measured is None else f"{predicted:.1%}, {measured:.1%}"
 
 
 def _furthest(judged: Sequence[Rerun], controls: Sequence[Rerun], count: int = 6) -> Iterator[str]:

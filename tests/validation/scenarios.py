@@ -37,10 +37,10 @@ SCENARIOS = (
     ),
     Scenario(
         name="latency, jittered",
-        base=Setting(workers=2, open_us=500, read_us=2500, jitter="lognormal:0.7", batch_size=8, compute_us=5000),
+        base=Setting(workers=2, open_us=500, read_us=1500, jitter="lognormal:0.6", batch_size=8, compute_us=4000),
         changes=(
             {"workers": 4}, {"workers": 8}, {"prefetch": 1}, {"workers": 4, "prefetch": 8}, {"batch_size": 4},
-            {"workers": 4, "in_order": False}, {"open_us": 2500}, {"open_us": 2000, "read_us": 10000, "workers": 8},
+            {"workers": 4, "in_order": False}, {"open_us": 2000}, {"open_us": 2000, "read_us": 6000, "workers": 8},
         ),
         quick=(1, 5),
     ),
