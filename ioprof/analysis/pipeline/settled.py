@@ -13,6 +13,8 @@ from ioprof.analysis.pipeline.replay import replay
 from ioprof.analysis.pipeline.transport import Transport
 
 _ROUNDS = 4
+_CROWDED = 1.15
+"""Operations that last so many times as long as alone are near the store's ceiling."""
 _MOST_BATCHES = 1500
 
 
@@ -33,10 +35,24 @@ def settled(measured: Measured) -> Measured:
             wake_up_ratio=1.0 - own_queue / queued if queued > 0 else 0.0,
             # Others that use a CPU need not be in the way: who wakes up may go before them.
             other_load=measured.other_load * min(1.0, queued / own_queue) if own_queue > 0 else measured.other_load,
-            base_ratio=measured.base_ratio * stored / found.store_ns if found.store_ns > 0 else 1.0,
+            base_ratio=_base_ratio(measured, stored, float(load.store_ns.mean()), found.store_ns),
             transport=_received_in_time(measured.transport, found.unwrap_ns),
         )
     return measured
+
+
+def _base_ratio(measured: Measured, stored_ns: float, lone_ns: float, replayed_ns: float) -> float:
+    """Return what lone operations take over what those of the run took.
+
+    Near the store's ceiling they take as long as it takes the ceiling to come round to them, whatever they take alone:
+    the run does not tell that, and the probe does.
+    """
+    if lone_ns <= 0 or replayed_ns <= 0:
+        return 1.0
+    lone_s = measured.curve.lone_s
+    if replayed_ns > lone_ns * _CROWDED and lone_s is not None:
+        return lone_s * 1e9 * float(measured.recipe.samples.mean()) / stored_ns
+    return measured.base_ratio * stored_ns / replayed_ns
 
 
 def _received_in_time(transport: Transport, replayed_ns: float) -> Transport:

@@ -15,6 +15,11 @@ Floats = NDArray[np.float64]
 _LEAST_BLOCKED = 0.02
 """Below this share of blocked time a level tells nothing about the store: the page cache or the CPUs served it."""
 
+_WIDEST_LEVEL = 0.25
+"""A level whose rate is not known to within this share was disturbed."""
+_STANDS_STILL = 1.1
+"""Where so many times the requests bring less than this more, the ceiling is reached."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCurve:
@@ -24,6 +29,8 @@ class StoreCurve:
     """Requests at the store at once, ascending."""
     slowdowns: tuple[float, ...] = (1.0,)
     """1 or more, not descending."""
+    lone_s: float | None = None
+    """What a sample waited for the store where it was hardly shared; None: not measured."""
     is_ceiling: bool = False
     """Beyond the last point the store gives no more: requests only wait for each other."""
     transfer_ratio: float = 0.0
@@ -50,12 +57,20 @@ class StoreCurve:
         if requests <= self.concurrency[0]:
             return self.slowdowns[0]
         if requests >= self.concurrency[-1]:
-            last = self.slowdowns[-1]
-            return last * requests / self.concurrency[-1] if self.is_ceiling else last
+            return self._beyond(requests)
         after = bisect_right(self.concurrency, requests)
         low, high = self.concurrency[after - 1], self.concurrency[after]
         share = (requests - low) / (high - low)
         return self.slowdowns[after - 1] * (1 - share) + self.slowdowns[after] * share
+
+    def _beyond(self, requests: float) -> float:
+        """Return the slowdown past the last point: at the ceiling in proportion, before it as steep as it was."""
+        last = self.slowdowns[-1]
+        if self.is_ceiling or len(self.concurrency) < 2:
+            return last * requests / self.concurrency[-1] if self.is_ceiling else last
+        steps = self.concurrency[-1] - self.concurrency[-2]
+        slope = (last - self.slowdowns[-2]) / steps if steps > 0 else 0.0
+        return last + slope * (requests - self.concurrency[-1])
 
 
 def curve_of(probe: ProbeRecord | None) -> StoreCurve:
@@ -75,36 +90,44 @@ def curve_of(probe: ProbeRecord | None) -> StoreCurve:
     waits = requests / rates
     slowdowns = np.maximum.accumulate(np.maximum(waits / waits[0], 1.0))
     ceiling = probe.ceiling if probe is not None else None
-    is_ceiling = ceiling is not None and not ceiling.is_lower_bound and ceiling.limited_by == "store"
+    told = ceiling is not None and not ceiling.is_lower_bound and ceiling.limited_by == "store"
+    is_ceiling = told or _stands_still(requests, rates)
     if is_ceiling:
         requests, slowdowns = _with_knee(requests, slowdowns)
     return StoreCurve(
         concurrency=tuple(requests.tolist()),
         slowdowns=tuple(slowdowns.tolist()),
         is_ceiling=is_ceiling,
+        lone_s=float(waits[0]),
         transfer_ratio=_transfer_ratio(probe, float(waits[0])),
         is_measured=True,
     )
+
+
+def _stands_still(requests: Floats, rates: Floats) -> bool:
+    """Tell whether twice the requests brought hardly more, with all time in which a CPU was lacking left out."""
+    before = np.flatnonzero(requests * 2 <= requests[-1])
+    return len(before) > 0 and bool(rates[-1] < rates[before].max() * _STANDS_STILL)
 
 
 def _with_knee(requests: Floats, slowdowns: Floats) -> tuple[Floats, Floats]:
     """Return the points with one more where the ceiling is reached, which is seldom at a level.
 
     No operation is slowed down before there are as many as the ceiling serves in the time of a lone one: where that is
-    so to the end, the curve has a corner there, which a straight line between two levels would cut off. A store's own
-    curve lies between the two.
+    so to the end, the curve has a corner there, which a straight line between two levels would cut off.
     """
     knee = float(requests[-1] / slowdowns[-1])
     if len(requests) < 2 or not requests[0] < knee < requests[-1]:
         return requests, slowdowns
-    height = (1.0 + float(np.interp(knee, requests, slowdowns))) / 2
     place = int(np.searchsorted(requests, knee))
-    heights = np.insert(slowdowns, place, height)
-    return np.insert(requests, place, knee), np.maximum.accumulate(heights)
+    return np.insert(requests, place, knee), np.insert(slowdowns, place, slowdowns[place - 1])
 
 
 def _tells(level: LevelRecord) -> bool:
-    return level.samples_per_s > 0 and level.blocked_ratio is not None and level.blocked_ratio > _LEAST_BLOCKED
+    if level.samples_per_s <= 0 or level.blocked_ratio is None or level.blocked_ratio <= _LEAST_BLOCKED:
+        return False
+    interval = level.samples_per_s_ci95
+    return interval is None or interval[1] - interval[0] < 2 * _WIDEST_LEVEL * level.samples_per_s
 
 
 def _transfer_ratio(probe: ProbeRecord | None, lone_s: float) -> float:
