@@ -190,7 +190,10 @@ def _storage(e: Evidence) -> Bound | None:
         told += f", and full speed needs {_rate(e.demand_per_s)}"
     if e.best_bytes_per_s is not None and e.metadata_share <= MAIN_SHARE:
         told += f"; that is {format_rate_bytes(e.best_bytes_per_s)} in reads of {format_bytes(e.read_bytes)}"
-    return Bound(name=_storage_kind(e), because=told)
+    kind = _storage_kind(e)
+    if kind == "storage-latency" and e.is_store_limited:
+        told += "; reads of one size cannot tell whether operations or bytes hold it there"
+    return Bound(name=kind, because=told)
 
 
 def _reaches(e: Evidence, ceiling: float) -> bool:
