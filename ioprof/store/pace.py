@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ioprof.host.precise_wait import PreciseWait
 from ioprof.store.device_clock import DeviceClock
-from ioprof.store.throttle import DATA_KINDS, Factors, Throttle
+from ioprof.store.throttle import DATA_KINDS, FREE_KINDS, Factors, Throttle
 from ioprof.trace.kinds import Kind
 
 _now = time.perf_counter_ns
@@ -27,17 +27,26 @@ class Pace:
         slower: those whose real operation alone took longer than latency and transfer.
     """
 
-    def __init__(self, throttle: Throttle, clock: DeviceClock | None, stream: Sequence[int]) -> None:
+    def __init__(
+        self,
+        throttle: Throttle,
+        clock: DeviceClock | None,
+        stream: Sequence[int],
+        names_clock: DeviceClock | None = None,
+    ) -> None:
         """Say what to imitate.
 
         Args:
             throttle: the store.
             clock: the device's queue; None where only latencies are asked for.
             stream: numbers of the rank and worker, which the jitter depends on.
+            names_clock: the queue of operations that move no data; None where their number is not limited.
         """
         self.held: dict[Kind, list[int]] = {}
         self.slower = 0
         self._clock = clock
+        self._names_clock = names_clock
+        self._name_ns = round(1e9 / throttle.metadata_per_s) if throttle.metadata_per_s else 0
         self._latency_ns = throttle.latency_ns
         self._factor = Factors(throttle, stream)
         self._operation_ns = round(1e9 / throttle.operations_per_s) if throttle.operations_per_s else 0
@@ -75,13 +84,15 @@ class Pace:
         latency_ns = self._latency_ns.get(kind, 0)
         if latency_ns:
             latency_ns = round(latency_ns * self._factor())
-        is_data = self._clock is not None and kind in DATA_KINDS
-        if not latency_ns and not is_data:
-            return
+        is_data, is_name = kind in DATA_KINDS, kind not in DATA_KINDS and kind not in FREE_KINDS
         due_ns, transfer_ns = start_ns, 0
         if self._clock is not None and is_data:
             transfer_ns = round(size_bytes * self._ns_per_byte)
             due_ns = self._clock.served_ns(start_ns - self._late_ns, self._operation_ns, transfer_ns)
+        elif self._names_clock is not None and is_name:
+            due_ns = self._names_clock.served_ns(start_ns - self._late_ns, self._name_ns, 0)
+        elif not latency_ns:
+            return
         self.slower += _now() - start_ns > latency_ns + transfer_ns > 0
         due_ns = max(due_ns, start_ns) + latency_ns
         self._wait.until(due_ns)

@@ -66,6 +66,8 @@ class Throttle:
     """Of reads and writes together, shared by all processes; None: not limited."""
     operations_per_s: int | None = None
     """Likewise of reads, writes, gets and puts."""
+    metadata_per_s: int | None = None
+    """Likewise of all others but close."""
     seed: int = 0
     """Decides the jitter."""
     text: str = ""
@@ -99,18 +101,29 @@ def parse_throttle(text: str, where: str) -> Throttle:
 
 
 def _throttle(given: dict[str, str], where: str) -> Throttle:
-    known = ["preset", "latency", *(f"latency.{kind}" for kind in KINDS), "jitter", "bandwidth", "iops", "seed"]
+    known = [
+        "preset",
+        "latency",
+        *(f"latency.{kind}" for kind in KINDS),
+        "jitter",
+        "bandwidth",
+        "iops",
+        "metadata",
+        "seed",
+    ]
     for key in given:
         if key not in known:
-            hint = nearest(key, known) or f"; known: {', '.join(known[:2])}, latency.KIND, {', '.join(known[-4:])}"
+            hint = nearest(key, known) or f"; known: {', '.join(known[:2])}, latency.KIND, {', '.join(known[-5:])}"
             raise SpecError(f"{where}: {key}={given[key]}: unknown parameter{hint}")
     wanted = _with_preset(given, where)
     bandwidth, iops, seed = wanted.get("bandwidth"), wanted.get("iops"), wanted.get("seed", "0")
+    names = wanted.get("metadata")
     return Throttle(
         latency_ns=_latencies(wanted, where),
         jitter=_jitter(wanted["jitter"], where) if "jitter" in wanted else None,
         bandwidth_bytes_per_s=None if bandwidth is None else _bandwidth(bandwidth, where),
         operations_per_s=None if iops is None else _whole("iops", iops, where, least=1, most=_MOST_PER_S),
+        metadata_per_s=None if names is None else _whole("metadata", names, where, least=1, most=_MOST_PER_S),
         seed=_whole("seed", seed, where, least=0),
         text=_joined(given),
         parameters=_joined({key: value for key, value in wanted.items() if key != "preset"}),

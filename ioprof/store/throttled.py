@@ -40,7 +40,12 @@ class ThrottledStore:
             StoreError: the device's queue cannot be shared with other processes here.
         """
         is_shared = self.throttle.bandwidth_bytes_per_s or self.throttle.operations_per_s
-        return Pace(self.throttle, self._device.clock() if is_shared else None, (rank, worker))
+        return Pace(
+            self.throttle,
+            self._device.clock() if is_shared else None,
+            (rank, worker),
+            self._device.names_clock() if self.throttle.metadata_per_s else None,
+        )
 
     def list(self, path: str = "") -> list[Entry]:
         """List a directory below, at full speed."""
@@ -88,15 +93,16 @@ class ThrottledStore:
 
 
 class Device:
-    """The queue that all stores made of one throttled URL share; a process's hold on it ends with the last of them."""
+    """The queues that all stores made of one throttled URL share; a process's hold ends with the last of them."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._clock: DeviceClock | None = None
+        self._names_clock: DeviceClock | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Another process takes hold of the queue by itself."""
-        return {"_name": self._name, "_clock": None}
+        """Another process takes hold of the queues by itself."""
+        return {"_name": self._name, "_clock": None, "_names_clock": None}
 
     def clock(self) -> DeviceClock:
         """Return this process's hold, taken now if need be; a forked process takes its own.
@@ -106,6 +112,11 @@ class Device:
         """
         self._clock = device_clock(self._name)
         return self._clock
+
+    def names_clock(self) -> DeviceClock:
+        """Return this process's hold on the queue of operations that move no data; otherwise as `clock`."""
+        self._names_clock = device_clock(f"{self._name} names")
+        return self._names_clock
 
 
 class SlowedStore:

@@ -83,9 +83,9 @@ def test_every_operation_is_as_on_the_store_below_and_takes_at_least_its_time(
 
 @pytest.mark.usefixtures("no_descriptor_left")
 def test_bandwidth_and_operations_are_shared_by_all_taps_of_a_store(tmp_path: Path, trace_dir: Path) -> None:
-    """Two workers' ten reads of 10,000 bytes at 1 MB/s end 100 ms after they began, or later; so does IOPS."""
+    """Two workers' ten reads of 10,000 bytes at 1 MB/s end 100 ms after they began; so do IOPS, and opens by theirs."""
     (tmp_path / "file").write_bytes(bytes(10_000))
-    for parameters in ("bandwidth=1MB/s", "iops=100"):
+    for parameters in ("bandwidth=1MB/s", "iops=100", "metadata=100"):
         store = open_store(f"throttle+{tmp_path}?{parameters}").at("")
         folder = trace_dir / parameters.partition("=")[0]
         folder.mkdir()
@@ -93,9 +93,10 @@ def test_bandwidth_and_operations_are_shared_by_all_taps_of_a_store(tmp_path: Pa
             for tap in [one, other] * 5:
                 tap.read_objects([f"{tap.root}file"], [10_000], [0])
             assert one.pace is not None
-            assert one.pace.held[Kind.READ][0] == 5
+            limited = Kind.OPEN if parameters.startswith("metadata") else Kind.READ
+            assert {kind: held[0] for kind, held in one.pace.held.items()} == {limited: 5}
         rows = [row for batch in raw_spans(raw_processes(folder)[0]) for row in batch.to_pylist()]
-        reads = [row for row in rows if row["kind"] == Kind.READ]
+        reads = [row for row in rows if row["kind"] == limited]
         last_ns, first_ns = (
             max(row["start_ns"] + row["duration_ns"] for row in reads),
             min(r["start_ns"] for r in reads),
