@@ -13,12 +13,13 @@ from ioprof.analysis.bound import BoundName, Evidence
 from ioprof.analysis.confidence import reliance
 from ioprof.analysis.cure_list import Situation
 from ioprof.analysis.findings import Cured, cured, nothing_tried
+from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.operations import KindTotals, bytes_read
 from ioprof.analysis.pipeline.model import PipelineModel
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.roofline import is_at_store_limit
 from ioprof.analysis.roofs import Roofline
-from ioprof.analysis.summary import Finding, IdleByCause, Verdict
+from ioprof.analysis.summary import Finding, Verdict
 from ioprof.analysis.utilization import Progress, Utilization
 from ioprof.analysis.verdict import HEALTHY_UTILIZATION, NO_EVIDENCE, NOT_JUDGED, verdict
 from ioprof.errors import IoprofError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +9,9 @@ from numpy.typing import NDArray
 
 from ioprof.analysis.bound import Evidence
 from ioprof.analysis.ceiling import is_otherwise_cached, workers_of
+from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.operations import KindTotals
-from ioprof.analysis.summary import Baselines, CpuTime, IdleByCause
+from ioprof.analysis.summary import Baselines, CpuTime
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
@@ -76,7 +75,7 @@ def evidence_of(
         best_bytes_per_s=None if best is None else best.bytes_per_s,
         fitting_share=_fitting_share(trace, measured, made_s, demand_per_s),
         transfer_share=_idle_share(idle, "transfer"),
-        delivery_share=_idle_share(idle, "other"),
+        delivery_share=_idle_share(idle, "delivery"),
     )
 
 
@@ -128,8 +127,7 @@ def _read_bytes(totals: list[KindTotals]) -> float:
     return sum(kind.bytes for kind in reads) / max(1, sum(kind.count for kind in reads))
 
 
-def _idle_share(idle: IdleByCause | None, cause: str) -> float:
-    """Return which share of the idle time one cause has; 0.0 without an accelerator."""
-    parts = {} if idle is None else asdict(idle)
-    whole = sum(parts.values())
-    return parts[cause] / whole if whole > 0 else 0.0
+def _idle_share(idle: IdleByCause | None, group: str) -> float:
+    """Return which share of the idle time a group of causes has; 0.0 without an accelerator."""
+    whole = 0.0 if idle is None else idle.total()
+    return idle.of(group) / whole if idle is not None and whole > 0 else 0.0

@@ -33,6 +33,7 @@ from ioprof.analysis.operations import (
 )
 from ioprof.analysis.outliers import OutlierSearch
 from ioprof.analysis.page_cache import client_hits, cold_unknown_reason, witnesses_differ
+from ioprof.analysis.pipeline.span_times import SpanTimes
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.roofline import roofline
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
@@ -63,10 +64,6 @@ from ioprof.trace.kinds import Phase
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
-_NOT_YET = {
-    "idle_if_free": "needs the pipeline replay, which this version does not have",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rates:
@@ -80,24 +77,23 @@ class _Rates:
 def summarise(trace: Trace) -> Summary:
     """Return what a trace says; works for any trace, also one that ended before its first batch."""
     run, reasons = trace.run, Reasons()
-    reasons.by_key.update(_NOT_YET)
     ranks = measured_ranks(trace.steps, run, trace.checkpoints)
     done = progress(run, ranks, reasons)
     theirs = mlperf_rates(ranks, run.epochs, run.batch_size)
-    use = utilization(run, ranks, trace.batches, theirs, reasons)
     prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
     counted = counted_ranks(ranks, trace.steps, run, trace.checkpoints)
+    search, times = OutlierSearch(ranks, trace), SpanTimes(ranks)
+    unused = UnusedOperations(trace, counted if phase == "steady" else [])
+    spans = count_spans(times.watching(unused.watching(search.watching(trace.spans()))))
+    use = utilization(trace, ranks, times, theirs, reasons)
     lost = undelivered(run, counted, trace.batches, steady if phase == "steady" else [])
     window_s = max((rank.window_ns for rank in counted), default=0) / 1e9
     rates = _Rates(
         window_s=window_s if lost.no_rate is None else None, reason=lost.no_rate or "the window has no length"
     )
-    search = OutlierSearch(ranks, trace)
     evenness = steadiness(trace, ranks, reasons)
     everything = totals_by_kind(trace.operations, tuple(Phase))
-    unused = UnusedOperations(trace, counted if phase == "steady" else [])
-    spans = count_spans(unused.watching(search.watching(trace.spans())))
     delivered = unused.left_out(steady)
     errors = errors_by_kind(totals_by_kind(trace.operations, _OF_SAMPLES), spans)
     saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
@@ -167,7 +163,8 @@ def summarise(trace: Trace) -> Summary:
         busy_s=use.busy_s,
         idle_s=use.idle_s,
         idle_by_cause=use.idle_by_cause,
-        idle_if_free=None,
+        idle_by_cause_spent=use.idle_by_cause_spent,
+        idle_if_free=use.idle_if_free,
         samples_per_s=done.samples_per_s,
         samples_per_s_ci95=done.samples_per_s_ci95,
         demand_samples_per_s=done.demand_samples_per_s,

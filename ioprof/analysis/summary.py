@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from ioprof.analysis.idle_causes import IdleByCause, IdleSpent
 from ioprof.analysis.lateness import Lateness
 from ioprof.analysis.outliers import Outliers
 from ioprof.analysis.roofs import Roofline
@@ -26,24 +27,6 @@ class AcceleratorFacts:
     source: str
     is_estimate: bool
     """True where the busy time was derived from another accelerator's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdleByCause:
-    """Accelerator idle time by the stage on the critical path, in seconds; the parts sum to ``idle_s``."""
-
-    fetch: float
-    """Inside storage operations."""
-    prep: float
-    """Decode, augment and collate."""
-    transfer: float
-    """Copy to the accelerator."""
-    checkpoint: float = 0.0
-    """The step loop stood still for a save."""
-    other: float
-    """The loader's own machinery: queues, transport between processes, unwrapping, start of workers."""
-    unexplained: float
-    """Matches no stage; never spread over the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +334,10 @@ class Summary:
     idle_s: float | None
     """Accelerator-seconds without work in the window, all ranks."""
     idle_by_cause: IdleByCause | None
+    idle_by_cause_spent: dict[str, IdleSpent | None] | None = None
+    """What workers were doing in it, for each cause that has any; None where none of it was accounted."""
     idle_if_free: dict[str, float] | None
+    """How much of ``idle_s`` would go if one cause cost nothing, in seconds; causes overlap, so these do not sum."""
     samples_per_s: float | None
     samples_per_s_ci95: tuple[float, float] | None = None
     demand_samples_per_s: float | None

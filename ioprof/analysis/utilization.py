@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from ioprof.analysis.attribution import attribute_idle
 from ioprof.analysis.bootstrap import MIN_STEPS, rate_ci95, utilization_ci95
+from ioprof.analysis.idle_causes import IdleByCause, IdleSpent
+from ioprof.analysis.idle_if_free import idle_if_free
 from ioprof.analysis.measured import RankSteps, step_times
 from ioprof.analysis.mlperf import MlperfRates
+from ioprof.analysis.pipeline.span_times import SpanTimes
 from ioprof.analysis.reasons import Reasons
-from ioprof.analysis.summary import IdleByCause
 from ioprof.trace.run_record import RunRecord
+from ioprof.trace.trace import Trace
 
 NO_ACCELERATOR = "the accelerator is `none`, which takes batches as they come; there are only rates"
 
@@ -44,6 +47,8 @@ class Utilization:
     busy_s: float | None
     idle_s: float | None
     idle_by_cause: IdleByCause | None
+    idle_by_cause_spent: dict[str, IdleSpent | None] | None
+    idle_if_free: dict[str, float] | None
 
 
 def nothing_measured(ranks: list[RankSteps]) -> str:
@@ -106,15 +111,25 @@ def _demand(run: RunRecord, ranks: list[RankSteps], samples: int, steps: int) ->
 
 
 def utilization(
-    run: RunRecord, ranks: list[RankSteps], batches: pa.Table, theirs: MlperfRates | str, reasons: Reasons
+    trace: Trace, ranks: list[RankSteps], times: SpanTimes, theirs: MlperfRates | str, reasons: Reasons
 ) -> Utilization:
-    """Return busy / (busy + idle) summed over ranks, its interval, and where the idle time went."""
-    why = _no_utilization(run, ranks)
+    """Return busy / (busy + idle) summed over ranks, its interval, and where the idle time went.
+
+    Args:
+        trace: the run.
+        ranks: the steps of every rank.
+        times: all spans have passed it.
+        theirs: the rates by MLPerf Storage's formulas.
+        reasons: takes in why something is None.
+    """
+    why = _no_utilization(trace.run, ranks)
     if why is not None:
         reasons.by_key.update(dict.fromkeys(Utilization.__dataclass_fields__, why))
         return Utilization(**dict.fromkeys(Utilization.__dataclass_fields__))
     busy_ns, idle_ns = (_by_step(ranks, name) for name in ("busy_ns", "idle_ns"))
     interval = utilization_ci95(busy_ns, idle_ns)
+    charged = attribute_idle(ranks, trace, times)
+    causes = charged.idle_by_cause(reasons)
     return Utilization(
         accelerator_utilization=float(busy_ns.sum() / (busy_ns.sum() + idle_ns.sum())),
         accelerator_utilization_ci95=reasons.known(
@@ -125,7 +140,9 @@ def utilization(
         mlperf_au=reasons.number("mlperf_au", theirs if isinstance(theirs, str) else theirs.au),
         busy_s=float(busy_ns.sum() / 1e9),
         idle_s=float(idle_ns.sum() / 1e9),
-        idle_by_cause=attribute_idle(ranks, batches).idle_by_cause(),
+        idle_by_cause=causes,
+        idle_by_cause_spent=charged.idle_spent(reasons),
+        idle_if_free=idle_if_free(ranks, trace, times, causes, reasons),
     )
 
 

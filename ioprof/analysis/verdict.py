@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.bound import BoundName, Evidence, bound_of
-from ioprof.analysis.summary import IdleByCause, Verdict
+from ioprof.analysis.idle_causes import GROUPS, IdleByCause
+from ioprof.analysis.summary import Verdict
 from ioprof.analysis.wording import percent, whole_percent
 
 HEALTHY_UTILIZATION = 0.95
@@ -21,12 +20,15 @@ NOT_JUDGED = (TOO_FEW,)
 NO_EVIDENCE = "needs the store's ceiling and the loader's baselines, which were not measured"
 
 _CAUSE_WORDS = {
-    "fetch": "inside storage operations (fetch)",
-    "prep": "preparing samples on the CPU (prep)",
-    "transfer": "copying batches to the accelerator (transfer)",
-    "checkpoint": "for checkpoints to be saved (checkpoint)",
-    "other": "in the loader's own machinery: queues and transport between processes (other)",
-    "unexplained": "where no stage accounts for it (unexplained)",
+    "storage": "inside storage operations",
+    "prep": "preparing samples on the CPU",
+    "delivery": "in the loader's own code, and for batches on their way to the consumer",
+    "transfer": "copying batches to the accelerator",
+    "rules": "while workers had to stand still: by the prefetch limit, or by delivery in order",
+    "start_up": "for workers to come up, or the loader to close down",
+    "step_sync": "for other ranks",
+    "checkpoint": "for checkpoints to be saved",
+    "unexplained": "where no stage accounts for it",
 }
 
 
@@ -126,7 +128,7 @@ def _without_accelerator(samples_per_s: float | None) -> str:
 
 
 def _starved(utilization: float, idle: IdleByCause) -> str:
-    parts = sorted(asdict(idle).items(), key=lambda part: -part[1])
+    parts = sorted(((group, idle.of(group)) for group in GROUPS), key=lambda part: -part[1])
     total = sum(seconds for _, seconds in parts)
     head = f"The accelerator stood idle {percent(1 - utilization)} of the time; "
     if total <= 0:

@@ -12,7 +12,8 @@ from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
 from ioprof.report.answer import answer_lines
 from ioprof.report.checkpoints import checkpoint_lines
-from ioprof.report.layout import columns, fact, paragraph, wrapped
+from ioprof.report.idle import cause_lines
+from ioprof.report.layout import columns, fact, paragraph
 from ioprof.report.page_cache import cache_words, not_cold_lines, page_cache_lines
 from ioprof.report.roofline import roofline_lines
 from ioprof.report.waits import waiting_lines
@@ -21,16 +22,6 @@ from ioprof.units import format_bytes, format_count, format_duration, format_rat
 
 WIDE = 104
 """From this many columns on, tables show more."""
-
-_CAUSES = {
-    "fetch": "inside storage operations",
-    "prep": "decode, augment and collate on the CPU",
-    "transfer": "copy to the accelerator",
-    "checkpoint": "the step loop stood still for a save",
-    "other": "the loader's queues, transport and unwrapping",
-    "unexplained": "matches no stage",
-}
-
 
 FULLY_ACCOUNTED = 0.99
 """Share of the workers' time from which on the kernel's accounting is shown as that of all of it."""
@@ -86,12 +77,7 @@ def _idle(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     )
     lines = [Text("  accelerator idle  ", style="bold").append(told)]
     total_s = summary.idle_s + (summary.busy_s or 0.0)
-    for cause, meaning in _CAUSES.items():
-        share = getattr(summary.idle_by_cause, cause) / total_s
-        if share >= 0.0005 or cause == "unexplained":
-            head = f"    {cause:<14}  {percent(share):>7}   "
-            lines += map(Text, wrapped(meaning, width, first=head, rest=" " * len(head)))
-    return lines
+    return lines + cause_lines(summary, summary.idle_by_cause, total_s, width)
 
 
 def _no_idle(summary: Summary, width: int) -> list[Text]:

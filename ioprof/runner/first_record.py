@@ -35,6 +35,7 @@ def first_record(plan: RunPlan, dataset: RunDataset, command: list[str], started
         spec=_without_secrets(spec.sections(as_text=False)),
         workload=WorkloadRecord(
             name=spec.workload,
+            access=plan.workload.access,
             samples_per_epoch=plan.workload.samples(),
             steps_per_epoch=steps_per_epoch(spec, plan.workload),
             objects=plan.layout.count,

@@ -209,14 +209,15 @@ def _idle(case: Case, run: Run, decode_ns: float) -> Iterator[Row]:
     idle_s, causes = run.summary.idle_s, run.summary.idle_by_cause
     if idle_s is None or causes is None or not idle_s:
         return
-    parts = (causes.fetch, causes.prep, causes.transfer, causes.checkpoint, causes.other, causes.unexplained)
-    yield _row(case, "idle, sum of causes", "ratio", 1.0, sum(parts) / idle_s, IDLE_SUM_LIMIT)
+    yield _row(case, "idle, sum of causes", "ratio", 1.0, causes.total() / idle_s, IDLE_SUM_LIMIT)
     sample_ns = case.open_ns + case.read_ns + case.decode_ns
     if not sample_ns or case.batch_size * sample_ns < 1.2 * case.workers * case.compute_ns:
         return
     # Nothing but making batches holds the accelerator up: its idle time is theirs, shared by the time each stage takes.
     fetch_ns = (_given_ns(run, "open") or 0.0) + (_given_ns(run, "read") or 0.0)
     asked, given = case.decode_ns / sample_ns, decode_ns / (decode_ns + fetch_ns)
-    yield _row(case, "idle, share of fetch", "ratio", 1 - asked, causes.fetch / idle_s, SHARE_LIMIT, 1 - given)
+    yield _row(
+        case, "idle, share of storage", "ratio", 1 - asked, causes.of("storage") / idle_s, SHARE_LIMIT, 1 - given
+    )
     if case.decode_ns:
-        yield _row(case, "idle, share of prep", "ratio", asked, causes.prep / idle_s, SHARE_LIMIT, given)
+        yield _row(case, "idle, share of prep", "ratio", asked, causes.of("prep") / idle_s, SHARE_LIMIT, given)

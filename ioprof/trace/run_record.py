@@ -23,6 +23,8 @@ class WorkloadRecord(_Record):
     """What was driven."""
 
     name: str
+    access: Literal["map", "stream"] | None = None
+    """Whether any sample can be read at any time, or each worker reads a stream; None in runs before it was kept."""
     samples_per_epoch: int
     steps_per_epoch: int | None = None
     """Batches of one epoch, of a stream an estimate; None in runs before it was kept."""

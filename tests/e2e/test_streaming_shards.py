@@ -30,7 +30,7 @@ def test_every_format_is_prepared_verified_and_read(name: str, loader: str, tmp_
     assert done.returncode == 0, done.stderr
     summary = summary_of(tmp_path, "--format", name, "--loader", loader)
     assert (summary["outcome"], summary["samples"], summary["errors"]) == ("complete", 2 * 4 * 64, {})
-    assert sum(summary["idle_by_cause"].values()) == pytest.approx(summary["idle_s"], rel=1e-3)
+    assert sum(part or 0.0 for part in summary["idle_by_cause"].values()) == pytest.approx(summary["idle_s"], rel=1e-3)
     assert summary["operations"]["read"]["bytes"] >= 2 * 4 * 64 * 4096
     assert summary["operations"]["open"]["count"] == summary["operations"]["close"]["count"] == 2 * 4
 

@@ -17,7 +17,6 @@ def work_with(
     rows = np.arange(n)
     epoch = rows * epochs // max(1, n)
     first = np.searchsorted(epoch, epoch)
-    unknown = np.full(n, np.nan)
     return PipelineWork(
         batch=rows,
         worker=(rows - first) % max(1, workers),
@@ -26,9 +25,6 @@ def work_with(
         pieces_ns=pieces_ns,
         unwrap_ns=unwrap_ns,
         busy_ns=busy_ns,
-        on_cpu_ns=unknown,
-        run_queue_ns=unknown,
-        blocked_ns=unknown,
     )
 
 

@@ -21,9 +21,8 @@ from trace_builder import (
     step_row,
 )
 
-from ioprof.analysis.attribution import CAUSES
+from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.summarise import summarise
-from ioprof.analysis.summary import IdleByCause
 from ioprof.analysis.verdict import verdict
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import read_summary, write_summary
@@ -329,9 +328,7 @@ def test_the_bound_of_the_bias_is_ahead_over_the_rest(delay: int | None, told: s
 )
 def test_worthless_evidence_supports_no_verdict(steps: int, prefetched: int, judged: bool) -> None:
     """Few steps, or many made ahead: whatever the utilisation seems to be, no bound is named."""
-    answer, reasons = verdict(
-        0.99, IdleByCause(**dict.fromkeys(CAUSES, 0.1)), 1.0, "", steps=steps, prefetched=prefetched
-    )
+    answer, reasons = verdict(0.99, IdleByCause(read=0.1, decode=0.1), 1.0, "", steps=steps, prefetched=prefetched)
     assert (answer.bound == "accelerator") == judged
     assert answer.sentence.startswith("Too few steps to judge") != judged
     assert ("verdict.bound" in reasons) != judged

@@ -77,8 +77,8 @@ def test_a_key_that_no_run_can_have_is_refused_before_the_run(text: str, hint: s
 @pytest.mark.parametrize(
     "key",
     [
-        "au", "bandwidth", "samples", "wall_s", "idle_by_cause.fetch", "operations.decode.per_s", "verdict.confidence",
-        "discovery.operations.list.count", "errors.get.count", "errors.read.by_name.ENOENT", "idle_if_free.fetch",
+        "au", "bandwidth", "samples", "wall_s", "idle_by_cause.read", "operations.decode.per_s", "verdict.confidence",
+        "discovery.operations.list.count", "errors.get.count", "errors.read.by_name.ENOENT", "idle_if_free.read",
         "cache.client_hit_ratio", "accelerator.busy_ns_per_batch", "operations.put.latency_ns.p999",
     ],
 )  # fmt: skip

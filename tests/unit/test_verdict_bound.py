@@ -8,7 +8,7 @@ import pytest
 
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.bound import Bound, Evidence, bound_of
-from ioprof.analysis.summary import IdleByCause
+from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.verdict import verdict
 
 STORE = Evidence(
@@ -111,7 +111,7 @@ def test_a_run_whose_own_reads_were_slower_is_to_be_repeated() -> None:
 
 def test_a_fed_accelerator_is_the_bound_whatever_else_is_slow() -> None:
     """Evidence is only asked where something starves."""
-    idle = IdleByCause(fetch=1.0, prep=0.0, transfer=0.0, checkpoint=0.0, other=0.0, unexplained=0.0)
+    idle = IdleByCause(read=1.0)
     busy, _ = verdict(0.97, idle, 1000.0, "", steps=MIN_STEPS, prefetched=0, evidence=STORE)
     starved, reasons = verdict(0.4, idle, 1000.0, "", steps=MIN_STEPS, prefetched=0, evidence=STORE)
     alone, _ = verdict(None, None, 1000.0, "none", steps=MIN_STEPS, prefetched=0, evidence=STORE)
@@ -123,7 +123,7 @@ def test_a_fed_accelerator_is_the_bound_whatever_else_is_slow() -> None:
 
 def test_without_a_probe_the_reason_is_the_probes_own() -> None:
     """A null bound says why nothing was measured beside the run."""
-    idle = IdleByCause(fetch=1.0, prep=0.0, transfer=0.0, checkpoint=0.0, other=0.0, unexplained=0.0)
+    idle = IdleByCause(read=1.0)
     found, reasons = verdict(
         0.4, idle, 1.0, "", steps=MIN_STEPS, prefetched=0, no_evidence="the probe was skipped: why"
     )

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ioprof.analysis.attribution import Attribution, attribute_idle
+from ioprof.analysis.idle_causes import GROUPS
+from ioprof.analysis.measured import measured_ranks
+from ioprof.analysis.pipeline.pieces import Stage
+from ioprof.analysis.pipeline.span_times import SpanTimes
+from ioprof.analysis.reasons import Reasons
 from ioprof.trace import schema
 from ioprof.trace.histogram import BUCKETS, bucket_of
 from ioprof.trace.kinds import Kind, Phase
@@ -68,6 +74,18 @@ def table(kind: pa.Schema, rows: Sequence[dict[str, object]]) -> pa.Table:
     """Return rows as a table; columns left out are 0, or null where that is allowed."""
     empty = {field.name: None if field.nullable else 0 for field in kind}
     return pa.Table.from_pylist([empty | row for row in rows], schema=kind)
+
+
+def charged_ns(trace: Trace) -> tuple[dict[str, float], Attribution]:
+    """Return the idle time of a trace by cause and by group of causes, in ns, and all else that was found of it."""
+    ranks = measured_ranks(trace.steps, trace.run, trace.checkpoints)
+    times = SpanTimes(ranks)
+    for _ in times.watching(trace.spans()):
+        pass
+    found = attribute_idle(ranks, trace, times)
+    causes = found.idle_by_cause(Reasons())
+    by_group = {group: causes.of(group) * 1e9 for group in GROUPS}
+    return {stage.key: float(found.idle_ns[stage]) for stage in Stage} | by_group, found
 
 
 def make_trace(

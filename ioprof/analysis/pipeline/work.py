@@ -59,12 +59,6 @@ class PipelineWork:
     """The consumer's own cost of receiving the batch; counts as `Stage.IPC`, beside the piece of that name."""
     busy_ns: Floats
     """The accelerator at work on the batch."""
-    on_cpu_ns: Floats
-    """Of the time the worker spent on the batch; NaN: not accounted. So are the next two."""
-    run_queue_ns: Floats
-    """Runnable, and waiting for a CPU."""
-    blocked_ns: Floats
-    """Waiting for anything else."""
 
     def __post_init__(self) -> None:
         """Check that all arrays are as long as each other.
@@ -88,6 +82,10 @@ class PipelineWork:
     def before_asking_ns(self) -> Floats:
         """How long the consumer does something else before it asks for each batch."""
         return np.asarray(self.pieces_ns[:, list(BEFORE_ASKING_STAGES)].sum(axis=1), np.float64)
+
+    def rows(self, rows: Ints) -> PipelineWork:
+        """Return these rows, in this order."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
     def scaled(self, stage: Stage, factor: float) -> PipelineWork:
         """Return the same work with one stage so many times as long.
