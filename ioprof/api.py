@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ioprof.analysis.answer import Answering, answer
 from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
@@ -109,11 +110,13 @@ def record_and_load(
     gate: Gate | None = None,
     unprobed: str | None = None,
     beside: BesideBudget = USUAL_BUDGET,
+    answering: Answering = answer,
 ) -> Run:
     """Record a prepared run and analyse its directory; ``prepared`` is None where the loader reads no storage.
 
     A ``gate`` holds the first batch back until other runs are as far. ``unprobed`` says why neither ceiling nor
     baselines are measured; None: as the spec says, and as long as ``beside`` allows.
+    ``answering`` draws the conclusions.
 
     Raises:
         RecordingStoppedError: it ended early; carries the partial run and the cause.
@@ -125,11 +128,11 @@ def record_and_load(
             recording.run()
             measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer, unprobed, beside)
         except (Interrupted, IoprofError) as cause:
-            raise _stopped(recording.directory, cause) from cause
-    return _analysed(recording.directory)
+            raise _stopped(recording.directory, cause, answering) from cause
+    return _analysed(recording.directory, answering)
 
 
-def _stopped(directory: Path, cause: Interrupted | IoprofError) -> RecordingStoppedError:
+def _stopped(directory: Path, cause: Interrupted | IoprofError, answering: Answering) -> RecordingStoppedError:
     """Return what was left of a run that ended early.
 
     Raises:
@@ -137,24 +140,24 @@ def _stopped(directory: Path, cause: Interrupted | IoprofError) -> RecordingStop
     """
     with shielded():
         try:
-            return RecordingStoppedError(_analysed(directory), cause)
+            return RecordingStoppedError(_analysed(directory, answering), cause)
         except IoprofError as second:
             # Often the same full disk; what ended the run is what the user must hear of.
             cause.add_note(str(second))
             raise cause from second
 
 
-def load(directory: Path | str) -> Run:
+def load(directory: Path | str, answering: Answering = answer) -> Run:
     """Read and analyse a run directory; nothing is written.
 
     Raises:
         RunDirectoryError: not a run directory, corrupt, or of a newer format.
     """
     trace = load_trace(Path(directory))
-    return Run(directory=Path(directory), record=trace.run, summary=summarise(trace))
+    return Run(directory=Path(directory), record=trace.run, summary=summarise(trace, answering))
 
 
-def _analysed(directory: Path) -> Run:
-    found = load(directory)
+def _analysed(directory: Path, answering: Answering) -> Run:
+    found = load(directory, answering)
     write_summary(directory, found.summary)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
@@ -25,6 +25,7 @@ from ioprof.analysis.verdict import HEALTHY_UTILIZATION, NO_EVIDENCE, NOT_JUDGED
 from ioprof.errors import IoprofError
 from ioprof.trace.trace import Trace
 
+_NOT_TRIED = "not asked for when the run was made; ioprof report tells what would help"
 _NO_BOUND = "no bound was named"
 _NOTHING_ELSE = "nothing else was measured that could speak for it or against it"
 
@@ -55,8 +56,20 @@ class Answer:
     findings: tuple[Finding, ...] | None
 
 
+Answering = Callable[[Trace, Measurements, Reasons], Answer]
+
+
 def answer(trace: Trace, known: Measurements, reasons: Reasons) -> Answer:
     """Return the answer; what of it is null has its reason."""
+    return _answer(known, reasons, lambda no_bound: _cured(trace, known, no_bound))
+
+
+def verdict_alone(trace: Trace, known: Measurements, reasons: Reasons) -> Answer:
+    """Return the answer without what would help, which takes seconds to predict: for one run of many."""
+    return _answer(known, reasons, lambda _: nothing_tried(_NOT_TRIED))
+
+
+def _answer(known: Measurements, reasons: Reasons, try_cures: Callable[[str | None], Cured]) -> Answer:
     use, done = known.use, known.done
     found, no_verdict = verdict(
         use.accelerator_utilization,
@@ -70,7 +83,7 @@ def answer(trace: Trace, known: Measurements, reasons: Reasons) -> Answer:
         no_evidence=reasons.by_key.get("ceiling", NO_EVIDENCE),
     )
     reasons.by_key.update(no_verdict)
-    tried = _cured(trace, known, no_verdict.get("verdict.bound"))
+    tried = try_cures(no_verdict.get("verdict.bound"))
     reasons.known("findings", tried.findings, tried.reason or "")
     return Answer(verdict=_relied_on(found, known, tried, reasons), findings=tried.findings)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ioprof.analysis.answer import Measurements, answer
+from ioprof.analysis.answer import Answering, Measurements, answer
 from ioprof.analysis.caveats import MIN_COVERAGE, caveats
 from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
@@ -74,7 +74,7 @@ class _Rates:
     """Why there are no rates where it is None or 0."""
 
 
-def summarise(trace: Trace) -> Summary:
+def summarise(trace: Trace, answering: Answering = answer) -> Summary:
     """Return what a trace says; works for any trace, also one that ended before its first batch."""
     run, reasons = trace.run, Reasons()
     ranks = measured_ranks(trace.steps, run, trace.checkpoints)
@@ -138,7 +138,7 @@ def summarise(trace: Trace) -> Summary:
         client_hit_ratio=cache.client_hit_ratio,
         tracing_share=overhead.share_of_worker_time,
     )
-    concluded = answer(trace, known, reasons)
+    concluded = answering(trace, known, reasons)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
     mapped = _mapped(run, steady, phase, reasons)
     facts = accelerator_facts(run)

@@ -66,7 +66,7 @@ def _answer(chosen: ChosenRecord, width: int) -> list[Text]:
     if gain is not None:
         told += f"; one more worker {_gain_told(gain)}"
     told = f"{told[:1].upper()}{told[1:]}."
-    return [*paragraph(told, width, style="bold"), *paragraph(chosen.why, width)]
+    return [*paragraph(told, width, style="bold"), *(paragraph(chosen.why, width) if chosen.why else [])]
 
 
 def _gain_told(gain: float) -> str:

@@ -81,7 +81,7 @@ class ChosenRecord(TuneModel):
     bound: str | None
     """What bound it, as `verdict.bound` of summary.json; None: no single part."""
     why: str
-    """What bound it, in a sentence."""
+    """What bound it, in a sentence; empty until the tuning has ended."""
     command: str | None
     """A run with it."""
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.model import PipelineModel, Prediction
 from ioprof.errors import IoprofError
-from ioprof.trace.probe_record import ProbeRecord
+from ioprof.tune.choose import NEAR_RATIO
 from ioprof.tune.predictor import Forecast, Interpolation, Predicted
 from ioprof.tune.setting import Setting
 from ioprof.tune.tunable import Measured
 
-BY_REPLAY = "replay of the nearest run's batches through the pipeline model"
-_HALF_A_WORKER = 0.5
-"""Where a run without workers stands among the others, for how near they are."""
+BY_REPLAY = "replay of the first run's batches through the pipeline model, moved by what later runs showed"
+_HALF_AN_OCTAVE = 1.4
+"""Between these the curve is taken to run straight."""
 
 
 @dataclass(slots=True)
 class _Model:
     """The run of one setting, ready to be replayed."""
 
+    setting: Setting
     model: PipelineModel
     known: dict[Setting, Prediction | None] = field(default_factory=dict)
     """What was asked of it before; None: it could not tell."""
@@ -37,64 +38,107 @@ class _Model:
 
 
 class Replay:
-    """Replays, for each setting, the run that is nearest to it; bent curves where no run can be replayed."""
+    """Replays the first run; bent curves where it cannot be replayed.
+
+    A replay takes a part of a second, so not every setting has its own: worker counts half an octave apart, with the
+    prefetch that the run had; others where the curve comes near its top. Between those it is straight.
+    """
 
     def __init__(self) -> None:
-        self._models: dict[Setting, _Model | str] = {}
+        self._model: _Model | str | None = None
         self._without = Interpolation()
 
     def forecast(self, measured: Sequence[Measured], settings: Sequence[Setting]) -> Forecast:
-        """Return what each setting would give; all runs are replayed at the store's ceiling that any of them knows."""
-        probe = next((at for one in measured if (at := _probe(one)) is not None), None)
-        for one in measured:
-            if one.setting not in self._models:
-                self._models[one.setting] = _model(one, probe)
-        models = {setting: one for setting, one in self._models.items() if isinstance(one, _Model)}
-        if not models:
-            reasons = {one for one in self._models.values() if isinstance(one, str)}
+        """Return what each setting would give, as far as that can be told from what was replayed."""
+        if self._model is None or isinstance(self._model, str):
+            first = next((one for one in measured if one.setting.workers), None)
+            self._model = None if first is None else _model(first)
+        if not isinstance(self._model, _Model):
             found = self._without.forecast(measured, settings)
-            return replace(
-                found, assumptions=(*found.assumptions, *(f"no run can be replayed: {why}" for why in reasons))
-            )
-        predictions = {setting: _nearest(models, setting).predict(setting) for setting in settings}
-        known = {setting: one for setting, one in predictions.items() if one is not None}
+            told = () if self._model is None else (f"no run can be replayed: {self._model}",)
+            return replace(found, assumptions=(*found.assumptions, *told))
+        return self._replayed(self._model, measured, settings)
+
+    def _replayed(self, model: _Model, measured: Sequence[Measured], settings: Sequence[Setting]) -> Forecast:
+        counts = sorted({one.workers for one in settings})
+        ahead = model.setting.prefetch
+        coarse = [one for one in settings if one.workers in _coarse(counts) and one.prefetch in (ahead, None)]
+        for one in (*coarse, *(run.setting for run in measured)):
+            model.predict(one)
+        near = set(_near_top(model, coarse, counts))
+        near |= {one.setting.workers for one in sorted(measured, key=lambda one: one.samples_per_s or 0.0)[-1:]}
+        for one in settings:
+            if one.workers in near:
+                model.predict(one)
+        known = {setting: one for setting, one in model.known.items() if one is not None}
+        rates = {setting: _predicted(one) for setting, one in known.items()}
         return Forecast(
             by=BY_REPLAY,
-            predicted={
-                setting: Predicted(
-                    samples_per_s=one.samples_per_s,
-                    samples_per_s_ci95=one.samples_per_s_ci95,
-                    accelerator_utilization=one.accelerator_utilization,
-                )
-                for setting, one in known.items()
-            },
+            predicted={one: rate for one in settings if (rate := rates.get(one) or between(rates, one)) is not None},
             assumptions=_common(one.assumptions for one in known.values()),
         )
 
 
-def _probe(one: Measured) -> ProbeRecord | None:
-    probe = None if one.trace is None else one.trace.probe
-    return probe if probe is not None and probe.ceiling is not None else None
+def _coarse(counts: Sequence[int]) -> set[int]:
+    """Return counts about half an octave apart, both ends included."""
+    chosen = list(counts[:1])
+    for count in counts:
+        if count >= _HALF_AN_OCTAVE * chosen[-1] and count > chosen[-1]:
+            chosen.append(count)
+    return {*chosen, *counts[-1:]}
 
 
-def _model(one: Measured, probe: ProbeRecord | None) -> _Model | str:
+def _near_top(model: _Model, coarse: Sequence[Setting], counts: Sequence[int]) -> list[int]:
+    """Return the worker counts around the first that comes within 2 % of the top, and that of the top."""
+    known = {one: found.samples_per_s for one in coarse if (found := model.known.get(one)) is not None and one.workers}
+    if not known:
+        return []
+    top = max(known.values())
+    at = counts.index(min(one.workers for one, rate in known.items() if rate >= NEAR_RATIO * top))
+    return [count for count in counts[max(0, at - 2) : at + 1] if count]
+
+
+def between(rates: Mapping[Setting, Predicted], setting: Setting) -> Predicted | None:
+    """Return the straight line, over the logarithm of workers, between the nearest known with the same prefetch."""
+    same = sorted(one for one in rates if one.prefetch == setting.prefetch and one.workers)
+    below = next((one for one in reversed(same) if one.workers < setting.workers), None)
+    above = next((one for one in same if one.workers > setting.workers), None)
+    if below is None or above is None or not setting.workers:
+        return None
+    part = math.log(setting.workers / below.workers) / math.log(above.workers / below.workers)
+    return _mixed(rates[below], rates[above], part)
+
+
+def _mixed(one: Predicted, other: Predicted, part: float) -> Predicted:
+    interval, utilization = None, None
+    if one.samples_per_s_ci95 is not None and other.samples_per_s_ci95 is not None:
+        low, high = (a + part * (b - a) for a, b in zip(one.samples_per_s_ci95, other.samples_per_s_ci95, strict=True))
+        interval = (low, high)
+    if one.accelerator_utilization is not None and other.accelerator_utilization is not None:
+        utilization = one.accelerator_utilization + part * (other.accelerator_utilization - one.accelerator_utilization)
+    return Predicted(
+        samples_per_s=one.samples_per_s + part * (other.samples_per_s - one.samples_per_s),
+        samples_per_s_ci95=interval,
+        accelerator_utilization=utilization,
+    )
+
+
+def _predicted(one: Prediction) -> Predicted:
+    return Predicted(
+        samples_per_s=one.samples_per_s,
+        samples_per_s_ci95=one.samples_per_s_ci95,
+        accelerator_utilization=one.accelerator_utilization,
+    )
+
+
+def _model(one: Measured) -> _Model | str:
     """Return the model of a run, or why there is none."""
     if one.trace is None:
         return "it left no trace"
     try:
-        return _Model(PipelineModel.of(replace(one.trace, probe=probe or one.trace.probe)))
+        return _Model(one.setting, PipelineModel.of(one.trace))
     except IoprofError as error:
         return " ".join(str(error).split())
-
-
-def _nearest(models: dict[Setting, _Model], setting: Setting) -> _Model:
-    return models[min(models, key=lambda one: (_octaves(one, setting), one))]
-
-
-def _octaves(one: Setting, other: Setting) -> float:
-    workers = math.log2(max(one.workers, _HALF_A_WORKER) / max(other.workers, _HALF_A_WORKER))
-    ahead = math.log2((one.prefetch or 1) / (other.prefetch or 1)) if one.workers and other.workers else 0.0
-    return abs(workers) + abs(ahead) / 2
 
 
 def _common(assumptions: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ class Tuning:
         self._shows.ended(run)
 
     def _draw(self) -> None:
-        """Take over the curve, the limits and the winner as they are known now."""
+        """Take over the curve, the limits and the winner as they are known now; what bound it is judged at the end."""
         search = self._search
         known = search.known()
         within = [one for one in self._task.settings if one.workers <= search.limits.most_workers]
@@ -143,25 +143,35 @@ class Tuning:
         if found is None:
             return None
         winner, ratio = found
-        run = next(one for one in reversed(self._search.measured) if one.setting == winner.setting)
-        limit = bound_by_limit(winner, known, self._task.settings, self._search.limits)
-        bound, sentence = why(winner, known, limit, self._task.tunable.judge(run))
         return ChosenRecord(
             setting=_setting(winner.setting),
             rate=_rate(winner),
             of_best_ratio=ratio,
             gain_of_one_more_worker_ratio=gain_of_one_more(known, winner.setting),
-            bound=bound,
-            why=sentence,
+            bound=None,
+            why="",
             command=self._command(winner.setting),
         )
+
+    def _judged(self) -> ChosenRecord | None:
+        """Return the winner with what bound it."""
+        known, chosen = self._search.known(), self.record.chosen
+        found = choice(known)
+        if found is None or chosen is None:
+            return chosen
+        winner = found[0]
+        run = next(one for one in reversed(self._search.measured) if one.setting == winner.setting)
+        limit = bound_by_limit(winner, known, self._task.settings, self._search.limits)
+        bound, sentence = why(winner, known, limit, self._task.tunable.judge(run))
+        return chosen.model_copy(update={"bound": bound, "why": sentence})
 
     def _close(self, outcome: TuneOutcome, reason: str | None) -> None:
         left = self._search.unmeasured
         remarks = [*self.record.remarks, *([] if left is None else [unmeasured_told(left, self._search.known())])]
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._note(outcome=outcome, reason=reason, ended_utc=ended, remarks=remarks)
         with shielded():
+            chosen = self._judged()
+            self._note(outcome=outcome, reason=reason, ended_utc=ended, remarks=remarks, chosen=chosen)
             self._save()
 
     def _note(self, **facts: object) -> None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ioprof import api
+from ioprof.analysis.answer import verdict_alone
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.ceiling import workers_of
 from ioprof.analysis.summarise import summarise
@@ -132,7 +133,9 @@ class WorkloadRuns:
     def _recorded(self, setting: Setting, observer: Observer) -> api.Run:
         plan = plan_run(run_spec(self._plan.spec, setting, self._directory, self._times))
         unprobed = None if self._probed is None else UNPROBED
-        return api.record_and_load(plan, self._prepared, self._command, observer, unprobed=unprobed, beside=BESIDE)
+        return api.record_and_load(
+            plan, self._prepared, self._command, observer, unprobed=unprobed, beside=BESIDE, answering=verdict_alone
+        )
 
     def _found(self, setting: Setting, run: api.Run, owned_bytes: int | None, start_s: float) -> Measured:
         trace, summary = load_trace(run.directory), run.summary
@@ -160,7 +163,7 @@ class WorkloadRuns:
         probe = self._probed.probe
         if probe is not None and workers_of(self._probed.run) != measured.setting.workers:
             probe = probe.model_copy(update={"transport": None})
-        summary = summarise(replace(measured.trace, probe=probe))
+        summary = summarise(replace(measured.trace, probe=probe), verdict_alone)
         ceiling = summary.ceiling
         proven = ceiling is not None and not ceiling.is_lower_bound
         return Judged(

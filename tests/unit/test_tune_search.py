@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from ioprof.errors import RunError
 from ioprof.tune.choose import NEAR_RATIO
-from ioprof.tune.predictor import Corrected, Interpolation
+from ioprof.tune.predictor import Corrected, Interpolation, Predicted
+from ioprof.tune.replay import between
 from ioprof.tune.search import choice
 from ioprof.tune.setting import Setting
+from ioprof.tune.tunable import Measured
 from tests.tuned_curves import Curve, Oracle, Rate, all_settings, saturating, searched
 
 
@@ -109,3 +111,29 @@ def test_one_worker_at_most_and_one_cpu() -> None:
     found = choice(searched(tunable, Corrected(Interpolation()), most_workers=1).known())
     assert found is not None and found[0].setting.workers == 1
     assert {one.workers for one in tunable.runs} == {0, 1}
+
+
+def test_between_two_replayed_worker_counts_the_line_is_straight_over_their_logarithm() -> None:
+    """With the same prefetch only, and not beyond either end."""
+    rates = {
+        Setting(2, 2): Predicted(samples_per_s=100.0, samples_per_s_ci95=(90.0, 110.0), accelerator_utilization=0.2),
+        Setting(8, 2): Predicted(samples_per_s=300.0, samples_per_s_ci95=(280.0, 320.0), accelerator_utilization=0.6),
+        Setting(0, None): Predicted(samples_per_s=50.0, samples_per_s_ci95=None),
+    }
+    found = between(rates, Setting(4, 2))
+    assert found is not None
+    assert (found.samples_per_s, found.accelerator_utilization) == pytest.approx((200.0, 0.4))
+    assert found.samples_per_s_ci95 == pytest.approx((185.0, 215.0))
+    for outside in (Setting(1, 2), Setting(10, 2), Setting(4, 4), Setting(0, None)):
+        assert between(rates, outside) is None
+
+
+def test_what_is_off_where_it_was_run_is_moved_nearby_and_less_far_away() -> None:
+    """A model that promises twice the rate at eight workers alone."""
+    rates = {Setting(1, 2): 100.0, Setting(2, 2): 200.0, Setting(8, 2): 400.0}
+    runs = [Measured(setting=one, samples_per_s=rate, seconds=1.0) for one, rate in rates.items()]
+    oracle = Oracle(lambda one: rates.get(one, 800.0), lambda one: 2.0 if one == Setting(8, 2) else 1.0)
+    found = Corrected(oracle).forecast(runs, [Setting(2, 2), Setting(7, 2), Setting(8, 2), Setting(32, 2)]).predicted
+    assert found[Setting(2, 2)].samples_per_s == pytest.approx(200.0, rel=0.01)
+    assert found[Setting(8, 2)].samples_per_s == pytest.approx(400.0, rel=0.01)
+    assert found[Setting(7, 2)].samples_per_s < found[Setting(32, 2)].samples_per_s < 800.0
