@@ -164,7 +164,7 @@ def _of_store(e: Evidence) -> Iterator[Opinion]:
     elif ratio >= WELL_ABOVE_RATIO:
         yield Opinion(
             told=f"{told}, {ratio:.1f} x what the run got",
-            speaks_for=_TURNS | {"cpu", "loader", "transfer"},
+            speaks_for=_TURNS | _FED | {"cpu", "loader", "transfer"},
             speaks_against=_STORE,
         )
     more = e.best_per_s / e.at_workers_per_s
@@ -184,7 +184,7 @@ def _of_transport(e: Evidence) -> Iterator[Opinion]:
     if e.transport_per_s <= e.delivered_per_s * CLOSE_RATIO:
         yield Opinion(told=f"{told}, hardly more", speaks_for=frozenset({"loader"}), speaks_against=others)
     elif e.transport_per_s >= e.delivered_per_s * WELL_ABOVE_RATIO:
-        yield Opinion(told=told, speaks_for=others, speaks_against=frozenset({"loader"}))
+        yield Opinion(told=told, speaks_for=others | _FED, speaks_against=frozenset({"loader"}))
 
 
 def _of_kernel(e: Evidence) -> Iterator[Opinion]:
@@ -206,7 +206,7 @@ def _of_cpus(e: Evidence, roof_per_s: float | None) -> Iterator[Opinion]:
     if roof_per_s <= e.delivered_per_s * WELL_ABOVE_RATIO:
         yield Opinion(told=f"{told}, hardly more", speaks_for=frozenset({"cpu"}), speaks_against=_NONE)
     elif roof_per_s >= e.delivered_per_s * _FAR_RATIO:
-        yield Opinion(told=told, speaks_for=_NONE, speaks_against=frozenset({"cpu"}))
+        yield Opinion(told=told, speaks_for=_FED, speaks_against=frozenset({"cpu"}))
 
 
 _TOUCHED_BY: Mapping[BoundName, Mapping[CureId, str]] = {

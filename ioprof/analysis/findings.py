@@ -21,6 +21,8 @@ EQUAL_RATIO = 1.03
 """Gains within this ratio are the same; so are those inside the interval of the best. Then the cheaper goes first."""
 TRUSTED_REPLAY = 1.5
 """A model whose replay of the run as it was differs by more is not asked."""
+MOST_EVENTS = 40_000
+"""Of one replay: about twenty are made for every report, of which none shall take long."""
 FED = 0.99
 _STEP_ENOUGH = 0.98
 _SEVERITIES = ((1.5, "high"), (1.15, "medium"), (0.0, "low"))
@@ -29,7 +31,7 @@ _SEVERITIES = ((1.5, "high"), (1.15, "medium"), (0.0, "low"))
 class Predictor(Protocol):
     """What is asked for predictions: a `PipelineModel`."""
 
-    def predict(self, change: Change) -> Prediction:
+    def predict(self, change: Change, most_events: int) -> Prediction:
         """Return what the run would deliver with a change; raises IoprofError where that cannot be told."""
         ...
 
@@ -81,7 +83,7 @@ def nothing_tried(reason: str | None) -> Cured:
 def cured(model: Predictor, situation: Situation) -> Cured:
     """Return what would help, best first; where gains are the same, what costs nothing goes first."""
     try:
-        now = model.predict(Change())
+        now = model.predict(Change(), MOST_EVENTS)
     except IoprofError as error:
         return nothing_tried(str(error))
     off_ratio = situation.delivered_per_s / now.samples_per_s
@@ -109,7 +111,7 @@ class _Trial:
     def of(self, cure: Cure) -> Tried | None:
         """Return what a cure brings; None where the model cannot tell."""
         try:
-            prediction = _reaching(self.model.predict(cure.change), self.off_ratio)
+            prediction = _reaching(self.model.predict(cure.change, MOST_EVENTS), self.off_ratio)
         except IoprofError:
             return None
         return Tried(cure=cure, prediction=prediction, gain_ratio=prediction.samples_per_s / self.now.samples_per_s)

@@ -10,7 +10,7 @@ from ioprof.analysis.cures import COSTS
 from ioprof.analysis.retry import changed_command
 from ioprof.analysis.summary import Finding, Summary, Verdict
 from ioprof.analysis.verdict import NOT_JUDGED
-from ioprof.analysis.wording import whole_percent
+from ioprof.analysis.wording import percent, whole_percent
 from ioprof.report.layout import paragraph, wrapped
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_count
@@ -18,6 +18,8 @@ from ioprof.units import format_count
 SHOWN = 4
 """Cures in the table; all are in summary.json."""
 _GAP = 2
+_SMALL_SHARE = 0.1
+"""Below, whole percents are too coarse."""
 
 
 def answer_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]:
@@ -94,7 +96,10 @@ def _use(one: Finding) -> str:
     use, interval = one.predicted_accelerator_utilization, one.predicted_accelerator_utilization_ci95
     if use is None:
         return "unknown"
-    return whole_percent(use) + ("" if interval is None else f" ({100 * interval[0]:.0f} - {100 * interval[1]:.0f})")
+    decimals = 1 if use < _SMALL_SHARE else 0
+    told = percent(use) if decimals else whole_percent(use)
+    bounds = "" if interval is None else " - ".join(f"{100 * bound:.{decimals}f}" for bound in interval)
+    return f"{told} ({bounds})" if bounds else told
 
 
 def _rates(one: Finding) -> str:

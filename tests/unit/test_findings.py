@@ -35,8 +35,9 @@ class Oracle:
         self.asked: list[Change] = []
         self._gain, self._now = gain, now
 
-    def predict(self, change: Change) -> Prediction:
+    def predict(self, change: Change, most_events: int) -> Prediction:
         """Return the told rate."""
+        assert most_events > 0
         self.asked.append(change)
         rate = self._now * self._gain(change)
         return Prediction(

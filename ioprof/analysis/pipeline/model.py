@@ -117,8 +117,12 @@ class PipelineModel:
         )
         return cls(settled(measured), _delivered(rank, trace.run))
 
-    def predict(self, change: Change) -> Prediction:
+    def predict(self, change: Change, most_events: int = _MOST_EVENTS) -> Prediction:
         """Return what the run would deliver with a change.
+
+        Args:
+            change: what is different.
+            most_events: how long the replay may be, about: half as many take half the time.
 
         Raises:
             RunError: the run cannot tell what is asked.
@@ -126,7 +130,7 @@ class PipelineModel:
         measured, notes = self._measured, Notes()
         setting = self.setting.changed(change)
         layout = layout_of(measured, setting, change, notes)
-        load = _long_enough(load_of(measured, setting, change, notes), layout)
+        load = _long_enough(load_of(measured, setting, change, notes), layout, most_events)
         note_general(measured, setting, notes)
         counted = _counted(replay(load, layout), layout)
         return self._prediction(counted, setting, change, notes)
@@ -212,9 +216,9 @@ def _counted(steps: Replayed, layout: Layout) -> _Counted:
     )
 
 
-def _long_enough(load: Load, layout: Layout) -> Load:
+def _long_enough(load: Load, layout: Layout, most_events: int) -> Load:
     """Return the batches as often as it takes to fill the pipeline many times, but not more than is replayed soon."""
-    most = max(_FEWEST_STEPS, _MOST_EVENTS // (layout.ranks * (2 * layout.parts + _EVENTS_BESIDE)))
+    most = max(_FEWEST_STEPS, most_events // (layout.ranks * (2 * layout.parts + _EVENTS_BESIDE)))
     wanted = min(most, max(_FEWEST_STEPS, _TURNS * layout.workers * layout.prefetch, len(load)))
     repeated = {name: np.resize(getattr(load, name), wanted) for name in load.__dataclass_fields__}
     repeated["opens"][len(load) :: len(load)] = False
