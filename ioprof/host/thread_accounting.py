@@ -104,7 +104,7 @@ class ThreadAccounting:
         usage = _usage(_THREAD)
         return ThreadReading(
             time.thread_time_ns(),
-            self._run_queue_ns(),
+            self.run_queue_ns(),
             usage.ru_minflt,
             usage.ru_majflt,
             usage.ru_nvcsw,
@@ -112,7 +112,8 @@ class ThreadAccounting:
             -1 if self._stat is None else _block_io_ns(self._stat.content(1024)),
         )
 
-    def _run_queue_ns(self) -> int:
+    def run_queue_ns(self) -> int:
+        """Return this one counter; -1: not counted here."""
         # time on CPU, time in the run queue, time slices. A kernel that keeps none of them says 0 0 0.
         fields = self._schedstat.content(64).split()
         return int(fields[1]) if len(fields) == 3 and fields[2] != b"0" else -1

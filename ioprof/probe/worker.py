@@ -32,6 +32,12 @@ _SPAN_BUDGET = 1000
 _POLL_S = 0.001
 _STEADY = int(Phase.STEADY)
 _now = time.perf_counter_ns
+# Looked up once: members of an enum are found slowly, and so are elements of an array.
+(_NOTED_NS, _NOTES, _SAMPLES, _FAILED_SAMPLES, _BYTES, _PAGE_BYTES, _ON_CPU_NS, _SCHEDULED, _RUN_QUEUE_NS, _COUNTED,
+ _FETCHED_BYTES) = (int(word) for word in (
+    Word.NOTED_NS, Word.NOTES, Word.SAMPLES, Word.FAILED_SAMPLES, Word.BYTES, Word.PAGE_BYTES, Word.ON_CPU_NS,
+    Word.SCHEDULED, Word.RUN_QUEUE_NS, Word.COUNTED, Word.FETCHED_BYTES,
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,7 @@ class _Row:
     def __init__(self, plan: WorkerPlan, tap: Tap) -> None:
         self._board, self._worker = plan.board, plan.worker
         self._row, self._histogram = plan.board.rows[plan.worker], plan.board.histograms[plan.worker]
+        self._words = memoryview(self._row)
         self._tap = tap
         self._accounting, self._io = ThreadAccounting(), ProcessIo()
         self._timed_ns: list[int] = []
@@ -67,17 +74,17 @@ class _Row:
 
     def add(self, samples: int, timed_ns: list[int]) -> None:
         """Count samples that have just been read, and how long those took that were timed."""
-        row, tap = self._row, self._tap
-        row[Word.NOTED_NS] = _now()
-        row[Word.NOTES] += 1
-        row[Word.SAMPLES] += samples
-        row[Word.FAILED_SAMPLES] = tap.failed_samples
-        row[Word.BYTES], row[Word.PAGE_BYTES] = tap.tapped_bytes, tap.tapped_page_bytes
-        row[Word.ON_CPU_NS] = time.process_time_ns()
-        if (queued_ns := self._accounting.read().run_queue_ns) >= 0:
-            row[Word.SCHEDULED], row[Word.RUN_QUEUE_NS] = 1, queued_ns
+        words, tap = self._words, self._tap
+        words[_NOTED_NS] = _now()
+        words[_NOTES] += 1
+        words[_SAMPLES] += samples
+        words[_FAILED_SAMPLES] = tap.failed_samples
+        words[_BYTES], words[_PAGE_BYTES] = tap.tapped_bytes, tap.tapped_page_bytes
+        words[_ON_CPU_NS] = time.process_time_ns()
+        if (queued_ns := self._accounting.run_queue_ns()) >= 0:
+            words[_SCHEDULED], words[_RUN_QUEUE_NS] = 1, queued_ns
         if (moved := self._io.read()) is not None:
-            row[Word.COUNTED], row[Word.FETCHED_BYTES] = 1, moved.read_bytes
+            words[_COUNTED], words[_FETCHED_BYTES] = 1, moved.read_bytes
         if timed_ns:
             self._time(np.array(timed_ns, dtype=np.int64))
         self._board.publish(self._worker)
@@ -141,11 +148,12 @@ def _begin(plan: WorkerPlan, tap: Tap) -> None:
 def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
     """Read samples of the order, a chunk at a time, until told to stop or none is left."""
     reader, board, chunk, size, sample_ns = cast("SampleReader", plan.source), plan.board, 0, 1, SLOW_SAMPLE_NS
-    one_by_one = False
+    one_by_one, unnoted, unnoted_ns, noted_ns, state = False, 0, list[int](), _now(), State.STOPPED
     while board.order == Order.READ:
         first = board.claim(size)
         if first >= len(order) and not plan.repeats:
-            return State.READ_THROUGH
+            state = State.READ_THROUGH
+            break
         samples = order.take(range(first, first + size), mode="wrap") if plan.repeats else order[first : first + size]
         tap.recorder.begin(_STEADY, epoch=plan.epoch, batch=chunk)
         start_ns = _now()
@@ -154,12 +162,18 @@ def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
         else:
             done, timed_ns = len(reader.read(tap, samples.tolist())), _stamped_ns(tap, len(samples))
             one_by_one = not timed_ns
-        sample_ns = max(1, (_now() - start_ns) // len(samples))
+        end_ns = _now()
+        sample_ns = max(1, (end_ns - start_ns) // len(samples))
         tap.recorder.end()
-        row.add(done, timed_ns)
+        unnoted, unnoted_ns = unnoted + done, unnoted_ns + timed_ns
+        if end_ns - noted_ns + sample_ns * size > CHUNK_NS:
+            row.add(unnoted, unnoted_ns)
+            unnoted, unnoted_ns, noted_ns = 0, [], end_ns
         size = min(MOST_SAMPLES, max(1, CHUNK_NS // sample_ns))
         chunk += 1
-    return State.STOPPED
+    if unnoted:
+        row.add(unnoted, unnoted_ns)
+    return state
 
 
 def _stamped_ns(tap: Tap, samples: int) -> list[int]:
