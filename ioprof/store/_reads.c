@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INTERFACE 3 /* see ioprof.store.compiled */
+#define INTERFACE 4 /* see ioprof.store.compiled */
 #define MOST_FILES 256 /* prepared at once; a file that fails makes the preparation of those behind it futile */
 #define RESPONSIVE_NS 1000000
 #define STAMPS 4
@@ -418,44 +418,52 @@ release:
     return told;
 }
 
-/* Write integers as 64-bit words; returns -1 with an exception where they are not integers. */
-static int words_put(char *into, PyObject *numbers)
+/* Write integers as 64-bit words from an offset on; -1 with an exception where they do not fit, or are none. */
+static int words_put(const Py_buffer *buffer, Py_ssize_t at, PyObject *numbers)
 {
-    for (Py_ssize_t place = 0; place < length(numbers); place++) {
-        int64_t word = PyLong_AsLongLong(item(numbers, place));
-        if (word == -1 && PyErr_Occurred())
-            return -1;
-        memcpy(into + place * (Py_ssize_t)sizeof word, &word, sizeof word);
+    PyObject *fast = PySequence_Fast(numbers, "numbers must be a sequence");
+    int failed = -1;
+
+    if (fast == NULL)
+        return -1;
+    if (at < 0 || at > buffer->len || length(fast) > (buffer->len - at) / (Py_ssize_t)sizeof(int64_t)) {
+        PyErr_SetString(PyExc_ValueError, "no room for so many words");
+        goto release;
     }
-    return 0;
+    for (Py_ssize_t place = 0; place < length(fast); place++) {
+        int64_t word = PyLong_AsLongLong(item(fast, place));
+        if (word == -1 && PyErr_Occurred())
+            goto release;
+        memcpy((char *)buffer->buf + at + place * (Py_ssize_t)sizeof word, &word, sizeof word);
+    }
+    failed = 0;
+
+release:
+    Py_DECREF(fast);
+    return failed;
 }
 
 PyDoc_STRVAR(put_words_doc,
-"put_words(mapping, at, numbers, /)\n--\n\n"
-"Write integers as 64-bit words from an offset on; see `ioprof.trace.words`.");
+"put_words(mapping, at, numbers, then_at, others, /)\n--\n\n"
+"Write integers as 64-bit words to two places; see `ioprof.trace.words`.");
 
 static PyObject *put_words(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *mapping, *numbers, *fast, *told = NULL;
+    PyObject *mapping, *numbers, *others;
+    Py_ssize_t at, then_at;
     Py_buffer buffer;
-    Py_ssize_t at;
+    int failed;
 
-    if (!PyArg_ParseTuple(arguments, "OnO:put_words", &mapping, &at, &numbers))
+    if (!PyArg_ParseTuple(arguments, "OnOnO:put_words", &mapping, &at, &numbers, &then_at, &others))
         return NULL;
-    fast = PySequence_Fast(numbers, "numbers must be a sequence");
-    if (fast == NULL)
+    if (PyObject_GetBuffer(mapping, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
-    if (PyObject_GetBuffer(mapping, &buffer, PyBUF_WRITABLE) == 0) {
-        if (at < 0 || at > buffer.len || length(fast) > (buffer.len - at) / (Py_ssize_t)sizeof(int64_t))
-            PyErr_SetString(PyExc_ValueError, "no room for so many words");
-        else if (words_put((char *)buffer.buf + at, fast) == 0) {
-            told = Py_None;
-            Py_INCREF(told);
-        }
-        PyBuffer_Release(&buffer);
-    }
-    Py_DECREF(fast);
-    return told;
+    failed = words_put(&buffer, at, numbers) < 0 || words_put(&buffer, then_at, others) < 0;
+    PyBuffer_Release(&buffer);
+    if (failed)
+        return NULL;
+    Py_INCREF(Py_None);
+    return Py_None;
 }
 
 #define SOME_MISSING 1

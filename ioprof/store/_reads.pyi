@@ -41,8 +41,10 @@ def read_files(
         ValueError: paths and sizes differ in number, or there is no room for so many stamps.
     """
 
-def put_words(mapping: mmap.mmap | bytearray, at: int, numbers: Sequence[int], /) -> None:
-    """Write integers as 64-bit words, from offset ``at`` on.
+def put_words(
+    mapping: mmap.mmap | bytearray, at: int, numbers: Sequence[int], then_at: int, others: Sequence[int], /
+) -> None:
+    """Write integers as 64-bit words from offset ``at`` on, and others from offset ``then_at`` on.
 
     Raises:
         ValueError: there is no room for so many.

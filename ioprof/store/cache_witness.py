@@ -95,6 +95,9 @@ class CacheWitness:
             if self.budget > 0:
                 self._recorder.note_unasked_batch()
             return UNKNOWN_BYTES
+        return self._end_asked(made_ns)
+
+    def _end_asked(self, made_ns: int) -> int:
         self.asking = False
         took_s, sums, unanswered, hit_bytes = self._cost_of_batch(), self._sums, self._unanswered, self._hit_bytes
         made_s = max(0.0, made_ns / 1e9 - took_s)

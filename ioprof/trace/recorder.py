@@ -42,6 +42,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
 MOST_THINNED = 1 << 16
 """Full spans are kept for at least one batch in so many: beyond, nothing is left that thinning could save."""
+_OBJECTS_AT, _SIZES_AT, _MARKS_AT = opsfile.OBJECTS_AT * WORD, opsfile.SIZES_AT * WORD, opsfile.MARKS_AT * WORD
+_MARK_BYTES = opsfile.MARK_WORDS * WORD
 _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
 READ_STAMPS = struct.Struct(f"<{STAMPS}d")
@@ -157,9 +159,8 @@ class Recorder(HeaderNotes):
         """
         reads = len(objects)
         if reads:
-            at = self._start + self._reads_used + self._pending
-            self._put_words(self.mapping, (at + opsfile.OBJECTS_AT) * WORD, objects)
-            self._put_words(self.mapping, (at + opsfile.SIZES_AT) * WORD, sizes_bytes)
+            at = (self._start + self._reads_used + self._pending) * WORD
+            self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
             self._pending += reads
             self.storage_ns += round(took_s * 1e9)
         self._in_room = False
@@ -202,7 +203,7 @@ class Recorder(HeaderNotes):
             part = self.singles[first_single * SINGLE_WORDS : (first_single + singles) * SINGLE_WORDS]
             singles_at = start + opsfile.SINGLES_AT + self._singles_used * SINGLE_WORDS
             self._ints[singles_at : singles_at + len(part)] = memoryview(part)
-        mark_at = (start + opsfile.MARKS_AT + self._marks_used * opsfile.MARK_WORDS) * WORD
+        mark_at = start * WORD + _MARKS_AT + self._marks_used * _MARK_BYTES
         _MARK.pack_into(
             self.mapping, mark_at,
             0, self._epoch, self._batch, self._batch_start_ns, self._reads_used, reads, self._singles_used, singles,

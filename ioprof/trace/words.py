@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 
 from ioprof.store.compiled import is_compiled
 
-PutWords = Callable[[mmap.mmap | bytearray, int, Sequence[int]], None]
-"""Given a mapping, an offset in bytes, and the integers."""
+PutWords = Callable[[mmap.mmap | bytearray, int, Sequence[int], int, Sequence[int]], None]
+"""Given a mapping, and twice an offset in bytes with the integers that go there."""
 
 
-def put_words_plainly(mapping: mmap.mmap | bytearray, at: int, numbers: Sequence[int]) -> None:
-    """Write integers from offset ``at`` on."""
+def put_words_plainly(
+    mapping: mmap.mmap | bytearray, at: int, numbers: Sequence[int], then_at: int, others: Sequence[int]
+) -> None:
+    """Write integers from offset ``at`` on, and others from offset ``then_at`` on."""
     _words(len(numbers)).pack_into(mapping, at, *numbers)
+    _words(len(others)).pack_into(mapping, then_at, *others)
 
 
 def put_words() -> PutWords:

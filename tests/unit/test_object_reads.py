@@ -297,12 +297,12 @@ def test_cached_pages_are_counted_alike(answers: list[tuple[int, int]], page_byt
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
 def test_words_are_put_alike(numbers: list[int]) -> None:
     """Compiled and not; nothing around them is touched."""
-    room = bytes(8) + bytes(8 * len(numbers)) + bytes(8)
-    plainly, compiled = bytearray(room), bytearray(room)
-    put_words_plainly(plainly, 8, numbers)
-    put_words()(compiled, 8, numbers)
+    then_at, others = 16 + 8 * len(numbers), numbers[::-1]
+    plainly, compiled = (bytearray(24 + 16 * len(numbers)) for _ in range(2))
+    put_words_plainly(plainly, 8, numbers, then_at, others)
+    put_words()(compiled, 8, numbers, then_at, others)
     assert plainly == compiled
-    assert list(struct.unpack(f"<{len(numbers) + 2}q", plainly)) == [0, *numbers, 0]
+    assert list(struct.unpack(f"<{2 * len(numbers) + 3}q", plainly)) == [0, *numbers, 0, *others, 0]
 
 
 def test_words_go_only_where_there_is_room(reads: str) -> None:
@@ -310,9 +310,11 @@ def test_words_go_only_where_there_is_room(reads: str) -> None:
     put = put_words()
     for at in (8, 16, -1):
         with pytest.raises((ValueError, struct.error)):
-            put(bytearray(15), at, [1])
+            put(bytearray(15), at, [1], 0, [])
+        with pytest.raises((ValueError, struct.error)):
+            put(bytearray(15), 0, [], at, [1])
     with pytest.raises((TypeError, struct.error)):
-        put(bytearray(16), 0, cast("list[int]", ["1"]))
+        put(bytearray(16), 0, cast("list[int]", ["1"]), 8, [1])
     with pytest.raises(ValueError, match=r"shorter|2 sizes and 1 answers"):
         count_pages()([1, 2], [1], 4096)
 
