@@ -1,5 +1,5 @@
 /* Opens, reads and closes whole files, with a clock read after each call: the loop of ioprof.store.plain_reads. And what
-   is done with each file of a batch afterwards: see the two functions at the end.
+   is done with each file of a batch afterwards: see the functions at the end.
 
    At 4 KiB per file the interpreter's own work between the calls takes as long as the calls. Here nothing of the
    interpreter runs between them: paths and memory for the contents are ready before, its lock is given up once for
@@ -14,13 +14,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define INTERFACE 4 /* see ioprof.store.compiled */
+#define INTERFACE 5 /* see ioprof.store.compiled */
 #define MOST_FILES 256 /* prepared at once; a file that fails makes the preparation of those behind it futile */
 #define RESPONSIVE_NS 1000000
 #define STAMPS 4
@@ -534,7 +535,70 @@ release:
     return told;
 }
 
+#define PARTS (STAMPS - 1)
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+
+/* Return the bucket of a duration: exponent and highest bits of the mantissa, as ioprof.trace.histogram has it. */
+static int64_t bucket_of(double duration_ns, int sub_bits, int64_t buckets)
+{
+    int64_t bits, bucket;
+
+    if (duration_ns < 1.0)
+        duration_ns = 1.0;
+    memcpy(&bits, &duration_ns, sizeof bits);
+    bucket = (bits >> (MANTISSA_BITS - sub_bits)) - ((int64_t)EXPONENT_BIAS << sub_bits);
+    return bucket < buckets ? bucket : buckets - 1;
+}
+
+PyDoc_STRVAR(count_durations_doc,
+"count_durations(stamps, counted, sub_bits, /)\n--\n\n"
+"Count how long open, read and close took; see `ioprof.trace.durations`.");
+
+static PyObject *count_durations(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *given[2], *told = NULL;
+    Py_buffer stamps, counted;
+    long long total[PARTS] = {0}, shortest[PARTS], longest[PARTS];
+    int sub_bits;
+
+    if (!PyArg_ParseTuple(arguments, "OOi:count_durations", &given[0], &given[1], &sub_bits))
+        return NULL;
+    if (PyObject_GetBuffer(given[0], &stamps, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(given[1], &counted, PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&stamps);
+        return NULL;
+    }
+    const double *at = stamps.buf;
+    int64_t *counts = counted.buf, buckets = counted.len / (Py_ssize_t)sizeof(int64_t) / PARTS;
+    Py_ssize_t reads = stamps.len / (Py_ssize_t)STAMPS_BYTES;
+    if (reads == 0 || buckets == 0 || sub_bits < 0 || sub_bits > MANTISSA_BITS) {
+        PyErr_SetString(PyExc_ValueError, "no stamps, no buckets, or no such bits");
+        goto release;
+    }
+    for (Py_ssize_t read = 0; read < reads; read++, at += STAMPS)
+        for (int part = 0; part < PARTS; part++) {
+            double duration_ns = rint((at[part + 1] - at[part]) * 1e9);
+            long long whole_ns = (long long)duration_ns;
+            total[part] += whole_ns;
+            if (read == 0 || whole_ns < shortest[part])
+                shortest[part] = whole_ns;
+            if (read == 0 || whole_ns > longest[part])
+                longest[part] = whole_ns;
+            counts[part * buckets + bucket_of(duration_ns, sub_bits, buckets)]++;
+        }
+    told = Py_BuildValue("((LLL)(LLL)(LLL))", total[0], total[1], total[2], shortest[0], shortest[1], shortest[2],
+                         longest[0], longest[1], longest[2]);
+
+release:
+    PyBuffer_Release(&counted);
+    PyBuffer_Release(&stamps);
+    return told;
+}
+
 static PyMethodDef methods[] = {
+    {"count_durations", count_durations, METH_VARARGS, count_durations_doc},
     {"count_pages", count_pages, METH_VARARGS, count_pages_doc},
     {"read_files", read_files, METH_VARARGS, read_files_doc},
     {"put_words", put_words, METH_VARARGS, put_words_doc},

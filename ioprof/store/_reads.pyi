@@ -3,6 +3,8 @@
 import mmap
 from collections.abc import Sequence
 
+from ioprof.trace.durations import Facts, Seconds, Words
+
 INTERFACE: int
 """What Python may expect of this module; a number that changes with it."""
 
@@ -57,4 +59,11 @@ def count_pages(
 
     Raises:
         ValueError: sizes and answers differ in number.
+    """
+
+def count_durations(stamps: Seconds, counted: Words, sub_bits: int, /) -> tuple[Facts, Facts, Facts]:
+    """Return what `ioprof.trace.durations` does.
+
+    Raises:
+        ValueError: there are no stamps.
     """

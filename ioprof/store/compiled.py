@@ -11,7 +11,7 @@ import os
 from ioprof.errors import UsageError
 
 VARIABLE = "IOPROF_READS"
-_INTERFACE = 4
+_INTERFACE = 5
 """Of the compiled module; one of another number was left over by another version."""
 
 

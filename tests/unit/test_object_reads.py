@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,8 @@ from ioprof.store.local import LocalStore
 from ioprof.store.local_tap import LocalTap
 from ioprof.store.object_reads import compiled_read_files, reads_in_use, unstamped_reads
 from ioprof.store.page_counts import count_pages, count_pages_plainly
+from ioprof.trace.durations import count_durations, count_durations_plainly
+from ioprof.trace.histogram import BUCKETS, SUB_BITS
 from ioprof.trace.hits import BYTES_MASK
 from ioprof.trace.kinds import SHORT_READ, Kind, Phase
 from ioprof.trace.raw import raw_processes, raw_spans
@@ -292,6 +295,18 @@ def test_cached_pages_are_counted_alike(answers: list[tuple[int, int]], page_byt
     assert plainly.cached_pages <= plainly.pages
     assert plainly.hit_bytes <= sum(sizes_bytes)
     assert [word & BYTES_MASK for word in plainly.words] == sizes_bytes
+
+
+@given(st.lists(st.lists(st.integers(-100, 10**14), min_size=4, max_size=4), min_size=1, max_size=50))
+def test_durations_are_counted_alike(steps_ns: list[list[int]]) -> None:
+    """Compiled and not, of any length, zero and a clock that stepped back included: sums, extremes and histograms."""
+    stamps = np.cumsum(np.array(steps_ns, dtype=np.float64) / 1e9, axis=1)
+    plainly, compiled = (np.zeros(3 * BUCKETS, dtype=np.int64) for _ in range(2))
+    assert count_durations_plainly(stamps, plainly, SUB_BITS) == count_durations()(stamps, compiled, SUB_BITS)
+    assert (plainly == compiled).all()
+    assert plainly.reshape(3, BUCKETS).sum(axis=1).tolist() == [len(steps_ns)] * 3
+    with pytest.raises(ValueError, match=r"no stamps|zero-size"):
+        count_durations()(stamps[:0], compiled, SUB_BITS)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
