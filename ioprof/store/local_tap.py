@@ -52,7 +52,7 @@ class LocalTap(Tap):
         if len(paths) > READS:
             return self._in_pieces(paths, sizes_bytes, objects)
         contents, left_out, took_s, recorder = list[bytes](), list[int](), 0.0, self.recorder
-        first = recorder.room(len(paths))
+        first = recorder.room_for(objects, sizes_bytes)
         try:
             # What happens to nearly every batch is written out here: where files are large, each function that a batch
             # goes through has left the CPU's caches since the batch before, and costs microseconds to call.
@@ -230,14 +230,16 @@ class LocalTap(Tap):
         left_out: list[int],
         took_s: float,
     ) -> None:
-        """Tell the recorder which objects the ``done`` stamps belong to, without those left out."""
+        """Tell the recorder of the ``done`` stamps; which objects they belong to where it was told of others."""
         if left_out or done < len(objects):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
-        if self.witness.asking:
+            words = self.witness.objects_read(sizes_bytes) if self.witness.asking else sizes_bytes
+            self.recorder.name_reads(objects, words, took_s)
+        elif self.witness.asking:
             self.recorder.name_reads(objects, self.witness.objects_read(sizes_bytes), took_s)
         else:
-            self.recorder.name_reads(objects, sizes_bytes, took_s)
+            self.recorder.reads_done(done, took_s)
         if sizes_bytes is not self._summed:
             self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
         self.tapped_bytes += self._sums[0]

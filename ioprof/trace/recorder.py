@@ -135,7 +135,8 @@ class Recorder(HeaderNotes):
     def room(self, reads: int) -> int:
         """Make room for object reads of the open batch, `READS` at most; return where the stamps of the first go.
 
-        The place is an offset into `mapping`, in bytes; `name_reads` must follow, also where none came about.
+        The place is an offset into `mapping`, in bytes; `name_reads` must follow, also where none came about, or
+        `reads_done` where they were named before.
         """
         self._in_room = True
         if self._reads_used + self._pending + reads > READS:
@@ -144,13 +145,34 @@ class Recorder(HeaderNotes):
             self._flush()
         return (self._start + opsfile.STAMPS_AT + (self._reads_used + self._pending) * STAMPS) * WORD
 
+    def room_for(self, objects: Sequence[int], sizes_bytes: Sequence[int]) -> int:
+        """Make room as `room` does, and say beforehand which objects will be read, and how long they are.
+
+        Of what a worker has just been asked for everything is in the CPU's caches; after the reads nothing is.
+
+        Raises:
+            ValueError: objects and sizes differ in number.
+        """
+        if len(objects) != len(sizes_bytes):
+            raise ValueError(f"{len(objects)} objects and {len(sizes_bytes)} sizes")
+        first = self.room(len(objects))
+        at = (self._start + self._reads_used + self._pending) * WORD
+        self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
+        return first
+
+    def reads_done(self, reads: int, took_s: float) -> None:
+        """All reads that `room_for` was told of are packed, and took so long together."""
+        self._pending += reads
+        self.storage_ns += round(took_s * 1e9)
+        self._in_room = False
+
     def put_off(self, first: int, by_s: Sequence[float]) -> None:
         """Let object reads begin so much later, those packed from ``first`` on, which is a place as `room` tells it."""
         at = first // WORD
         self._words[at : at + len(by_s) * STAMPS].view(np.float64)[::STAMPS] += by_s
 
     def name_reads(self, objects: Sequence[int], sizes_bytes: Sequence[int], took_s: float) -> None:
-        """Say which objects the stamps belong to that were packed since `room`.
+        """Say which objects the stamps belong to that were packed since `room`, or `room_for` where it was mistaken.
 
         Args:
             objects: index of each.
@@ -161,9 +183,7 @@ class Recorder(HeaderNotes):
         if reads:
             at = (self._start + self._reads_used + self._pending) * WORD
             self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
-            self._pending += reads
-            self.storage_ns += round(took_s * 1e9)
-        self._in_room = False
+        self.reads_done(reads, took_s if reads else 0.0)
 
     def pending_reads_ns(self) -> list[int]:
         """Return how long each object read of the open batch took, from its opening to its closing."""

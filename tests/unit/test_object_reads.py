@@ -112,7 +112,7 @@ def test_a_name_with_a_zero_byte_is_refused(bench: Bench) -> None:
 
 def test_names_and_sizes_that_differ_in_number_are_refused(bench: Bench) -> None:
     """A size too few must not make a file vanish."""
-    with pytest.raises(ValueError, match=r"shorter|2 paths and 1 sizes"):
+    with pytest.raises(ValueError, match=r"2 objects and 1 sizes"):
         bench.tap.read_objects([f"{bench.tap.root}a", f"{bench.tap.root}b"], [1], [0, 1])
 
 
