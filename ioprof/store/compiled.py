@@ -1,7 +1,7 @@
-"""Whether the compiled module is there, and is to be used.
+"""Whether the compiled modules are there, and are to be used.
 
-It is built when ioprof is installed, if a C compiler and Python's headers are there. ``IOPROF_READS=python`` in the
-environment does without it, for comparison: each of its functions stands for one in Python that does the same.
+They are built when ioprof is installed, if a C compiler and Python's headers are there. ``IOPROF_READS=python`` in the
+environment does without them, for comparison: each of their functions stands for one in Python that does the same.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ import os
 from ioprof.errors import UsageError
 
 VARIABLE = "IOPROF_READS"
-_INTERFACE = 5
-"""Of the compiled module; one of another number was left over by another version."""
+_READS, _COUNTS = 6, 1
+"""Interfaces of the two; a module of another number was left over by another version."""
 
 
 def _built() -> bool:
     try:
-        from ioprof.store import _reads
+        from ioprof.store import _counts, _reads
     except ImportError:
         return False
-    return _reads.INTERFACE == _INTERFACE
+    return (_reads.INTERFACE, _counts.INTERFACE) == (_READS, _COUNTS)
 
 
 _IS_BUILT = _built()
 
 
 def is_built() -> bool:
-    """Tell whether it is there."""
+    """Tell whether they are there."""
     return _IS_BUILT
 
 
 def is_compiled() -> bool:
-    """Tell whether it is there and to be used.
+    """Tell whether they are there and to be used.
 
     Raises:
         UsageError: the environment asks for what there is not.

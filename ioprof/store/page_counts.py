@@ -52,6 +52,6 @@ def count_pages() -> CountPages:
     """
     if not is_compiled():
         return count_pages_plainly
-    from ioprof.store import _reads
+    from ioprof.store import _counts
 
-    return _reads.count_pages
+    return _counts.count_pages

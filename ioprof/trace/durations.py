@@ -58,6 +58,6 @@ def count_durations() -> CountDurations:
     """
     if not is_compiled():
         return count_durations_plainly
-    from ioprof.store import _reads
+    from ioprof.store import _counts
 
-    return _reads.count_durations
+    return _counts.count_durations

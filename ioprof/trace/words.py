@@ -29,9 +29,9 @@ def put_words() -> PutWords:
     """
     if not is_compiled():
         return put_words_plainly
-    from ioprof.store import _reads
+    from ioprof.store import _counts
 
-    return _reads.put_words
+    return _counts.put_words
 
 
 @functools.lru_cache(maxsize=64)
