@@ -71,7 +71,7 @@ def reliance(
     heard = [*_of_utilization(utilization_ci95), *_of_idle(idle), *_of_gains(bound, gains)]
     if evidence is not None:
         heard += [*_of_store(evidence), *_of_transport(evidence), *_of_kernel(evidence)]
-        heard += _of_cpus(evidence, cpu_roof_per_s)
+        heard += [*_of_cpus(evidence, cpu_roof_per_s), *_of_demand(evidence, cpu_roof_per_s)]
     agreeing = tuple(one.told for one in heard if bound in one.speaks_for)
     against = tuple(one.told for one in heard if bound in one.speaks_against)
     count = len(agreeing) + len(against)
@@ -164,7 +164,7 @@ def _of_store(e: Evidence) -> Iterator[Opinion]:
     elif ratio >= WELL_ABOVE_RATIO:
         yield Opinion(
             told=f"{told}, {ratio:.1f} x what the run got",
-            speaks_for=_TURNS | _FED | {"cpu", "loader", "transfer"},
+            speaks_for=_TURNS | {"cpu", "loader", "transfer"},
             speaks_against=_STORE,
         )
     more = e.best_per_s / e.at_workers_per_s
@@ -184,7 +184,7 @@ def _of_transport(e: Evidence) -> Iterator[Opinion]:
     if e.transport_per_s <= e.delivered_per_s * CLOSE_RATIO:
         yield Opinion(told=f"{told}, hardly more", speaks_for=frozenset({"loader"}), speaks_against=others)
     elif e.transport_per_s >= e.delivered_per_s * WELL_ABOVE_RATIO:
-        yield Opinion(told=told, speaks_for=others | _FED, speaks_against=frozenset({"loader"}))
+        yield Opinion(told=told, speaks_for=others, speaks_against=frozenset({"loader"}))
 
 
 def _of_kernel(e: Evidence) -> Iterator[Opinion]:
@@ -206,7 +206,19 @@ def _of_cpus(e: Evidence, roof_per_s: float | None) -> Iterator[Opinion]:
     if roof_per_s <= e.delivered_per_s * WELL_ABOVE_RATIO:
         yield Opinion(told=f"{told}, hardly more", speaks_for=frozenset({"cpu"}), speaks_against=_NONE)
     elif roof_per_s >= e.delivered_per_s * _FAR_RATIO:
-        yield Opinion(told=told, speaks_for=_FED, speaks_against=frozenset({"cpu"}))
+        yield Opinion(told=told, speaks_for=_NONE, speaks_against=frozenset({"cpu"}))
+
+
+def _of_demand(e: Evidence, cpu_roof_per_s: float | None) -> Iterator[Opinion]:
+    """Yield whether every other part could feed the accelerator: only all of them together can."""
+    rates = (e.at_workers_per_s, e.transport_per_s, cpu_roof_per_s)
+    known = [rate for rate in rates if rate is not None]
+    if e.demand_per_s is None or len(known) < len(rates):
+        return
+    least = min(known)
+    told = f"store, loader and CPUs would each allow {_rate(least)} samples/s or more, where {_rate(e.demand_per_s)} do"
+    if least >= e.demand_per_s * WELL_ABOVE_RATIO:
+        yield Opinion(told=told, speaks_for=_FED, speaks_against=_NONE)
 
 
 _TOUCHED_BY: Mapping[BoundName, Mapping[CureId, str]] = {
