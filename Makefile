@@ -37,7 +37,7 @@ overhead:  ## what tracing costs: pairs of runs with and without it; about ten m
 	$(PYTHON) tests/benchmarks/bench_overhead.py --pairs 20
 
 validate:  ## predictions of the pipeline model against real reruns; about twelve minutes, on a quiet machine
-	$(PYTHON) -m tests.validation
+	$(PYTHON) -m tests.validation --keep build/validation
 
 bench-tune:  ## does tune choose what trying everything chooses, in a quarter of the time? SCENARIOS='latency warm fed cpu'
 	$(PYTHON) tests/benchmarks/bench_tune.py $(SCENARIOS)

@@ -24,7 +24,7 @@ from pathlib import Path
 from ioprof.runner.interrupt import Interrupted
 from tests.validation.case import Case, read_cases, write_cases
 from tests.validation.judge import Rerun, figures
-from tests.validation.measure import Bench
+from tests.validation.measure import Bench, Measured, NotMeasuredError
 from tests.validation.predict import rerun_of
 from tests.validation.report import line, readme, split, verdict
 from tests.validation.scenarios import SCENARIOS, Scenario
@@ -90,11 +90,20 @@ def _measured(options: argparse.Namespace, folder: Path) -> Iterator[Case]:
 
 def _cases(bench: Bench, scenario: Scenario, *, quick: bool) -> Iterator[Case]:
     """Run the base, all reruns in drawn order, and the base again."""
-    base = bench.measured(scenario.base, scenario.base.about_samples_per_s, probe=True)
     settings = scenario.settings(quick=quick)
     random.Random(SEED).shuffle(settings)
-    for setting in [*settings, scenario.base]:
-        measured = bench.measured(setting, setting.about_samples_per_s)
+    base: Measured | None = None
+    for setting in [scenario.base, *settings, scenario.base]:
+        try:
+            measured = bench.measured(setting, setting.about_samples_per_s, probe=base is None)
+        except NotMeasuredError as error:
+            print(f"{scenario.name}: {scenario.base.unlike(setting) or 'base'}: {error}", file=sys.stderr)
+            if base is None:
+                return
+            continue
+        if base is None:
+            base = measured
+            continue
         yield Case(scenario=scenario.name, base=scenario.base, setting=setting, calibrated=base, measured=measured)
 
 

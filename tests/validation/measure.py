@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ioprof.api import Run, run
+from ioprof.errors import IoprofError
 from ioprof.host.proc_values import cpu_values
 from tests.validation.setting import Setting
 
@@ -21,8 +22,8 @@ WIDE = 0.015
 """A rate whose interval reaches further than this share to either side is measured once more, twice as long."""
 DISTURBED_CORES = 0.15
 """CPU used by others, or stolen, from which on a run is done again: known without a look at any prediction."""
-LONGEST = 2.5
-"""A run takes at most so many times as long as it should."""
+LONGEST, START_UP_S = 2.5, 30.0
+"""A run's steps take at most so many times as long as they should, once its workers are there."""
 FEWEST_STEPS = 60
 _LOOK_S = 0.5
 
@@ -64,6 +65,10 @@ class Measured:
         return (self.ci95[1] - self.ci95[0]) / 2 / self.samples_per_s
 
 
+class NotMeasuredError(Exception):
+    """No attempt at a setting gave a rate."""
+
+
 class Bench:
     """Runs settings on the datasets of one folder."""
 
@@ -86,21 +91,30 @@ class Bench:
             setting: what to run.
             samples_per_s: about how fast it will be; only the run's length depends on it.
             probe: measure ceiling and baselines as well.
+
+        Raises:
+            NotMeasuredError: no run gave a rate; the message says why the last one did not.
         """
-        seconds, best = self._seconds, None
+        seconds, best, attempt, why = self._seconds, None, 0, ""
         for attempt in range(1, self._attempts + 1):
             _await_quiet(self._patience_s)
-            found = self._once(setting, samples_per_s, seconds, probe, attempt)
+            try:
+                found = self._once(setting, samples_per_s, seconds, probe, attempt)
+            except (IoprofError, NotMeasuredError) as error:
+                why = str(error)
+                continue
             best = found if best is None else min(best, found, key=_badness)
             if not any(_badness(best)):
                 break
             samples_per_s = found.samples_per_s
             seconds = min(2 * self._seconds, seconds * (2 if found.interval_ratio > WIDE else 1))
+        if best is None:
+            raise NotMeasuredError(why)
         return replace(best, attempts=attempt)
 
     def _once(self, setting: Setting, samples_per_s: float, seconds: float, probe: bool, attempts: int) -> Measured:
         steps = max(FEWEST_STEPS, round(samples_per_s * seconds / setting.batch_size)) + setting.warmup
-        spec = setting.spec(self._store, self._results, steps, seconds * LONGEST, probe)
+        spec = setting.spec(self._store, self._results, steps, START_UP_S + seconds * LONGEST, probe)
         gc.collect()
         others = _others()
         done = run(spec)
@@ -126,7 +140,7 @@ def _await_quiet(patience_s: float) -> None:
 def _measured(done: Run, others_cores: float, attempts: int) -> Measured:
     summary, timed = done.summary, done.record.calibration
     if summary.samples_per_s is None or summary.samples_per_s_ci95 is None or summary.wall_s is None:
-        raise RuntimeError(f"{done.directory}: no rate: {summary.reasons.get('samples_per_s')}")
+        raise NotMeasuredError(f"{done.directory}: no rate: {summary.reasons.get('samples_per_s')}")
     speeds = [timed.before_ns, timed.after_ns or timed.before_ns] if timed is not None else [0]
     return Measured(
         directory=str(done.directory),

@@ -10,12 +10,11 @@ from ioprof.errors import IoprofError
 from ioprof.trace.reader import load_trace
 from tests.validation.case import Case
 from tests.validation.judge import Predicted, Rerun
-from tests.validation.setting import Setting
 
 
 def rerun_of(case: Case) -> Rerun:
     """Return a case beside what is predicted for it."""
-    predicted, refused = _predicted(_model(case.calibrated.directory), case.base, case.setting)
+    predicted, refused = _predicted(case)
     return Rerun(
         scenario=case.scenario,
         change=case.change,
@@ -31,10 +30,10 @@ def _model(directory: str) -> PipelineModel:
     return PipelineModel.of(load_trace(Path(directory)))
 
 
-def _predicted(model: PipelineModel, base: Setting, setting: Setting) -> tuple[Predicted | None, str]:
+def _predicted(case: Case) -> tuple[Predicted | None, str]:
     """Return the prediction, or why there is none."""
     try:
-        found = model.predict(base.change_to(setting))
+        found = _model(case.calibrated.directory).predict(case.base.change_to(case.setting))
     except IoprofError as error:
         return None, str(error)
     return Predicted(
