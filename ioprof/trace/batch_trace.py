@@ -176,11 +176,10 @@ class BatchTrace:
         if begun is not None and fetched is not None:
             account = account_of(begun, fetched, self._accounting.read() if is_joined else fetched)
             every = self._budget.every
-        recorder.end()
+        made_ns = end_ns - self._start_ns
+        recorder.end_batch(made_ns)
         storage_ns = recorder.storage_ns - self._start_sums[0]
         prep_ns = recorder.prep_ns - self._start_sums[1]
-        made_ns = end_ns - self._start_ns
-        recorder.note_batch(made_ns)
         # By position, in the order of the fields: keywords cost a microsecond per batch.
         stamps = BatchStamps(
             self.worker,

@@ -10,8 +10,8 @@ from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import WORD, CacheWord, Header, Words
 
-_TOTALS = struct.Struct("<2q")
-_TOTALS_AT = Header.WORKER_TIME_NS * WORD
+TOTALS = struct.Struct("<2q")
+TOTALS_AT = Header.WORKER_TIME_NS * WORD
 _CACHE_BATCHES = [int(Header.CACHE + phase * len(CacheWord) + CacheWord.BATCHES) for phase in range(len(Phase))]
 
 
@@ -33,7 +33,7 @@ class HeaderNotes:
         """Add a finished batch to the totals that the overhead is judged against."""
         self.worker_time_ns += worker_time_ns
         self._batches += 1
-        _TOTALS.pack_into(self.mapping, _TOTALS_AT, self.worker_time_ns, self._batches)
+        TOTALS.pack_into(self.mapping, TOTALS_AT, self.worker_time_ns, self._batches)
 
     def note_hooks(self, accounted: bool, hooks_ns: int) -> None:
         """Add what the hooks around one batch took; some batches stand for all of their kind."""

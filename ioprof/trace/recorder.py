@@ -22,7 +22,7 @@ import numpy as np
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
-from ioprof.trace.header_notes import HeaderNotes
+from ioprof.trace.header_notes import TOTALS, TOTALS_AT, HeaderNotes
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import (
     MARKS,
@@ -205,6 +205,16 @@ class Recorder(HeaderNotes):
         for first in range(0, singles, SINGLES):
             self._mark(first, min(SINGLES, singles - first))
         del self.singles[:]
+
+    def end_batch(self, made_ns: int) -> None:
+        """End what was recorded since `begin`, and add a finished batch to the totals; see `end` and `note_batch`."""
+        if self.singles or self._chains.operations:
+            self.end()
+        elif self._pending:
+            self._mark(0, 0)
+        self.worker_time_ns += made_ns
+        self._batches += 1
+        TOTALS.pack_into(self.mapping, TOTALS_AT, self.worker_time_ns, self._batches)
 
     def _add_up(self) -> None:
         """Add the time of the singles to the sums."""
