@@ -48,6 +48,7 @@ def caveats(
     cpu: CpuTime,
     errors: dict[str, OperationErrors],
     accelerator: AcceleratorFacts,
+    overrun: str | None,
     steps: int,
     prefetched: int,
     lost: Undelivered,
@@ -70,6 +71,7 @@ def caveats(
         cpu: where the workers' time went.
         errors: failed operations by kind.
         accelerator: what consumed the batches.
+        overrun: by how much its steps took too long; None: they did not.
         steps: measured steps.
         prefetched: measured batches that were made before the window opened.
         lost: objects read for batches that no step got.
@@ -95,6 +97,7 @@ def caveats(
         *_read_ahead(cache, mapped),
         *_cpu(cpu),
         *_accelerator(accelerator),
+        *([overrun] if overrun is not None else ()),
         *_window(steps, prefetched),
         *unsteady,
         *_idle_workers(run, delivering),

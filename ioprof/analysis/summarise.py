@@ -32,6 +32,7 @@ from ioprof.analysis.operations import (
     totals_by_kind,
 )
 from ioprof.analysis.outliers import OutlierSearch
+from ioprof.analysis.overrun import overrun
 from ioprof.analysis.page_cache import client_hits, cold_unknown_reason, witnesses_differ
 from ioprof.analysis.pipeline.span_times import SpanTimes
 from ioprof.analysis.reasons import Reasons
@@ -204,6 +205,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
             cpu=cpu,
             errors=errors,
             accelerator=facts,
+            overrun=overrun(run, ranks),
             steps=done.steps,
             prefetched=prefetched,
             lost=lost,
