@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_EVENTS_BESIDE = 12
+"""Of a batch, beside the turns in which it is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,10 @@ class Load:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def at_most(self, count: int) -> Load:
+        """Return the first batches."""
+        return Load(**{name: getattr(self, name)[:count] for name in self.__dataclass_fields__})
+
     def from_batch(self, first: int) -> Load:
         """Return the same batches, beginning with another one and wrapping at the end."""
         fields = {name: np.roll(getattr(self, name), -first) for name in self.__dataclass_fields__}
@@ -72,3 +78,7 @@ class Layout:
     """From dispatch to start of a worker that has nothing to do."""
     parts: int
     """Turns in which each batch's storage and CPU time alternate, of random lengths."""
+
+    def batches_of(self, events: int) -> int:
+        """Return how many batches so many events replay, about."""
+        return events // (self.ranks * (2 * self.parts + _EVENTS_BESIDE))

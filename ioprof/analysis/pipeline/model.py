@@ -28,8 +28,6 @@ from ioprof.trace.trace import Trace
 MODEL_ERROR_RATIO = 0.04
 """How far predictions were off real reruns in 19 of 20 cases, beside what varies from step to step."""
 _FEWEST_STEPS = 400
-_EVENTS_BESIDE = 12
-"""Of a batch, beside the turns in which it is made."""
 _MOST_EVENTS = 200_000
 """Of a replay, about: more change a rate less than a run's own spread."""
 _TURNS = 20
@@ -218,7 +216,7 @@ def _counted(steps: Replayed, layout: Layout) -> _Counted:
 
 def _long_enough(load: Load, layout: Layout, most_events: int) -> Load:
     """Return the batches as often as it takes to fill the pipeline many times, but not more than is replayed soon."""
-    most = max(_FEWEST_STEPS, most_events // (layout.ranks * (2 * layout.parts + _EVENTS_BESIDE)))
+    most = max(_FEWEST_STEPS, layout.batches_of(most_events))
     wanted = min(most, max(_FEWEST_STEPS, _TURNS * layout.workers * layout.prefetch, len(load)))
     repeated = {name: np.resize(getattr(load, name), wanted) for name in load.__dataclass_fields__}
     repeated["opens"][len(load) :: len(load)] = False

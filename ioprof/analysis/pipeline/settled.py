@@ -15,7 +15,8 @@ from ioprof.analysis.pipeline.transport import Transport
 _ROUNDS = 4
 _CROWDED = 1.15
 """Operations that last so many times as long as alone are near the store's ceiling."""
-_MOST_BATCHES = 1500
+_MOST_EVENTS = 50_000
+"""Of one of these replays, about."""
 
 
 def settled(measured: Measured) -> Measured:
@@ -71,7 +72,5 @@ def _received_in_time(transport: Transport, replayed_ns: float) -> Transport:
 
 def _as_it_was(measured: Measured) -> tuple[Load, Layout]:
     notes, nothing = Notes(), Change()
-    load = load_of(measured, measured.setting, nothing, notes)
-    if len(load) > _MOST_BATCHES:
-        load = Load(**{name: getattr(load, name)[:_MOST_BATCHES] for name in load.__dataclass_fields__})
-    return load, layout_of(measured, measured.setting, nothing, notes)
+    layout = layout_of(measured, measured.setting, nothing, notes)
+    return load_of(measured, measured.setting, nothing, notes).at_most(layout.batches_of(_MOST_EVENTS)), layout

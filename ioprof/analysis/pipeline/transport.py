@@ -107,11 +107,11 @@ def _stamps(batches: pa.Table, rank: RankSteps) -> tuple[Floats, ...]:
     wanted = rank.batch[rank.first :]
     row = order[np.minimum(np.searchsorted(numbers[order], wanted), len(order) - 1)]
     found = numbers[row] == wanted
-    made, started, dispatched = (
+    made, started, dispatched, worker = (
         np.where(found, floats(table, name)[row], np.nan)
-        for name in ("collate_end_ns", "fetch_start_ns", "dispatch_ns")
+        for name in ("collate_end_ns", "fetch_start_ns", "dispatch_ns", "worker")
     )
-    return made, started, dispatched, np.asarray(rank.worker[rank.first :], np.float64)
+    return made, started, dispatched, worker
 
 
 def _usual(values: Floats) -> float | None:
@@ -143,8 +143,8 @@ def _worker_gaps(made: Floats, started: Floats, dispatched: Floats, worker: Floa
         rows = np.flatnonzero(worker == number)
         rows = rows[np.argsort(started[rows])]
         free, begun, asked = made[rows[:-1]], started[rows[1:]], dispatched[rows[1:]]
-        gaps.append((begun - free)[asked < free])
-        wakes.append((begun - asked)[asked > free])
+        gaps.append(np.maximum(begun - free, 0.0)[asked < free])
+        wakes.append(np.maximum(begun - asked, 0.0)[asked > free])
     between = _usual(np.concatenate(gaps)) if gaps else None
     wake = _usual(np.concatenate(wakes)) if wakes else None
     usual = between if between is not None else 0.0
