@@ -31,6 +31,7 @@ bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
 	$(PYTHON) tests/benchmarks/bench_torch_map.py
 	$(PYTHON) tests/benchmarks/bench_throttle.py
 	$(PYTHON) tests/benchmarks/bench_analysis.py 1000000 20000
+	$(PYTHON) tests/benchmarks/bench_attribution.py
 	$(PYTHON) tests/benchmarks/bench_intervals.py
 
 overhead:  ## what tracing costs: pairs of runs with and without it; about ten minutes, on a quiet machine

@@ -22,7 +22,7 @@ import numpy as np
 from ioprof.analysis.pipeline.events import schedule_by_events
 from ioprof.analysis.pipeline.pieces import Stage
 from ioprof.analysis.pipeline.schedule import NONE, Schedule, epoch_starts
-from ioprof.analysis.pipeline.work import Floats, Ints, PipelineShape, PipelineWork
+from ioprof.analysis.pipeline.work import Ints, PipelineShape, PipelineWork
 
 
 def schedule(work: PipelineWork, shape: PipelineShape) -> Schedule:
@@ -42,22 +42,38 @@ def schedule(work: PipelineWork, shape: PipelineShape) -> Schedule:
 def schedule_in_turn(work: PipelineWork, shape: PipelineShape) -> Schedule:
     """Return the schedule of batches that are dealt out in turn, delivered in order, and pinned in that order too."""
     starts = epoch_starts(work.epoch).tolist()
-    stamps = _Stamps(work)
-    opened_ns = 0.0
+    stamps = _Stamps(work, shape)
+    opened = [0.0]
     for first, stop in pairwise(starts):
-        opened_ns = stamps.add_epoch(first, stop, opened_ns, shape)
+        opened.append(stamps.add_epoch(first, stop, opened[-1]))
     rows = np.arange(len(work))
     in_epoch = rows - _first_of_epoch(starts)
+    dispatched_by = _back(rows, in_epoch, shape.workers * shape.prefetch)
+    made_after = _back(rows, in_epoch, shape.workers)
+    opened_ns = np.repeat(np.array(opened[:-1]), np.diff(starts))
+    made_ns, received_ns, busy_end_ns = (
+        np.array(values, np.float64) for values in (stamps.made, stamps.received, stamps.busy_end)
+    )
+    dispatched_ns = np.where(dispatched_by == NONE, opened_ns, received_ns[dispatched_by])
+    before_ns = np.where(in_epoch > 0, busy_end_ns[rows - 1], opened_ns)
     return Schedule(
         work=work,
         shape=shape,
         order=rows,
-        dispatched_by=_back(rows, in_epoch, shape.workers * shape.prefetch),
-        made_after=_back(rows, in_epoch, shape.workers),
+        dispatched_by=dispatched_by,
+        made_after=made_after,
         pinned_after=_back(rows, in_epoch, 1 if shape.pin else len(work)),
         opened_after=_first_of_epoch(starts) - 1,
         worker=in_epoch % shape.workers,
-        **stamps.arrays(),
+        dispatched_ns=dispatched_ns,
+        start_ns=np.where(made_after == NONE, dispatched_ns, np.maximum(dispatched_ns, made_ns[made_after])),
+        made_ns=made_ns,
+        arrived_ns=np.array(stamps.arrived, np.float64),
+        pinned_ns=np.array(stamps.pinned, np.float64),
+        asked_ns=before_ns + work.before_asking_ns,
+        received_ns=received_ns,
+        busy_start_ns=received_ns + work.pieces_ns[:, Stage.TRANSFER],
+        busy_end_ns=busy_end_ns,
     )
 
 
@@ -99,39 +115,35 @@ def _back(rows: Ints, in_epoch: Ints, by: int) -> Ints:
 
 
 class _Stamps:
-    """The stamps as they grow, epoch by epoch; plain lists, as a loop reads and writes them fastest."""
+    """The stamps as they grow, epoch by epoch; plain lists, as a loop reads and writes them fastest.
 
-    def __init__(self, work: PipelineWork) -> None:
-        self._before = work.before_asking_ns.tolist()
-        self._service = work.service_ns.tolist()
-        self._ipc = work.pieces_ns[:, Stage.IPC].tolist()
-        self._pin = work.pieces_ns[:, Stage.PIN].tolist()
-        self._unwrap = work.unwrap_ns.tolist()
-        self._transfer = work.pieces_ns[:, Stage.TRANSFER].tolist()
-        self._busy = work.busy_ns.tolist()
-        self.dispatched, self.start, self.made, self.arrived, self.pinned = ([0.0] * len(work) for _ in range(5))
-        self.asked, self.received, self.busy_start, self.busy_end = ([0.0] * len(work) for _ in range(4))
+    Only those that others wait for: the rest follows from them.
+    """
 
-    def add_epoch(self, first: int, stop: int, opened_ns: float, shape: PipelineShape) -> float:
-        """Add the rows of one epoch; return when its last step ended."""
-        workers, pins = shape.workers, shape.pin
-        limit = first + workers * shape.prefetch
-        ahead = workers * shape.prefetch
-        free, sent = [opened_ns] * workers, [opened_ns] * workers
-        dispatched, starts, made, arrived, pinned = self.dispatched, self.start, self.made, self.arrived, self.pinned
-        asked, received, busy_start, busy_end = self.asked, self.received, self.busy_start, self.busy_end
-        pin_free = end = opened_ns
-        rows = zip(
-            range(first, stop), self._before[first:stop], self._service[first:stop], self._ipc[first:stop],
-            self._pin[first:stop], self._unwrap[first:stop], self._transfer[first:stop], self._busy[first:stop],
-            strict=True,
+    def __init__(self, work: PipelineWork, shape: PipelineShape) -> None:
+        self._shape = shape
+        pieces_ns = work.pieces_ns
+        columns = (
+            work.before_asking_ns, work.service_ns, pieces_ns[:, Stage.IPC], pieces_ns[:, Stage.PIN], work.unwrap_ns,
+            pieces_ns[:, Stage.TRANSFER], work.busy_ns,
         )  # fmt: skip
+        self._columns = [column.tolist() for column in columns]
+        self.made, self.arrived, self.received, self.busy_end = ([0.0] * len(work) for _ in range(4))
+        self.pinned = [0.0] * len(work) if shape.pin else self.arrived
+
+    def add_epoch(self, first: int, stop: int, opened_ns: float) -> float:
+        """Add the rows of one epoch; return when its last step ended."""
+        workers, pins, worker = self._shape.workers, self._shape.pin, 0
+        ahead = workers * self._shape.prefetch
+        limit = first + ahead
+        free, sent = [opened_ns] * workers, [opened_ns] * workers
+        made, arrived, pinned, received, busy_end = self.made, self.arrived, self.pinned, self.received, self.busy_end
+        pin_free = end = opened_ns
+        rows = zip(range(first, stop), *(column[first:stop] for column in self._columns), strict=True)
         for k, before_ns, service_ns, ipc_ns, pin_ns, unwrap_ns, transfer_ns, busy_ns in rows:
-            worker = (k - first) % workers
-            dispatched[k] = at = opened_ns if k < limit else received[k - ahead]
+            at = opened_ns if k < limit else received[k - ahead]
             if free[worker] > at:
                 at = free[worker]
-            starts[k] = at
             made[k] = free[worker] = at = at + service_ns
             if sent[worker] > at:
                 at = sent[worker]
@@ -139,15 +151,11 @@ class _Stamps:
             if pins:
                 if pin_free > at:
                     at = pin_free
-                pin_free = at = at + pin_ns
-            pinned[k] = at
-            asked[k] = ask = end + before_ns
+                pinned[k] = pin_free = at = at + pin_ns
+            ask = end + before_ns
             received[k] = at = (ask if ask > at else at) + unwrap_ns
-            busy_start[k] = at = at + transfer_ns
-            busy_end[k] = end = at + busy_ns
+            busy_end[k] = end = at + transfer_ns + busy_ns
+            worker += 1
+            if worker == workers:
+                worker = 0
         return end
-
-    def arrays(self) -> dict[str, Floats]:
-        """Return the stamps under the names that `Schedule` gives them."""
-        names = ("dispatched", "start", "made", "arrived", "pinned", "asked", "received", "busy_start", "busy_end")
-        return {f"{name}_ns": np.array(getattr(self, name), np.float64) for name in names}

@@ -207,7 +207,7 @@ class MeasuredWalk:
             if self._made[before] <= self._dispatch[step] or self._visited[before]:
                 break
             step = before
-        if self._worker[step] >= 0 and self._at > self._dispatch[step] >= self._floor:
+        if self._worker[step] >= 0 and self._at >= self._dispatch[step] >= self._floor:
             self._unasked += max(0, self._dispatch[step] - self._made[self._previous[step]])
         self._back_to(self._dispatch[step], _LOADER)
 
