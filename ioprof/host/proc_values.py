@@ -29,6 +29,8 @@ _MEMORY = {
     b"SReclaimable": "slab_reclaimable_bytes",
     b"Shmem": "shared_memory_bytes",
 }
+_WANTED_MEMORY = frozenset({*_MEMORY, b"Cached", b"Buffers", b"SwapTotal", b"SwapFree"})
+_PER_INTERRUPT = (b"intr", b"softirq")
 
 
 def cpu_values(stat: bytes) -> Values:
@@ -38,6 +40,8 @@ def cpu_values(stat: bytes) -> Values:
     """
     values: Values = {}
     for line in stat.splitlines():
+        if line.startswith(_PER_INTERRUPT):
+            continue  # hundreds of fields, or thousands: to split them would take longer than all else
         name, *rest = line.split()
         if name == b"cpu":
             values.update(_host_cpu([int(ticks) * _TICK_S for ticks in rest]))
@@ -75,7 +79,9 @@ def memory_values(meminfo: bytes) -> Values:
 
     ``page_cache_bytes`` holds pages of files and block devices; shared memory (part of Cached) is out.
     """
-    kib = {line[: line.index(b":")]: int(line.split()[1]) for line in meminfo.splitlines() if b":" in line}
+    kib = {
+        key: int(line.split()[1]) for line in meminfo.splitlines() if (key := line.partition(b":")[0]) in _WANTED_MEMORY
+    }
     values = {(metric, ""): kib[key] * 1024.0 for key, metric in _MEMORY.items() if key in kib}
     if b"Cached" in kib:
         file_kib = kib[b"Cached"] + kib.get(b"Buffers", 0) - kib.get(b"Shmem", 0)
