@@ -71,8 +71,10 @@ def _host(folder: Path) -> tuple[pa.Table, list[str]]:
     """Return the host's time series and, where there is none, the caveat that says why."""
     try:
         return read_host_raw(folder / HOST_RAW), []
+    except FileNotFoundError:
+        return HOST.empty_table(), ["The host's counters are missing: the process that reads them had not begun."]
     except (OSError, ValueError) as error:
-        return HOST.empty_table(), [f"the host's counters are missing: {error}"]
+        return HOST.empty_table(), [f"The host's counters are missing: {error}"]
 
 
 def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:

@@ -29,21 +29,27 @@ def load_trace(directory: Path) -> Trace:
     if (directory / RAW).is_dir():
         return _raw_trace(directory, record)
     probe, probe_defect = _probe(directory)
+    host, lost = _host(directory)
+    return Trace(
+        run=record.model_copy(update={"caveats": [*record.caveats, *lost]}),
+        steps=_table(directory, "steps", STEPS),
+        batches=_table(directory, "batches", BATCHES),
+        operations=_table(directory, "operations", OPERATIONS),
+        host=host,
+        checkpoints=_checkpoints(directory),
+        spans=lambda: _parquet_spans(directory / "spans.parquet"),
+        has_spans=(directory / "spans.parquet").exists(),
+        probe=probe,
+        probe_defect=probe_defect,
+    )
+
+
+def _host(directory: Path) -> tuple[pa.Table, list[str]]:
+    """Return the host's time series, or an empty one and why it cannot be read: steps and batches tell without it."""
     try:
-        return Trace(
-            run=record,
-            steps=_table(directory, "steps", STEPS),
-            batches=_table(directory, "batches", BATCHES),
-            operations=_table(directory, "operations", OPERATIONS),
-            host=_table(directory, "host", HOST),
-            checkpoints=_checkpoints(directory),
-            spans=lambda: _parquet_spans(directory / "spans.parquet"),
-            has_spans=(directory / "spans.parquet").exists(),
-            probe=probe,
-            probe_defect=probe_defect,
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise RunDirectoryError(f"{directory}: cannot be read: {error}") from error
+        return _table(directory, "host", HOST), []
+    except RunDirectoryError as error:
+        return HOST.empty_table(), [f"The host's counters are missing: {error}"]
 
 
 def _probe(directory: Path) -> tuple[ProbeRecord | None, str | None]:
@@ -68,12 +74,20 @@ def _raw_trace(directory: Path, record: RunRecord) -> Trace:
 
 
 def _table(directory: Path, name: str, schema: pa.Schema) -> pa.Table:
-    table = pq.read_table(directory / f"{name}.parquet")
+    path = directory / f"{name}.parquet"
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise RunDirectoryError(f"{path}: missing, and nothing can be told without it; copy the run whole") from error
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be read, it was cut short or damaged ({error}); copy it again"
+        ) from error
     for column in schema.names:
         if column in table.schema.names:
             continue
         if column not in ADDED.get(name, ()):
-            raise RunDirectoryError(f"{directory / name}.parquet: corrupt: it lacks the column {column}")
+            raise RunDirectoryError(f"{path}: corrupt: it lacks the column {column}")
         table = table.append_column(schema.field(column), pa.nulls(table.num_rows, schema.field(column).type))
     return table
 

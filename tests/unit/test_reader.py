@@ -107,23 +107,42 @@ def test_tables_that_cannot_be_written_leave_the_raw_files(killed: Path) -> None
     assert _contents(load_trace(killed)) == before
 
 
-@pytest.mark.parametrize("name", ["steps", "batches", "operations", "host"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "a column less"])
+DAMAGES = ["missing", "empty", "truncated", "a column less"]
+
+
+def _damage(path: Path, how: str) -> None:
+    if how == "missing":
+        path.unlink()
+    elif how == "a column less":
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns([table.schema.names[0]]), path)
+    else:
+        path.write_bytes(path.read_bytes()[:-20] if how == "truncated" else b"")
+
+
+@pytest.mark.parametrize("name", ["steps", "batches", "operations"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_table_is_refused_in_one_line(killed: Path, name: str, damage: str) -> None:
     """The file is named; there is no traceback and no half result."""
     finish_tables(killed, read_raw(killed))
     remove_raw(killed)
-    path = killed / f"{name}.parquet"
-    if damage == "missing":
-        path.unlink()
-    elif damage == "a column less":
-        table = pq.read_table(path)
-        pq.write_table(table.drop_columns([table.schema.names[0]]), path)
-    else:
-        path.write_bytes(path.read_bytes()[:-20] if damage == "truncated" else b"")
+    _damage(killed / f"{name}.parquet", damage)
     with pytest.raises(RunDirectoryError) as caught:
         load_trace(killed)
-    assert str(killed) in str(caught.value)
+    assert str(killed / f"{name}.parquet") in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_host_series_that_cannot_be_read_is_a_caveat(killed: Path, damage: str) -> None:
+    """Steps, batches and operations tell what they tell without it."""
+    finish_tables(killed, read_raw(killed))
+    remove_raw(killed)
+    _damage(killed / "host.parquet", damage)
+    trace = load_trace(killed)
+    assert trace.steps.num_rows == 1
+    assert trace.host is not None
+    assert trace.host.num_rows == 0
+    assert any(str(killed / "host.parquet") in caveat for caveat in trace.run.caveats)
 
 
 @pytest.mark.parametrize("content", ["{", '{"format": 99}'])
@@ -210,6 +229,15 @@ def test_raw_files_that_cannot_be_read_become_caveats(killed: Path) -> None:
     assert trace.steps.num_rows == 1
     assert trace.operations.num_rows == 0
     assert any("operations of one process are lost" in caveat for caveat in trace.run.caveats)
+
+
+def test_a_table_that_was_not_copied_is_named(killed: Path) -> None:
+    """Which one, and what to do."""
+    finish_tables(killed, read_raw(killed))
+    remove_raw(killed)
+    (killed / "steps.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"steps\.parquet: missing.*copy the run whole"):
+        load_trace(killed)
 
 
 def test_spans_are_streamed_anew_each_time(killed: Path) -> None:
