@@ -113,6 +113,27 @@ def test_ranks_and_hosts_multiply_the_rate_and_wait_for_each_other(model: Pipeli
     assert model.predict(Change(hosts=2)).samples_per_s == pytest.approx(2 * one.samples_per_s, rel=1e-6)
 
 
+def test_a_second_run_puts_right_what_the_first_one_misses() -> None:
+    """What a store does to four workers is seen in a run of four, and half-way to it where there are three."""
+    slower = [ns * 3 // 2 for ns in FETCH]
+    two, four = traced(pipeline()), traced(pipeline(workers=4, fetch=slower))
+    both = PipelineModel.of(two, four)
+    alone = PipelineModel.of(two)
+    asked = Change(workers=4)
+    assert both.predict(asked).samples_per_s == pytest.approx(PipelineModel.of(four).delivered.samples_per_s, rel=0.01)
+    three = both.predict(Change(workers=3)).samples_per_s / alone.predict(Change(workers=3)).samples_per_s
+    assert 0.7 < three < 0.95
+
+
+def test_runs_of_different_workloads_are_not_learnt_from_together() -> None:
+    """One line says which."""
+    other = run_record().workload.model_copy(update={"name": "streaming-shards"})
+    with pytest.raises(
+        RunError, match="different workloads cannot be learnt from together: small-files and streaming-shards"
+    ):
+        PipelineModel.of(traced(pipeline()), traced(pipeline(), workload=other))
+
+
 @pytest.mark.parametrize(
     ("trace", "words"),
     [

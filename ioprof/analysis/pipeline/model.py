@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from ioprof.analysis.pipeline.recipe import held_ratio, measured_rank, recipe_of
 from ioprof.analysis.pipeline.replay import Replayed, replay
 from ioprof.analysis.pipeline.settled import settled
 from ioprof.analysis.pipeline.store_curve import curve_of
+from ioprof.analysis.pipeline.together import Anchor, change_between, check_alike, completed, corrected_ratio
 from ioprof.analysis.pipeline.transport import transport_of
 from ioprof.errors import RunError
 from ioprof.trace.run_record import RunRecord
@@ -77,9 +79,10 @@ class PipelineModel:
         delivered: what was measured.
     """
 
-    def __init__(self, measured: Measured, delivered: Delivered) -> None:
+    def __init__(self, measured: Measured, delivered: Delivered, anchors: Sequence[Anchor] = ()) -> None:
         """Use `of`."""
         self._measured = measured
+        self._anchors = tuple(anchors)
         self.setting = measured.setting
         self.delivered = delivered
 
@@ -95,25 +98,19 @@ class PipelineModel:
             RunError: it has nothing to replay: no batches, too few steps, or a loader that does not say when it
                 made them.
         """
-        _check(trace.run)
-        rank = measured_rank(trace)
-        recipe = recipe_of(trace, rank)
-        setting = _setting(trace.run)
-        making_ns = float(recipe.worker_cpu_ns.mean())
-        beside_ns = cpu_beside_making_ns(trace, rank, making_ns)
-        transport = transport_of(trace, rank, setting.workers, setting.prefetch, beside_ns)
-        measured = Measured(
-            recipe=recipe,
-            transport=transport,
-            shares=storage_shares(trace),
-            curve=curve_of(trace.probe),
-            setting=setting,
-            asked_busy_ns=trace.run.accelerator.busy_ns_per_batch,
-            is_busy_drawn=trace.run.accelerator.source.startswith("drawn"),
-            other_load=other_load_of(trace, rank),
-            held_ratio=held_ratio(trace),
-        )
-        return cls(settled(measured), _delivered(rank, trace.run))
+        measured, delivered = _measured(trace)
+        if not more:
+            return cls(measured, delivered)
+        for other in more:
+            check_alike(trace.run, other.run)
+        others = [_measured(other) for other in more]
+        alone = cls(completed(measured, [one for one, _ in others]), delivered)
+        runs = [(measured, delivered), *others]
+        return cls(alone._measured, delivered, [alone._anchor(one, gave) for one, gave in runs])
+
+    def _anchor(self, other: Measured, gave: Delivered) -> Anchor:
+        found = self.predict(change_between(self._measured, other))
+        return Anchor(workers=other.setting.workers, ratio=gave.samples_per_s / found.samples_per_s)
 
     def predict(self, change: Change, most_events: int = _MOST_EVENTS) -> Prediction:
         """Return what the run would deliver with a change.
@@ -130,6 +127,8 @@ class PipelineModel:
         layout = layout_of(measured, setting, change, notes)
         load = _long_enough(load_of(measured, setting, change, notes), layout, most_events)
         note_general(measured, setting, notes)
+        if self._anchors:
+            notes.assume(f"It is put right by what {len(self._anchors)} runs delivered, between their worker counts.")
         counted = _counted(replay(load, layout), layout)
         return self._prediction(counted, setting, change, notes)
 
@@ -139,23 +138,47 @@ class PipelineModel:
         total_ns = float(times.step_ns.sum())
         if total_ns <= 0:
             raise RunError("nothing in this run takes any time after this change, so it has no rate")
-        rate = float(counted.samples.sum()) / total_ns * 1e9
-        spread = rate_ci95(times)
-        is_used = bool(counted.busy_ns.sum())
-        utilization = float(counted.busy_ns.sum()) / total_ns if is_used else None
-        bounds = utilization_ci95(counted.busy_ns, counted.idle_ns) if is_used else None
+        busy_ns = float(counted.busy_ns.sum())
+        # No correction makes the accelerator faster than it is.
+        right = min(corrected_ratio(self._anchors, setting), total_ns / busy_ns if busy_ns else math.inf)
+        rate = float(counted.samples.sum()) / total_ns * 1e9 * right
+        spread = _times(rate_ci95(times), right)
+        is_used = busy_ns > 0
+        utilization = min(1.0, busy_ns / total_ns * right) if is_used else None
+        bounds = _times(utilization_ci95(counted.busy_ns, counted.idle_ns), right) if is_used else None
         return Prediction(
             samples_per_s=rate * ranks,
             samples_per_s_ci95=_widened(rate, spread, ranks, math.inf),
             accelerator_utilization=utilization,
             accelerator_utilization_ci95=_widened(utilization or 0.0, bounds, 1, 1.0),
-            idle_s_per_step=float(counted.idle_ns.mean()) / 1e9,
+            idle_s_per_step=max(0.0, total_ns / right - busy_ns) / len(counted.samples) / 1e9,
             busy_s_per_step=float(counted.busy_ns.mean()) / 1e9,
             steps=len(counted.samples),
             setting=setting,
             assumptions=tuple(notes.assumptions),
             outside=tuple(notes.outside),
         )
+
+
+def _measured(trace: Trace) -> tuple[Measured, Delivered]:
+    _check(trace.run)
+    rank = measured_rank(trace)
+    recipe = recipe_of(trace, rank)
+    setting = _setting(trace.run)
+    making_ns = float(recipe.worker_cpu_ns.mean())
+    beside_ns = cpu_beside_making_ns(trace, rank, making_ns)
+    measured = Measured(
+        recipe=recipe,
+        transport=transport_of(trace, rank, setting.workers, setting.prefetch, beside_ns),
+        shares=storage_shares(trace),
+        curve=curve_of(trace.probe),
+        setting=setting,
+        asked_busy_ns=trace.run.accelerator.busy_ns_per_batch,
+        is_busy_drawn=trace.run.accelerator.source.startswith("drawn"),
+        other_load=other_load_of(trace, rank),
+        held_ratio=held_ratio(trace),
+    )
+    return settled(measured), _delivered(rank, trace.run)
 
 
 def _check(run: RunRecord) -> None:
@@ -221,6 +244,10 @@ def _long_enough(load: Load, layout: Layout, most_events: int) -> Load:
     repeated = {name: np.resize(getattr(load, name), wanted) for name in load.__dataclass_fields__}
     repeated["opens"][len(load) :: len(load)] = False
     return Load(**repeated)
+
+
+def _times(interval: Interval | None, factor: float) -> Interval | None:
+    return None if interval is None else (interval[0] * factor, interval[1] * factor)
 
 
 def _widened(value: float, interval: Interval | None, ranks: int, most: float) -> Interval | None:
