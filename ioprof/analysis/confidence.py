@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ioprof.analysis.bound import CLOSE_RATIO, MAIN_SHARE, WELL_ABOVE_RATIO, BoundName, Evidence
 from ioprof.analysis.cures import CureId
+from ioprof.analysis.idle_causes import GROUPS
 from ioprof.analysis.verdict import HEALTHY_UTILIZATION
 from ioprof.analysis.wording import whole_percent
 from ioprof.units import format_count
@@ -100,19 +101,19 @@ class _Group:
 _GROUPS = (
     _Group(
         words="inside storage operations",
-        causes=("fetch", "list", "stat", "open", "read", "close", "get", "other_storage"),
+        causes=GROUPS["storage"],
         speaks_for=_STORE | _TURNS | {"workers"},
         speaks_against=frozenset({"cpu", "loader", "transfer"}),
     ),
     _Group(
         words="preparing samples",
-        causes=("prep", "decode", "augment", "collate"),
+        causes=GROUPS["prep"],
         speaks_for=_TURNS | {"cpu", "workers"},
         speaks_against=_STORE | {"loader", "transfer"},
     ),
     _Group(
         words="in the loader's queues, transport and unwrapping",
-        causes=("other", "loader", "ipc", "pin"),
+        causes=GROUPS["delivery"],
         speaks_for=frozenset({"loader"}),
         speaks_against=_STORE | {"cpu", "transfer"},
     ),

@@ -56,10 +56,16 @@ def ladders(s: Situation) -> list[Ladder]:
         return found
     knobs = s.run.spec.get("loader", {})
     if "workers" in knobs:
-        found.append(Ladder(id="more-workers", steps=_more_workers(s), at=lambda count: _workers(s, count)))
-        found.append(Ladder(id="fewer-workers", steps=_fewer_workers(s), at=lambda count: _workers(s, count)))
+        reach = 2 * max(1, s.setting.workers)
+        named: tuple[tuple[CureId, tuple[int, ...]], ...] = (
+            ("more-workers", _more_workers(s)),
+            ("fewer-workers", _fewer_workers(s)),
+        )
+        for name, steps in named:
+            found.append(Ladder(id=name, steps=steps, at=lambda count: _workers(s, count), reach=reach))
     if "prefetch" in knobs and s.setting.workers:
-        found.append(Ladder(id="more-prefetch", steps=_more_prefetch(s), at=lambda count: _prefetch(s, count)))
+        steps = _more_prefetch(s)
+        found.append(Ladder(id="more-prefetch", steps=steps, at=lambda count: _prefetch(s, count), reach=MOST_PREFETCH))
     return [ladder for ladder in found if ladder.steps]
 
 

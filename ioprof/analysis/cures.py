@@ -52,3 +52,5 @@ class Ladder:
     """Values to try, each a larger change than the one before."""
     at: Callable[[int], Cure]
     """The cure for a value."""
+    reach: int
+    """Larger values are tried only as far as what was measured tells what they do."""

@@ -142,7 +142,7 @@ def _smallest_enough(trial: _Trial, ladder: Ladder) -> Tried | None:
     climbed: list[Tried] = []
     for value in ladder.steps:
         one = trial.of(ladder.at(value))
-        if one is None:
+        if one is None or (one.prediction.outside and value > ladder.reach):
             break
         climbed.append(one)
         if (one.prediction.accelerator_utilization or 0.0) >= FED or _is_level(climbed):
@@ -210,7 +210,8 @@ def _finding(one: Tried, now: Prediction, situation: Situation) -> Finding:
         predicted_accelerator_utilization_ci95=prediction.accelerator_utilization_ci95,
         predicted_samples_per_s=prediction.samples_per_s,
         predicted_samples_per_s_ci95=prediction.samples_per_s_ci95,
-        assumptions=(*prediction.assumptions, *prediction.outside),
+        assumptions=prediction.assumptions,
+        outside=prediction.outside,
     )
 
 

@@ -280,6 +280,8 @@ class Finding:
     predicted_samples_per_s_ci95: tuple[float, float] | None = None
     assumptions: tuple[str, ...] = ()
     """What the prediction rests on."""
+    outside: tuple[str, ...] = ()
+    """What of it lies beyond what was measured: there its interval may not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

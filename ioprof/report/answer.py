@@ -32,6 +32,20 @@ def answer_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
 
 
+def headline(summary: Summary, width: int) -> list[Text]:
+    """Return the answer in short, for the head of a report whose end may be a page further down."""
+    first = _first_to_try(summary.findings or ()) or next(iter(summary.findings or ()), None)
+    if first is None:
+        return []
+    sure = summary.verdict.confidence
+    bound = "" if summary.verdict.bound is None else f"binds: {summary.verdict.bound}"
+    bound += "" if sure is None or not bound else f" (confidence {sure:.2f})"
+    has_use = first.predicted_accelerator_utilization is not None
+    gain = f"utilisation {_use(first)}" if has_use else f"{_rates(first)} samples/s"
+    told = [bound, f"would help: {_action(first)}: {gain}; {first.cost.removesuffix(': a flag')}"]
+    return paragraph(" · ".join(part for part in told if part), width)
+
+
 def _reliance(verdict: Verdict, width: int) -> list[Text]:
     if verdict.bound is None or verdict.confidence is None:
         return []
@@ -60,7 +74,7 @@ def _cures(summary: Summary, width: int) -> list[Text]:
 def _table(found: Sequence[Finding], width: int) -> list[Text]:
     has_use = found[0].predicted_accelerator_utilization is not None
     rows = [("utilisation" if has_use else "samples/s", "cost", "what would help (95 % intervals)")]
-    rows += [(_use(one) if has_use else _rates(one), one.cost, one.action) for one in found[:SHOWN]]
+    rows += [(_use(one) if has_use else _rates(one), one.cost, _action(one)) for one in found[:SHOWN]]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = []
     for number, (predicted, cost, action) in enumerate(rows):
@@ -90,6 +104,10 @@ def _first_to_try(found: Sequence[Finding]) -> Finding | None:
     commands = [one for one in found if one.command is not None]
     free = [one for one in commands if one.cost == COSTS[0] and one.severity != "low"]
     return next(iter([*free, *commands]), None)
+
+
+def _action(one: Finding) -> str:
+    return f"{one.action} (beyond what was measured)" if one.outside else one.action
 
 
 def _use(one: Finding) -> str:

@@ -10,7 +10,7 @@ from ioprof.analysis.caveats import not_cold
 from ioprof.analysis.summary import CheckpointStats, LatencyNs, OperationStats, Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
-from ioprof.report.answer import answer_lines
+from ioprof.report.answer import answer_lines, headline
 from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.idle import cause_lines
 from ioprof.report.layout import columns, fact, paragraph
@@ -31,7 +31,7 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     """Return the report as lines no longer than ``width`` columns (as far as single words allow)."""
     blocks = [
         not_cold_lines(summary, run, width),
-        _header(summary, run, width),
+        [*_header(summary, run, width), *headline(summary, width)],
         _idle(summary, run, width),
         _delivered(summary, width),
         roofline_lines(summary, width),

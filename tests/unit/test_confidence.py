@@ -13,14 +13,14 @@ from ioprof.analysis.bound import BoundName, Evidence
 from ioprof.analysis.confidence import Reliance, reliance
 from ioprof.analysis.cures import CureId
 
-FETCH = {"fetch": 9.0, "prep": 0.5, "other": 0.5}
+READING = {"read": 9.0, "decode": 0.5, "ipc": 0.5}
 
 
 def relied_on(
     bound: BoundName = "storage-latency",
     evidence: Evidence | None = STORE,
     *,
-    idle: Mapping[str, float] = FETCH,
+    idle: Mapping[str, float] = READING,
     utilization: tuple[float, float] | None = (0.2, 0.3),
     cpu_roof: float | None = 9000.0,
     gains: Mapping[CureId, float] | None = None,
@@ -45,7 +45,7 @@ def test_each_contradiction_lowers_confidence_and_is_told() -> None:
     """A model in which half the latency changes nothing, then idle time that is elsewhere as well."""
     sure = relied_on()
     doubted = relied_on(gains={"store-latency": 1.0})
-    denied = relied_on(gains={"store-latency": 1.0}, idle={"fetch": 1.0, "prep": 9.0})
+    denied = relied_on(gains={"store-latency": 1.0}, idle={"read": 1.0, "decode": 9.0})
     assert sure.confidence is not None
     assert doubted.confidence is not None
     assert denied.confidence is not None
@@ -79,7 +79,7 @@ def test_without_any_evidence_there_is_no_confidence() -> None:
 
 @given(
     st.sampled_from(["storage-latency", "cpu", "loader", "workers", "prefetch", "order", "accelerator", "metadata"]),
-    st.dictionaries(st.sampled_from(["fetch", "open", "prep", "decode", "other", "in_order"]), st.floats(0, 10)),
+    st.dictionaries(st.sampled_from(["read", "open", "collate", "decode", "ipc", "in_order"]), st.floats(0, 10)),
     st.floats(0.5, 3.0),
 )
 def test_confidence_is_never_certain(bound: BoundName, idle: dict[str, float], gain: float) -> None:

@@ -31,9 +31,9 @@ SETTING = Setting(
 class Oracle:
     """A model that is told what each change brings, as a ratio; the interval is 5 % either way."""
 
-    def __init__(self, gain: Callable[[Change], float], now: float = 1000.0) -> None:
+    def __init__(self, gain: Callable[[Change], float], now: float = 1000.0, most_workers: int = 99) -> None:
         self.asked: list[Change] = []
-        self._gain, self._now = gain, now
+        self._gain, self._now, self._most_workers = gain, now, most_workers
 
     def predict(self, change: Change, most_events: int) -> Prediction:
         """Return the told rate."""
@@ -43,7 +43,7 @@ class Oracle:
         return Prediction(
             samples_per_s=rate, samples_per_s_ci95=(rate * 0.95, rate * 1.05), accelerator_utilization=rate / 4000,
             accelerator_utilization_ci95=None, idle_s_per_step=0.1, busy_s_per_step=0.1, steps=100, setting=SETTING,
-            assumptions=(), outside=(),
+            assumptions=(), outside=("unknown land",) if (change.workers or 0) > self._most_workers else (),
         )  # fmt: skip
 
 
@@ -97,6 +97,15 @@ def test_no_more_workers_are_asked_for_than_bring_something() -> None:
     assert (first.id, first.action) == ("more-workers", "4 workers instead of 2")
     assert first.command == "ioprof run small-files --workers 4"
     assert max(change.workers or 0 for change in oracle.asked) <= 16
+
+
+@pytest.mark.parametrize(("measured", "offered"), [(99, 8), (5, 4), (2, 4)])
+def test_workers_are_not_offered_far_beyond_what_was_measured(measured: int, offered: int) -> None:
+    """A store that was never asked by more is not known to serve them: twice the workers is as far as that goes."""
+    found = cured(Oracle(lambda change: (change.workers or 2) / 2, most_workers=measured), situation())
+    first = next(one for one in found.findings or () if one.id == "more-workers")
+    assert first.action == f"{offered} workers instead of 2"
+    assert bool(first.outside) == (offered > measured)
 
 
 def test_batches_ahead_never_fill_the_memory() -> None:
