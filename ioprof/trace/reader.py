@@ -78,7 +78,7 @@ def _table(directory: Path, name: str, schema: pa.Schema) -> pa.Table:
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
-        raise RunDirectoryError(f"{path}: missing, and nothing can be told without it; copy the run whole") from error
+        raise RunDirectoryError(f"{path}: missing; copy the run directory whole") from error
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(
             f"{path}: cannot be read, it was cut short or damaged ({error}); copy it again"

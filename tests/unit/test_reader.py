@@ -236,7 +236,7 @@ def test_a_table_that_was_not_copied_is_named(killed: Path) -> None:
     finish_tables(killed, read_raw(killed))
     remove_raw(killed)
     (killed / "steps.parquet").unlink()
-    with pytest.raises(RunDirectoryError, match=r"steps\.parquet: missing.*copy the run whole"):
+    with pytest.raises(RunDirectoryError, match=r"steps\.parquet: missing; copy the run directory whole"):
         load_trace(killed)
 
 
