@@ -129,8 +129,8 @@ _JITTER = Case(name="jitter, 1 worker, processes", workers=1, steps=120, read_ns
 _FULL = [
     *(_latency(workers, loader) for loader in ("processes", "torch-map") for workers in (1, 2, 4)),
     _BUSY,
-    # Four workers decode less: a host may have no more than two CPUs, and nobody waits for one here.
-    _DECODE, replace(_DECODE, name="decode, 2 workers, processes", workers=2),
+    # Several workers decode less: a host may have no more than two CPUs, and nobody is to wait for one here.
+    _DECODE, replace(_DECODE, name="decode, 2 workers, processes", workers=2, read_ns=14 * MS, decode_ns=2 * MS),
     replace(_DECODE, name="decode, 4 workers, processes", workers=4, batch_size=16, read_ns=14 * MS, decode_ns=2 * MS),
     _JITTER, replace(_JITTER, name="jitter, 2 workers, processes", workers=2),
     replace(_JITTER, name="jitter, 4 workers, processes", workers=4, batch_size=16),

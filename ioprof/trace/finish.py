@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ioprof.host.sampler import read_host_raw
+from ioprof.host.sampler import missing_metrics, read_host_raw
 from ioprof.trace import raw
 from ioprof.trace.opsfile import Header
 from ioprof.trace.run_record import OverheadRecord, RunRecord
@@ -30,6 +30,8 @@ class RawRun:
     processes: list[raw.RawProcess]
     host: pa.Table
     """The host's time series; empty where the sampler did not run or its file cannot be read."""
+    host_missing: dict[str, str]
+    """Series that this host does not have, or did not show, and why."""
     caveats: list[str]
     """One sentence for each file that could not be read."""
 
@@ -38,8 +40,8 @@ def read_raw(directory: Path) -> RawRun:
     """Open the raw files of a run directory."""
     folder = directory / RAW
     processes, caveats = raw.raw_processes(folder)
-    host, no_host = _host(folder)
-    return RawRun(folder=folder, processes=processes, host=host, caveats=caveats + no_host)
+    host, missing, no_host = _host(folder)
+    return RawRun(folder=folder, processes=processes, host=host, host_missing=missing, caveats=caveats + no_host)
 
 
 def finish_tables(directory: Path, found: RawRun) -> None:
@@ -67,14 +69,14 @@ def remove_raw(directory: Path) -> None:
     shutil.rmtree(done, ignore_errors=True)
 
 
-def _host(folder: Path) -> tuple[pa.Table, list[str]]:
-    """Return the host's time series and, where there is none, the caveat that says why."""
+def _host(folder: Path) -> tuple[pa.Table, dict[str, str], list[str]]:
+    """Return the host's time series, what of it is missing, and, where there is none, the caveat that says why."""
     try:
-        return read_host_raw(folder / HOST_RAW), []
+        return read_host_raw(folder / HOST_RAW), missing_metrics(folder / HOST_RAW), []
     except FileNotFoundError:
-        return HOST.empty_table(), ["The host's counters are missing: the process that reads them had not begun."]
+        return HOST.empty_table(), {}, ["The host's counters are missing: the process that reads them had not begun."]
     except (OSError, ValueError) as error:
-        return HOST.empty_table(), [f"The host's counters are missing: {error}"]
+        return HOST.empty_table(), {}, [f"The host's counters are missing: {error}"]
 
 
 def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
@@ -95,6 +97,7 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
             "cache_counts": raw.cache_counts(processes),
             "page_faults": raw.page_faults(processes),
             "held_operations": raw.held_operations(processes),
+            "host_missing": found.host_missing,
             "sample_every": raw.sample_every(processes),
             "dropped_spans": raw.lost_records(processes),
             "overhead": overhead.model_copy(update=traced) if record.overhead else None,

@@ -243,6 +243,8 @@ class RunRecord(_Record):
     reads: Literal["compiled", "python"] | None = None
     """Which loop read whole objects; None where the store's own client did, and in runs from before there were two."""
     host: dict[str, Scalar]
+    host_missing: dict[str, str] = Field(default_factory=dict)
+    """Series of host.parquet that the kernel did not show (``psi_io_*``: no /proc/pressure), each with the reason."""
     versions: dict[str, str]
     clock: dict[str, Scalar]
     warmup_steps: int

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import ioprof
 from ioprof.analysis.summary import Summary
+from ioprof.errors import IoprofError
 from ioprof.host import thread_accounting
 from ioprof.host.residency import METHODS, PAGE_BYTES, Method, Residency, first_answer
 from ioprof.host.thread_accounting import ThreadAccounting
+from ioprof.runner import plan
 from ioprof.store import cache_witness, page_cache
-from ioprof.trace import batch_trace
+from ioprof.trace import batch_trace, finish
+from ioprof.trace.reader import load_trace
 
 pytestmark = [
     pytest.mark.usefixtures("nothing_left"),
@@ -79,3 +83,23 @@ def test_without_schedstat_waiting_for_a_cpu_is_unknown(tmp_path: Path, monkeypa
     assert (cpu.run_queue_s, cpu.blocked_s) == (None, None)
     for name in ("run_queue_s", "blocked_s"):
         assert "schedstat" in summary.reasons[f"cpu.{name}"]
+
+
+def test_without_pressure_files_their_series_are_missing_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's record says which series of the host there are not, and why."""
+    hidden = {"psi_io_*": "/proc/pressure/io: No such file or directory"}
+    monkeypatch.setattr(finish, "missing_metrics", lambda path: hidden)
+    run(tmp_path)
+    (directory,) = (tmp_path / "results").iterdir()
+    assert load_trace(directory).run.host_missing == hidden
+
+
+def test_without_the_right_to_drop_caches_a_run_that_asks_for_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not made cold is not measured as if it were."""
+    monkeypatch.setattr(plan, "drop_caches_refusal", partial(page_cache.drop_caches_refusal, tmp_path / "proc"))
+    with pytest.raises(IoprofError, match="sys/vm/drop_caches is not there"):
+        run(tmp_path, cache="cold", drop_caches=True)
