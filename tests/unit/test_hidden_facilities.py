@@ -76,7 +76,7 @@ def test_without_any_way_to_ask_and_without_counters_the_page_cache_is_unknown(
 
 def test_without_schedstat_waiting_for_a_cpu_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in containers that hide it: time on a CPU stands, the rest is not called blocked."""
-    monkeypatch.setattr(ThreadAccounting, "_run_queue_ns", lambda self: -1)
+    monkeypatch.setattr(ThreadAccounting, "run_queue_ns", lambda self: -1)
     monkeypatch.setattr(thread_accounting, "counts_block_io", lambda proc="/proc": False)
     cpu = (summary := run(tmp_path)).cpu
     assert cpu.on_cpu_s
