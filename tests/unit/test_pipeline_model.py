@@ -128,9 +128,7 @@ def test_a_second_run_puts_right_what_the_first_one_misses() -> None:
 def test_runs_of_different_workloads_are_not_learnt_from_together() -> None:
     """One line says which."""
     other = run_record().workload.model_copy(update={"name": "streaming-shards"})
-    with pytest.raises(
-        RunError, match="different workloads cannot be learnt from together: small-files and streaming-shards"
-    ):
+    with pytest.raises(RunError, match=r"different workloads .*: small-files and streaming-shards"):
         PipelineModel.of(traced(pipeline()), traced(pipeline(), workload=other))
 
 

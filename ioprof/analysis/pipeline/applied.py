@@ -23,6 +23,8 @@ _FIXED_SEND_NS, _FIXED_UNWRAP_NS = 300_000.0, 350_000.0
 """Of sending and receiving a batch, what does not grow with its bytes, at most."""
 _PIN_BYTES_PER_NS = 8.0
 _MOST_PARTS = 32
+_HARDLY = 1.1
+"""A curve that never rises above this shows no ceiling."""
 
 
 def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) -> Load:
@@ -203,7 +205,7 @@ def _curve(measured: Measured, setting: Setting, change: Change, notes: Notes) -
     if latency is None and bandwidth is None and iops is None:
         return curve
     given = [factor for factor in (bandwidth, iops) if factor is not None]
-    if given and not curve.is_ceiling:
+    if given and not curve.is_ceiling and curve.slowdowns[-1] < _HARDLY:
         notes.assume(
             "The probe found no ceiling of the store, so more bandwidth or operations per second change little."
         )

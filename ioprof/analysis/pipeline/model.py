@@ -100,7 +100,7 @@ class PipelineModel:
         """
         measured, delivered = _measured(trace)
         if not more:
-            return cls(measured, delivered)
+            return cls(measured, delivered, [cls(measured, delivered)._anchor(measured, delivered)])
         for other in more:
             check_alike(trace.run, other.run)
         others = [_measured(other) for other in more]
@@ -127,7 +127,7 @@ class PipelineModel:
         layout = layout_of(measured, setting, change, notes)
         load = _long_enough(load_of(measured, setting, change, notes), layout, most_events)
         note_general(measured, setting, notes)
-        if self._anchors:
+        if len(self._anchors) > 1:
             notes.assume(f"It is put right by what {len(self._anchors)} runs delivered, between their worker counts.")
         counted = _counted(replay(load, layout), layout)
         return self._prediction(counted, setting, change, notes)
@@ -140,7 +140,10 @@ class PipelineModel:
             raise RunError("nothing in this run takes any time after this change, so it has no rate")
         busy_ns = float(counted.busy_ns.sum())
         # No correction makes the accelerator faster than it is.
-        right = min(corrected_ratio(self._anchors, setting), total_ns / busy_ns if busy_ns else math.inf)
+        # Another ceiling is met elsewhere: what the replay misses of this one says nothing of it.
+        is_same = change.store_bandwidth_factor is None and change.store_iops_factor is None
+        wanted = corrected_ratio(self._anchors, setting) if is_same else 1.0
+        right = min(wanted, total_ns / busy_ns if busy_ns else math.inf)
         rate = float(counted.samples.sum()) / total_ns * 1e9 * right
         spread = _times(rate_ci95(times), right)
         is_used = busy_ns > 0

@@ -67,6 +67,11 @@ def corrected_ratio(anchors: Sequence[Anchor], setting: Setting) -> float:
     """Return by how much to correct a prediction: between two numbers of workers that were measured, gradually."""
     if not anchors:
         return 1.0
+    if len(anchors) == 1:
+        # One run's miss says less of other settings the more workers lie between.
+        only = anchors[0]
+        likeness = max(0.0, 1.0 - abs(float(np.log2((1 + setting.workers) / (1 + only.workers)))))
+        return float(only.ratio**likeness)
     workers = sorted({anchor.workers for anchor in anchors})
     misses = [np.mean([np.log(one.ratio) for one in anchors if one.workers == number]) for number in workers]
     return float(np.exp(np.interp(np.log1p(setting.workers), np.log1p(workers), misses)))
