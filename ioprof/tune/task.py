@@ -48,7 +48,8 @@ def wanted_settings(spec: RunSpec, wish: Wish, most_workers: int) -> tuple[Setti
     aheads = None if not has_prefetch else PREFETCHES if wish.prefetch is None else (wish.prefetch,)
     found = tuple(one for one in settings(counts, aheads) if accepts(spec, one))
     if not found:
-        raise UsageError(f"loader {spec.loader}: takes no setting with {counts[0]} workers; leave --workers out")
+        given = "--max-workers" if wish.workers is None else "--workers"
+        raise UsageError(f"{given} {counts[-1]}: the loader {spec.loader} takes no such setting; use a larger one")
     return found
 
 

@@ -23,6 +23,8 @@ class Measured:
     """From step to step; None where the steps are too few."""
     accelerator_utilization: float | None = None
     """None without an accelerator."""
+    steps: int = 0
+    """Measured steps."""
     batch_bytes: int | None = None
     """Bytes of the largest batch."""
     worker_bytes: int | None = None

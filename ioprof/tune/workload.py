@@ -98,17 +98,19 @@ class WorkloadRuns:
     def measure(self, setting: Setting) -> Measured:
         """Run it; the first that succeeds is also probed.
 
-        A run with too few steps to judge is made again, longer, and later ones are as long: slow batches need that.
+        A run with too few steps to judge is made again, longer. Where slow batches are why, later ones are as long.
 
         Raises:
             Interrupted: a signal ended it.
         """
         found = self._measured(setting, time.monotonic())
-        if found.fits and found.samples_per_s is None and self._times == 1:
-            self._times = LONGER
-            longer = self._measured(setting, time.monotonic())
-            return replace(longer, seconds=longer.seconds + found.seconds)
-        return found
+        if not found.fits or found.samples_per_s is not None or self._times > 1:
+            return found
+        self._times = LONGER
+        longer = self._measured(setting, time.monotonic())
+        if found.steps >= MIN_STEPS:
+            self._times = 1  # only this one had made too much ahead
+        return replace(longer, seconds=longer.seconds + found.seconds)
 
     def _measured(self, setting: Setting, start_s: float) -> Measured:
         asks = AsksWorkers(self._observer)
@@ -148,6 +150,7 @@ class WorkloadRuns:
             samples_per_s=summary.samples_per_s if problem is None else None,
             samples_per_s_ci95=summary.samples_per_s_ci95,
             accelerator_utilization=summary.accelerator_utilization,
+            steps=summary.steps,
             batch_bytes=int(largest) if largest else None,
             worker_bytes=owned_bytes if setting.workers else None,
             trace=trace,

@@ -107,6 +107,10 @@ def test_a_run_of_too_few_steps_is_made_again_longer_and_later_ones_are_as_long(
     [
         (("--loader", "null"), "loader null: has no workers to tune"),
         (("--workers", "2", "--prefetch", "2"), "--workers: with that given nothing is left to tune"),
+        (
+            ("--loader", "processes", "--max-workers", "0"),
+            "--max-workers 0: the loader processes takes no such setting",
+        ),
         (("--budget", "20"), "--budget: '20' has no unit"),
         (("--set", "loader.workers=x"), "not a count"),
     ],
