@@ -61,7 +61,7 @@ def limits_of(plan: RunPlan, room: Room, wish: Wish) -> Limits:
     return Limits(
         room=room,
         needs=Needs(batch_bytes=batch_bytes, shares_memory=moves),
-        most_workers=max(wish.workers or 0, wish.most_workers or usual),
+        most_workers=max(wish.workers or 0, usual if wish.most_workers is None else wish.most_workers),
     )
 
 

@@ -32,8 +32,10 @@ from ioprof.tune.workers_memory import AsksWorkers
 
 DURATION_NS = 5 * 10**9
 """Of each run, where nobody says."""
+FEWEST_STEPS = 10
+"""Fewer tell no rate; an interval takes twice as many."""
 LONGER = 4
-"""Times as long are runs made again whose steps are too few."""
+"""So many times as long are runs made again whose steps are too few."""
 BESIDE = BesideBudget(baseline_ns=10**9, no_workers="ioprof tune runs it without workers all the same")
 """Beside the first run; what follows tells more than longer baselines would."""
 UNPROBED = "ioprof tune probes once, beside the first of its runs"
@@ -92,30 +94,26 @@ class WorkloadRuns:
         self._plan, self._prepared, self._directory = plan, prepared, directory
         self._command, self._observer = command, observer
         self._probed: Trace | None = None
-        self._times = 1
-        """How many times as long as asked for runs are."""
 
     def measure(self, setting: Setting) -> Measured:
         """Run it; the first that succeeds is also probed.
 
-        A run with too few steps to judge is made again, longer. Where slow batches are why, later ones are as long.
+        A run with too few steps to judge is made again, longer.
 
         Raises:
             Interrupted: a signal ended it.
         """
-        found = self._measured(setting, time.monotonic())
-        if not found.fits or found.samples_per_s is not None or self._times > 1:
+        found = self._measured(setting, 1)
+        if not found.fits or found.samples_per_s is not None:
             return found
-        self._times = LONGER
-        longer = self._measured(setting, time.monotonic())
-        if found.steps >= MIN_STEPS:
-            self._times = 1  # only this one had made too much ahead
+        longer = self._measured(setting, LONGER)
         return replace(longer, seconds=longer.seconds + found.seconds)
 
-    def _measured(self, setting: Setting, start_s: float) -> Measured:
+    def _measured(self, setting: Setting, times: int) -> Measured:
+        start_s = time.monotonic()
         asks = AsksWorkers(self._observer)
         try:
-            run = self._recorded(setting, asks)
+            run = self._recorded(setting, times, asks)
         except IoprofError as error:
             problem = _line(error)
             return Measured(setting=setting, samples_per_s=None, seconds=_since(start_s), problem=problem, fits=False)
@@ -132,8 +130,8 @@ class WorkloadRuns:
             )
         return self._found(setting, run, asks.worker_bytes, start_s)
 
-    def _recorded(self, setting: Setting, observer: Observer) -> api.Run:
-        plan = plan_run(run_spec(self._plan.spec, setting, self._directory, self._times))
+    def _recorded(self, setting: Setting, times: int, observer: Observer) -> api.Run:
+        plan = plan_run(run_spec(self._plan.spec, setting, self._directory, times))
         unprobed = None if self._probed is None else UNPROBED
         return api.record_and_load(
             plan, self._prepared, self._command, observer, unprobed=unprobed, beside=BESIDE, answering=verdict_alone
@@ -180,9 +178,9 @@ class WorkloadRuns:
 
 def _too_short(summary: Summary) -> str | None:
     """Return why a run tells no rate; None: it does. Batches made before the window hardly matter to one that feeds."""
-    judged = summary.reasons.get("verdict.bound") != TOO_FEW
+    made_before = summary.steps >= MIN_STEPS and summary.reasons.get("verdict.bound") == TOO_FEW
     is_fed = (summary.accelerator_utilization or 0.0) >= HEALTHY_UTILIZATION
-    if summary.samples_per_s and summary.steps >= MIN_STEPS and (judged or is_fed):
+    if summary.samples_per_s and summary.steps >= FEWEST_STEPS and (is_fed or not made_before):
         return None
     return f"{summary.steps} steps beyond the warm-up are too few to judge; use a longer --duration"
 

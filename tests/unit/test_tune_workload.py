@@ -20,7 +20,7 @@ from ioprof.tune.setting import Setting
 from ioprof.tune.workload import WorkloadRuns
 
 FLAGS = (
-    "--store", "throttle+./data?latency=1ms", "--files", "200", "--file-size", "1KiB", "--batch-size", "2",
+    "--store", "throttle+./data?latency=4ms", "--files", "200", "--file-size", "1KiB", "--batch-size", "2",
     "--accelerator", "none", "--cache", "asis", "--duration", "300ms", "--loader", "processes",
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def record_below(folder: Path) -> TuneRecord:
 def test_real_runs_are_kept_and_the_report_of_the_folder_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three workers at most, reads that wait: more win, every run reads on its own, and `report` shows it again."""
+    """Up to three workers, reads that wait: more than one win, every run reads on its own, `report` shows it again."""
     monkeypatch.chdir(tmp_path)
     assert words(monkeypatch, "tune", "small-files", *FLAGS, "--max-workers", "3", "--prefetch", "2", "--quiet") == 0
     told = capsys.readouterr()
@@ -52,8 +52,10 @@ def test_real_runs_are_kept_and_the_report_of_the_folder_is_the_same(
     record = record_below(tmp_path)
     assert record.outcome == "complete"
     assert record.chosen is not None and record.chosen.setting.workers >= 2
-    assert record.chosen.command is not None and record.chosen.command.endswith("--workers 3 --prefetch 2")
-    assert {one.setting.workers for one in record.runs} >= {2, 3}
+    chosen = record.chosen
+    assert chosen.command is not None and chosen.command.endswith(f"--workers {chosen.setting.workers} --prefetch 2")
+    assert chosen.setting in [one.setting for one in record.runs] and chosen.why
+    assert chosen.rate.samples_per_s >= 0.98 * max(one.rate.samples_per_s for one in record.runs if one.rate)
     (folder,) = (tmp_path / "results").glob("*-tune-*")
     for run in record.runs:
         assert run.rate is not None and run.directory is not None
@@ -82,24 +84,21 @@ def test_a_setting_that_the_run_refuses_is_a_finding(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_a_run_of_too_few_steps_is_made_again_longer_and_later_ones_are_as_long(tmp_path: Path) -> None:
-    """Batches of four files at 4 ms for an operation come a few in 450 ms."""
+def test_a_run_of_too_few_steps_is_made_again_longer(tmp_path: Path) -> None:
+    """Batches of four files at 4 ms for an operation come a few in 250 ms."""
     sections: dict[str, dict[str, str | int | bool]] = {
         "workload": {"name": "small-files", "files": 200, "file_size": "1KiB"},
         "store": {"url": f"throttle+{tmp_path}/data?latency=4ms"},
         "loader": {"batch_size": 4, "name": "processes"},
         "accelerator": {"name": "none"},
-        "run": {"cache": "asis", "duration": "450ms", "warmup": 2, "probe": False},
+        "run": {"cache": "asis", "duration": "250ms", "warmup": 2, "probe": False},
     }
     plan = plan_run(api.spec_of(sections))
     runs = WorkloadRuns(plan, api.prepare_plan(plan), tmp_path / "results", ["ioprof", "tune"], Silent())
     found = runs.measure(Setting(1, 2))
     assert found.problem is None and found.samples_per_s is not None
     assert len(list((tmp_path / "results").iterdir())) == 2
-    assert found.trace is not None and found.trace.run.spec["run"]["duration"] == 4 * 450_000_000
-    again = runs.measure(Setting(2, 2))
-    assert again.samples_per_s is not None and again.samples_per_s > found.samples_per_s
-    assert len(list((tmp_path / "results").iterdir())) == 3
+    assert found.trace is not None and found.trace.run.spec["run"]["duration"] == 4 * 250_000_000
 
 
 @pytest.mark.parametrize(
