@@ -128,6 +128,7 @@ def _cured(trace: Trace, known: Measurements, no_bound: str | None) -> Cured:
         batch_bytes=_batch_bytes(trace.batches) or bytes_read(known.totals) / steps,
         no_workers_per_s=known.no_workers_per_s,
         delivered_per_s=rate,
+        most_probed=max((level.processes for level in trace.probe.levels), default=0) if trace.probe else 0,
         is_at_store_limit=is_at_store_limit(known.roofline),
         client_hit_ratio=known.client_hit_ratio,
         tracing_share=known.tracing_share,

@@ -41,6 +41,8 @@ class Situation:
     no_workers_per_s: float | None
     """The loader without worker processes, in samples/s."""
     delivered_per_s: float
+    most_probed: int = 0
+    """Processes that the probe had at most; 0: the store was not probed."""
     is_at_store_limit: bool = False
     """It got all that the store gives, however many ask: only asking for less, or another store, brings more."""
     client_hit_ratio: float | None
@@ -56,7 +58,7 @@ def ladders(s: Situation) -> list[Ladder]:
         return found
     knobs = s.run.spec.get("loader", {})
     if "workers" in knobs:
-        reach = 2 * max(1, s.setting.workers)
+        reach = max(2 * max(1, s.setting.workers), s.most_probed)
         named: tuple[tuple[CureId, tuple[int, ...]], ...] = (
             ("more-workers", _more_workers(s)),
             ("fewer-workers", _fewer_workers(s)),

@@ -104,6 +104,8 @@ def test_workers_are_not_offered_far_beyond_what_was_measured(measured: int, off
     """A store that was never asked by more is not known to serve them: twice the workers is as far as that goes."""
     found = cured(Oracle(lambda change: (change.workers or 2) / 2, most_workers=measured), situation())
     first = next(one for one in found.findings or () if one.id == "more-workers")
+    probed = cured(Oracle(lambda change: (change.workers or 2) / 2, most_workers=2), situation(most_probed=8))
+    assert any(one.action == "8 workers instead of 2" and one.outside for one in probed.findings or ())
     assert first.action == f"{offered} workers instead of 2"
     assert bool(first.outside) == (offered > measured)
 
