@@ -87,6 +87,7 @@ class Recording:
         self._gate = gate
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         spec = plan.spec
+        record = first_record(plan, self._dataset, command, started)
         self.directory = create_run_directory(
             Path(spec.run.results),
             started_utc=started,
@@ -96,7 +97,7 @@ class Recording:
         )
         self._raw = self.directory / RAW
         self._cache = CacheChanges(plan, self._dataset.store, observer)
-        self._now = _Progressing(first_record(plan, self._dataset, command, started))
+        self._now = _Progressing(record)
         self._now.caveats.extend([*spec.caveats, *(scratch.caveats if scratch is not None else ())])
         self._deadline_ns: int | None = None
         self._save()
