@@ -23,6 +23,8 @@ _FIXED_SEND_NS, _FIXED_UNWRAP_NS = 300_000.0, 350_000.0
 """Of sending and receiving a batch, what does not grow with its bytes, at most."""
 _PIN_BYTES_PER_NS = 8.0
 _MOST_PARTS = 32
+_HARDLY_BLOCKED = 0.02
+"""Where storage operations waited for less of the time, the store plays no part."""
 _HARDLY = 1.1
 """A curve that never rises above this shows no ceiling."""
 
@@ -223,7 +225,9 @@ def _curve(measured: Measured, setting: Setting, change: Change, notes: Notes) -
 
 
 def _note_reach(curve: StoreCurve, requests: int, measured: Measured, notes: Notes) -> None:
-    if measured.recipe.storage_blocked_ns.sum() <= 0:
+    recipe = measured.recipe
+    blocked, computed = float(recipe.storage_blocked_ns.sum()), float(recipe.worker_cpu_ns.sum())
+    if blocked <= _HARDLY_BLOCKED * (blocked + computed):
         return
     before = measured.setting.hosts * measured.setting.ranks_per_host * max(1, measured.setting.workers)
     if not curve.is_measured and requests > before:
