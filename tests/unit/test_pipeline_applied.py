@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ioprof.analysis.pipeline.applied import load_of
+from ioprof.analysis.pipeline.applied import layout_of, load_of
 from ioprof.analysis.pipeline.basis import Measured, Setting
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.notes import Notes
@@ -30,19 +30,23 @@ def measured(held_ratio: float) -> Measured:
     recipe = Recipe(
         rank=0, samples=np.full(20, 8), epoch=np.zeros(20, np.int64), worker=np.arange(20) % 2,
         storage_cpu_ns=np.full(20, 2 * MS), storage_blocked_ns=np.full(20, 8 * MS), size_bytes=np.zeros(20),
-        hit_ratio=None, is_accounted=True, run_queue_ratio=0.0, **columns,
+        waits=0.0, hit_ratio=None, is_accounted=True, run_queue_ratio=0.0, **columns,
+    )  # fmt: skip
+    free = Transport(
+        send_ns=0.0, send_wait_ns=0.0, unwrap_ns=0.0, unwrap_wait_ns=0.0, received_ns=None, inline_ns=0.0, wake_ns=0.0,
+        between_ns=0.0,
     )  # fmt: skip
     return Measured(
-        recipe=recipe, transport=Transport(send_ns=0.0, unwrap_ns=0.0, wake_ns=0.0, between_ns=0.0),
-        shares={Stage.OPEN: 0.25, Stage.READ: 0.75}, curve=StoreCurve(), setting=SETTING, asked_busy_ns=None,
-        is_busy_drawn=False, other_load=0.0, held_ratio=held_ratio,
+        recipe=recipe, transport=free, shares={Stage.OPEN: 0.25, Stage.READ: 0.75}, curve=StoreCurve(),
+        setting=SETTING, asked_busy_ns=None, is_busy_drawn=False, other_load=0.0, held_ratio=held_ratio,
     )  # fmt: skip
 
 
 def storage_ms(held_ratio: float, change: Change) -> float:
     """Return how long storage operations of a batch last alone, in ms: on a CPU and waiting."""
-    found = load_of(measured(held_ratio), SETTING, change, Notes())
-    return float(found.cpu_ns[0] + found.store_ns[0] * (change.store_latency_factor or 1.0)) / MS
+    run = measured(held_ratio)
+    load, layout = load_of(run, SETTING, change, Notes()), layout_of(run, SETTING, change, Notes())
+    return float(load.cpu_ns[0] + load.store_ns[0] * layout.slowdown(1.0)) / MS
 
 
 @pytest.mark.parametrize(
