@@ -15,6 +15,9 @@ from ioprof.analysis.pipeline.transport import Transport
 _ROUNDS = 4
 _CROWDED = 1.15
 """Operations that last so many times as long as alone are near the store's ceiling."""
+_LONGEST_WAKE_UP_NS = 200_000
+"""What waking up onto a free CPU takes at most. Longer waits for a CPU that a replay does not explain are others' doing
+or that of processes beside the workers: they do not stay where the host has less to do."""
 _MOST_EVENTS = 50_000
 """Of one of these replays, about."""
 
@@ -33,7 +36,7 @@ def settled(measured: Measured) -> Measured:
         own_queue = found.cpu_ns - float(load.cpu_ns.mean())
         measured = replace(
             measured,
-            wake_up_ratio=1.0 - own_queue / queued if queued > 0 else 0.0,
+            wake_up_ratio=min(queued - own_queue, recipe.waits * _LONGEST_WAKE_UP_NS) / queued if queued > 0 else 0.0,
             # Others that use a CPU need not be in the way: who wakes up may go before them.
             other_load=measured.other_load * min(1.0, queued / own_queue) if own_queue > 0 else measured.other_load,
             base_ratio=_base_ratio(measured, stored, float(load.store_ns.mean()), found.store_ns),
