@@ -28,7 +28,8 @@ from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 MODEL_ERROR_RATIO = 0.04
-"""How far predictions were off real reruns in 19 of 20 cases, beside what varies from step to step."""
+"""Taken as the model's own error, beside what varies from step to step. Reruns on a machine whose CPUs change their
+speed were off by more (results/published/validation): median 3 %, and 29 % in one of 20, most of these bound by CPUs."""
 _FEWEST_STEPS = 400
 _MOST_EVENTS = 200_000
 """Of a replay, about: more change a rate less than a run's own spread."""
