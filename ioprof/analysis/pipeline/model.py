@@ -29,7 +29,7 @@ from ioprof.trace.trace import Trace
 
 MODEL_ERROR_RATIO = 0.04
 """Taken as the model's own error, beside what varies from step to step. Reruns on a machine whose CPUs change their
-speed were off by more (results/published/validation): median 3 %, and 29 % in one of 20, most of these bound by CPUs."""
+speed were off by more (results/published/validation): median 3 %, and 29 % in one of 20, most of them CPU-bound."""
 _FEWEST_STEPS = 400
 _MOST_EVENTS = 200_000
 """Of a replay, about: more change a rate less than a run's own spread."""
