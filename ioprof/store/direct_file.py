@@ -14,7 +14,8 @@ from ioprof.store.cache_witness import CacheWitness
 from ioprof.store.calls import Calls
 from ioprof.store.tap_file import LocalTapFile, Tapped
 from ioprof.trace.hits import UNKNOWN, with_hit
-from ioprof.trace.kinds import SHORT_READ, Kind, error_code
+from ioprof.trace.kinds import SHORT_READ, error_code
+from ioprof.trace.place_word import NOTE_SHIFT, READ_FROM_0
 from ioprof.trace.recorder import Recorder
 
 DEFAULT_BLOCK_BYTES = 4096
@@ -90,13 +91,15 @@ class DirectTapFile(LocalTapFile):
         try:
             got_bytes = self._calls.preadv(self.descriptor, (window,), offset)
         except OSError as error:
-            self._recorder.record(Kind.READ, start_ns, _now(), 0, self.obj, error_code(error))
+            failed_ns, kind = _now(), READ_FROM_0 + (offset << NOTE_SHIFT)
+            self._recorder.record(kind, start_ns, failed_ns, 0, self.obj, error_code(error))
             raise
         end_ns = _now()
         ended = got_bytes < needed_bytes and (got_bytes == 0 or got_bytes % self._block_bytes != 0)
         hit = self._witness.direct(got_bytes) if self._witness.asking else UNKNOWN
         size = with_hit(got_bytes, hit)
-        self._recorder.record(Kind.READ, start_ns, end_ns, size, self.obj, SHORT_READ if ended else 0)
+        kind = READ_FROM_0 + (offset << NOTE_SHIFT)
+        self._recorder.record(kind, start_ns, end_ns, size, self.obj, SHORT_READ if ended else 0)
         self._tapped(got_bytes, offset)
         if ended:
             raise self._short(offset + got_bytes)

@@ -19,6 +19,7 @@ from ioprof.store.tap_writer import RemoteTapWriter, TapWriter
 from ioprof.store.whole_read import PAGE_MASK, pages_of_range, touched_pages
 from ioprof.trace.chains import Objects, object_at
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
+from ioprof.trace.place_word import GET_FROM_0
 from ioprof.trace.recorder import Recorder
 
 _now = time.perf_counter_ns
@@ -261,11 +262,11 @@ class Tap:
             end = _now()
             self._tapped(len(content))
             if len(content) == size_bytes:
-                self.recorder.record(Kind.GET, start, end, size_bytes, obj, 0)
+                self.recorder.record(GET_FROM_0, start, end, size_bytes, obj, 0)
                 contents.append(content)
             else:
                 self.failed_samples += 1
-                self.recorder.record(Kind.GET, start, end, len(content), obj, SHORT_READ)
+                self.recorder.record(GET_FROM_0, start, end, len(content), obj, SHORT_READ)
         return contents
 
     def decode(self, transform: Callable[[_Content], _Content], content: _Content, obj: int) -> _Content:

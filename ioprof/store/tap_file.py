@@ -17,6 +17,7 @@ from ioprof.store.cache_witness import CacheWitness
 from ioprof.store.calls import Calls
 from ioprof.trace.hits import UNKNOWN, with_hit
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
+from ioprof.trace.place_word import DIRECT_OPEN, GET_FROM_0, NOTE_SHIFT, PLAIN_OPEN, READ_FROM_0
 from ioprof.trace.recorder import Recorder
 
 _now = time.perf_counter_ns
@@ -97,13 +98,14 @@ class LocalTapFile(ClosesAtExit):
         self._tapped = tapped
         self._witness = witness
         self._calls = calls
+        opening = DIRECT_OPEN if flags & os.O_DIRECT else PLAIN_OPEN
         start = _now()
         try:
             self.descriptor = calls.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
         except OSError as error:
-            recorder.record(Kind.OPEN, start, _now(), 0, obj, error_code(error))
+            recorder.record(opening, start, _now(), 0, obj, error_code(error))
             raise
-        recorder.record(Kind.OPEN, start, _now(), 0, obj, 0)
+        recorder.record(opening, start, _now(), 0, obj, 0)
 
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         """Return exactly these bytes; see `TapFile.read_at`."""
@@ -112,7 +114,7 @@ class LocalTapFile(ClosesAtExit):
         try:
             content = self._calls.pread(self.descriptor, size_bytes, offset)
         except OSError as error:
-            self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
+            self._recorder.record(READ_FROM_0 + (offset << NOTE_SHIFT), start, _now(), 0, self.obj, error_code(error))
             raise
         self._note(start, offset, len(content), size_bytes, hit)
         if len(content) == size_bytes:
@@ -129,7 +131,8 @@ class LocalTapFile(ClosesAtExit):
             try:
                 got_bytes = self._calls.preadv(self.descriptor, (buffer,), offset)
             except OSError as error:
-                self._recorder.record(Kind.READ, start, _now(), 0, self.obj, error_code(error))
+                failed_ns, kind = _now(), READ_FROM_0 + (offset << NOTE_SHIFT)
+                self._recorder.record(kind, start, failed_ns, 0, self.obj, error_code(error))
                 raise
             self._note(start, offset, got_bytes, len(buffer), hit)
             if not got_bytes:
@@ -139,7 +142,8 @@ class LocalTapFile(ClosesAtExit):
     def _note(self, start_ns: int, offset: int, got_bytes: int, asked_bytes: int, hit: int) -> None:
         """Record a read; one that gave less than it was asked for is no error before the end is reached."""
         failed = SHORT_READ if asked_bytes and not got_bytes else 0
-        self._recorder.record(Kind.READ, start_ns, _now(), with_hit(got_bytes, hit), self.obj, failed)
+        end_ns, kind = _now(), READ_FROM_0 + (offset << NOTE_SHIFT)
+        self._recorder.record(kind, start_ns, end_ns, with_hit(got_bytes, hit), self.obj, failed)
         self._tapped(got_bytes, offset)
 
     def _short(self, offset: int) -> ShortReadError:
@@ -168,14 +172,14 @@ class RemoteTapFile(ClosesAtExit):
         """Return exactly these bytes; see `TapFile.read_at`."""
         if not size_bytes:
             return b""
-        start = _now()
+        kind, start = GET_FROM_0 + (offset << NOTE_SHIFT), _now()
         try:
             content = self._store.read_range(self._path, offset, size_bytes)
         except OSError as error:
-            self._recorder.record(Kind.GET, start, _now(), 0, self._obj, error_code(error))
+            self._recorder.record(kind, start, _now(), 0, self._obj, error_code(error))
             raise
         short = SHORT_READ if len(content) < size_bytes else 0
-        self._recorder.record(Kind.GET, start, _now(), len(content), self._obj, short)
+        self._recorder.record(kind, start, _now(), len(content), self._obj, short)
         self._tapped(len(content), offset)
         if short:
             raise ShortReadError(f"object {self._obj} ends at byte {offset + len(content)}")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ioprof.closing import ClosesAtExit
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, Kind, error_code
+from ioprof.trace.place_word import NOTE_SHIFT, TOUCH_FROM_0
 from ioprof.trace.recorder import Recorder
 
 Advice = Literal["normal", "random", "sequential"]
@@ -88,7 +89,7 @@ class LocalTapMap(ClosesAtExit):
         target[:] = view[offset:end]
         end_ns = _now()
         after = _usage(_THREAD)
-        self._recorder.record(Kind.TOUCH, start_ns, end_ns, len(buffer), self.obj, 0)
+        self._recorder.record(TOUCH_FROM_0 + (offset << NOTE_SHIFT), start_ns, end_ns, len(buffer), self.obj, 0)
         self._touched(len(buffer), offset, after.ru_majflt - before.ru_majflt, after.ru_minflt - before.ru_minflt)
 
     def _mapped(self) -> NDArray[np.uint8]:

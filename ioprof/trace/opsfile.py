@@ -10,7 +10,8 @@ Layout, all little-endian words of eight bytes:
                 stamps    READS x 4 float64      object reads: open start, read start, close start, close end
                 objects   READS                  object index of each
                 sizes     READS                  bytes of each, and what the page cache held of it (`ioprof.trace.hits`)
-                singles   SINGLES x 6            other operations: kind, start, end, bytes (as above), object, error
+                singles   SINGLES x 6            other operations: kind (see `ioprof.trace.place_word`), start, end,
+                                                 bytes (as above), object, error
 
 One word decides what is true: copy and half ``generation % 2`` are current. A flush adds the fresh operations to
 the other copy, appends those to be kept to the spans file, and only then raises the generation. Within a half,
@@ -37,11 +38,14 @@ from ioprof.trace.durations import count_durations, durations_ns
 from ioprof.trace.histogram import BUCKETS, SUB_BITS, bucket_of
 from ioprof.trace.hits import BYTES_MASK, HIT_SHIFT
 from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.place_word import KIND_MASK, NOTE_SHIFT
 
 Words = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
-MAGIC = 0x696F70726F660006
+MAGIC = 0x696F70726F660007
+_READABLE = (MAGIC, MAGIC - 1)
+"""The version before said less of its operations, in the same places."""
 _VERSION_BITS = 16
 """The last of the magic: the layout's version."""
 WORD = 8
@@ -259,14 +263,15 @@ def _block(words: Words, marks: Words, reads: int, singles: int, at: tuple[int, 
 class Operations:
     """Decoded operations, column by column; one row per operation."""
 
-    __slots__ = ("batch", "duration_ns", "error", "hit", "kind", "object", "phase", "size_bytes", "start_ns")
+    __slots__ = ("batch", "duration_ns", "error", "hit", "kind", "note", "object", "phase", "size_bytes", "start_ns")
 
     def __init__(self, block: Block) -> None:
         """Decode a block; object reads become three operations each."""
         reads, one = len(block.stamps), block.singles
         nothing = np.zeros(reads, dtype=np.int64)
         starts = np.rint(block.stamps[:, :3] * 1e9).astype(np.int64)
-        self.kind = np.concatenate([np.repeat(_READ_PARTS, reads), one[:, 0]])
+        self.kind = np.concatenate([np.repeat(_READ_PARTS, reads), one[:, 0] & KIND_MASK])
+        self.note = np.concatenate([np.repeat(_READ_NOTES, reads), one[:, 0] >> NOTE_SHIFT])
         self.start_ns = np.concatenate([starts.T.ravel(), one[:, 1]])
         self.duration_ns = np.concatenate([durations_ns(block.stamps).astype(np.int64).ravel(), one[:, 2] - one[:, 1]])
         sizes = np.concatenate([nothing, block.sizes, nothing, one[:, 3]])
@@ -279,6 +284,8 @@ class Operations:
 
 _READ_PARTS = np.array([Kind.OPEN, Kind.READ, Kind.CLOSE], dtype=np.int64)
 """What an object read consists of, in the order of its stamps."""
+_READ_NOTES = np.array([1, 1, 0], dtype=np.int64)
+"""What is known of each: opened plainly, read from the first byte."""
 
 
 def add_to_counts(counts: Words, block: Block) -> list[int]:
@@ -311,6 +318,7 @@ def _add_singles(counts: Words, phase: int, singles: Words) -> list[int]:
     """Add other operations, sorted by kind once: a mask for each kind would go over all of them again."""
     order = np.argsort(singles[:, 0].astype(np.uint8), kind="stable")
     kinds, start_ns, end_ns, size_bytes, _, error = np.ascontiguousarray(singles[order].T)
+    kinds &= KIND_MASK
     durations, failed, size_bytes = end_ns - start_ns, error != 0, size_bytes & BYTES_MASK
     buckets = bucket_of(durations)
     bounds = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
@@ -350,11 +358,11 @@ def open_words(path: Path) -> Words:
     """
     size_bytes = path.stat().st_size
     magic = int(np.fromfile(path, dtype=np.int64, count=1)[0]) if size_bytes >= WORD else 0
-    if magic != MAGIC and magic >> _VERSION_BITS == MAGIC >> _VERSION_BITS:
+    if magic not in _READABLE and magic >> _VERSION_BITS == MAGIC >> _VERSION_BITS:
         raise ValueError(f"{path}: written by another version of ioprof: report the run with that one")
     if size_bytes != FILE_BYTES:
         raise ValueError(f"{path}: {size_bytes} bytes, an operations file has {FILE_BYTES}")
-    if magic != MAGIC:
+    if magic not in _READABLE:
         raise ValueError(f"{path}: not an operations file")
     words: Words = np.memmap(path, dtype=np.int64, mode="r")
     return words

@@ -16,6 +16,7 @@ from ioprof.trace import opsfile
 from ioprof.trace.hits import ALL_CACHED, UNKNOWN
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, Block, CacheWord, Header, Operations, Words
+from ioprof.trace.place_word import DIRECT_OPEN, NOTE_SHIFT
 from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.run_record import CacheCounts, EpochRecord, HeldKind, HeldOperations, KernelIo, PageFaults
@@ -173,9 +174,21 @@ def _spans_of(process: RawProcess, block: Block) -> pa.RecordBatch:
         "object": operations.object,
         "error": operations.error,
     }
-    hit = pa.array(operations.hit == ALL_CACHED, mask=operations.hit == UNKNOWN)
-    arrays = [hit if field.name == "client_hit" else pa.array(columns[field.name]).cast(field.type) for field in SPANS]
+    told = {"client_hit": pa.array(operations.hit == ALL_CACHED, mask=operations.hit == UNKNOWN), **_noted(operations)}
+    arrays = [
+        told[field.name] if field.name in told else pa.array(columns[field.name]).cast(field.type) for field in SPANS
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=SPANS)
+
+
+def _noted(operations: Operations) -> dict[str, pa.Array]:
+    """Return the columns that are known of some operations only."""
+    unknown = operations.note == 0
+    opened = operations.kind == Kind.OPEN
+    return {
+        "offset": pa.array(operations.note - 1, mask=unknown | opened),
+        "direct": pa.array(operations.note == DIRECT_OPEN >> NOTE_SHIFT, mask=unknown | ~opened),
+    }
 
 
 def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:

@@ -46,6 +46,7 @@ _OBJECTS_AT, _SIZES_AT, _MARKS_AT = opsfile.OBJECTS_AT * WORD, opsfile.SIZES_AT 
 _MARK_BYTES = opsfile.MARK_WORDS * WORD
 _MARK = struct.Struct("<8q")
 _WORD = struct.Struct("<q")
+_STAMP = struct.Struct("<d")
 READ_STAMPS = struct.Struct(f"<{STAMPS}d")
 """The stamps of one object read."""
 _cpu_ns = time.thread_time_ns
@@ -113,8 +114,8 @@ class Recorder(HeaderNotes):
         """Say what the coming operations belong to; ``phase`` is a number of `Phase`."""
         self._phase, self._epoch, self._batch, self._batch_start_ns = phase, epoch, batch, start_ns
 
-    def record(self, kind: Kind, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
-        """Record one operation."""
+    def record(self, kind: int, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
+        """Record one operation; ``kind`` is a `Kind`, or a word of `ioprof.trace.place_word`."""
         self.singles.extend((kind, start_ns, end_ns, size_bytes, obj, error))
         # Not in the middle of `LocalTap.read_objects`, whose stamps have a place already: the batch's end moves all.
         if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS and not self._in_room:
@@ -191,6 +192,14 @@ class Recorder(HeaderNotes):
         stamps = self._words[first : first + self._pending * STAMPS].view(np.float64).reshape(-1, STAMPS)
         took: list[int] = np.rint((stamps[:, -1] - stamps[:, 0]) * 1e9).astype(np.int64).tolist()
         return took
+
+    def last_end_ns(self) -> int:
+        """Return when the last operation of the open batch ended, chains left aside; 0 where none is held any more."""
+        ended_ns = self.singles[2 - SINGLE_WORDS] if self.singles else 0
+        if self._pending:
+            behind = (self._start + opsfile.STAMPS_AT + (self._reads_used + self._pending) * STAMPS) * WORD
+            ended_ns = max(ended_ns, round(_STAMP.unpack_from(self.mapping, behind - WORD)[0] * 1e9))
+        return ended_ns
 
     def end(self) -> None:
         """Make what was recorded since `begin` survive SIGKILL, from here on."""

@@ -96,6 +96,10 @@ SPANS = _schema(
         _field("object", pa.int64(), "1", "object index; -1 where it has none"),
         _field("client_hit", pa.bool_(), "1", "page cache held it all before; null: not asked", nullable=True),
         _field("error", pa.int32(), "1", "0, errno, or a code of ioprof.trace.kinds"),
+        _field(
+            "offset", pa.int64(), "B", "where in the object a read began; null: not known, or no read", nullable=True
+        ),
+        _field("direct", pa.bool_(), "1", "opened around the page cache; null: not known, or no open", nullable=True),
     ],
 )
 
@@ -155,7 +159,8 @@ ADDED = {
         "involuntary_switches",
         "block_io_delay_ns",
         "accounted_every",
-    )
+    ),
+    "spans": ("offset", "direct"),
 }
 """Nullable columns that runs of before they were kept do not have: read as null."""
 

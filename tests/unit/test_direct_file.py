@@ -16,6 +16,7 @@ from ioprof.store.local import LocalStore
 from ioprof.store.page_cache import evict
 from ioprof.store.tap_file import ShortReadError
 from ioprof.trace.kinds import SHORT_READ, Kind
+from ioprof.trace.raw import raw_processes, raw_spans
 from tests.recorded_taps import errors, recorded_bytes, tapped
 
 SIZE = 50_000
@@ -51,6 +52,9 @@ def test_any_range_comes_trimmed(
         assert bytes(into) == CONTENT[offset : offset + length]
     first, last = offset // BLOCK * BLOCK, -(-(offset + length) // BLOCK) * BLOCK
     assert recorded_bytes(trace_dir, Kind.READ) == 2 * (min(last, SIZE) - first)
+    rows = [row for chunk in raw_spans(raw_processes(trace_dir)[0]) for row in chunk.to_pylist()]
+    assert {row["direct"] for row in rows if row["kind"] == Kind.OPEN} == {True}
+    assert {row["offset"] for row in rows if row["kind"] == Kind.READ} == {first}
 
 
 @pytest.mark.parametrize("offset", [SIZE - 10, SIZE, 13 * BLOCK, 100 * BLOCK])

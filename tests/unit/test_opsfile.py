@@ -14,6 +14,7 @@ from ioprof.trace.opsfile import (
     HALF_WORDS,
     KINDS,
     MAGIC,
+    SLOT_OF_KIND,
     SLOT_WORDS,
     SLOTS,
     Block,
@@ -27,6 +28,7 @@ from ioprof.trace.opsfile import (
     packed_block,
     packed_words,
 )
+from ioprof.trace.place_word import DIRECT_OPEN, kind_at
 
 
 def _mark(phase: Phase, batch: int, reads: int, singles: int) -> list[int]:
@@ -59,6 +61,25 @@ def test_an_object_read_is_an_open_a_read_and_a_close() -> None:
         (Kind.READ, 5, Phase.STEADY, 3001, 2, 512, 9, 0),
         (Kind.CLOSE, 5, Phase.STEADY, 3003, 4, 0, 9, 0),
     }
+
+
+def test_what_is_noted_of_an_operation_changes_nothing_else_of_it() -> None:
+    """Decoded and counted it is the same kind as the bare one; the note is beside it."""
+    singles = [
+        [kind_at(Kind.READ, 1 << 50), 0, 5, 10, 7, 0],
+        [Kind.READ, 5, 9, 10, 7, 0],
+        [DIRECT_OPEN, 9, 11, 0, 7, 0],
+    ]
+    marks, nothing = np.array([_mark(Phase.STEADY, 0, 0, 3)]), np.zeros(0, dtype=np.int64)
+    block = Block(marks, np.zeros((0, 4)), nothing, nothing, np.array(singles))
+    decoded = Operations(block)
+    assert decoded.kind.tolist() == [Kind.READ, Kind.READ, Kind.OPEN]
+    assert decoded.note.tolist() == [(1 << 50) + 1, 0, 2]
+    counts = np.zeros((SLOTS, SLOT_WORDS), dtype=np.int64)
+    add_to_counts(counts, block)
+    steady = counts[int(Phase.STEADY) * len(KINDS) :]
+    assert [int(steady[SLOT_OF_KIND[kind], 0]) for kind in (Kind.OPEN, Kind.READ)] == [1, 2]
+    assert counts[:, 0].sum() == 3
 
 
 @pytest.mark.parametrize("chosen", [[True, False, False], [False, True, False], [True, False, True], [False] * 3])
@@ -127,15 +148,16 @@ def test_a_file_that_is_no_operations_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\0" * FILE_BYTES)
     with pytest.raises(ValueError, match="not an operations file"):
         open_words(path)
-    path.write_bytes(MAGIC.to_bytes(8, "little") + b"\0" * (FILE_BYTES - 8))
-    assert open_words(path)[Header.GENERATION] == 0
+    for readable in (MAGIC, MAGIC - 1):
+        path.write_bytes(readable.to_bytes(8, "little") + b"\0" * (FILE_BYTES - 8))
+        assert open_words(path)[Header.GENERATION] == 0
 
 
 @pytest.mark.parametrize("size_bytes", [FILE_BYTES, FILE_BYTES - 8192])
 def test_a_file_of_another_version_is_called_that(tmp_path: Path, size_bytes: int) -> None:
     """A run that was killed before an update: its operations are not damaged, only of another layout."""
     path = tmp_path / "ops-0-0-1.ops"
-    path.write_bytes((MAGIC - 1).to_bytes(8, "little"))
+    path.write_bytes((MAGIC - 2).to_bytes(8, "little"))
     with path.open("r+b") as file:
         file.truncate(size_bytes)
     with pytest.raises(ValueError, match="written by another version of ioprof"):

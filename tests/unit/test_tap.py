@@ -50,13 +50,21 @@ class Bench:
         objects = {content: obj for obj, content in CONTENT.items()}
         return {objects[content]: content for content in contents}
 
-    def recorded(self) -> list[Row]:
-        """Return the operations in the order of their start."""
+    def _rows(self) -> list[dict[str, int]]:
         self.recorder.end()
         rows = [row for chunk in raw_spans(raw_processes(self.trace_dir)[0]) for row in chunk.to_pylist()]
         rows.sort(key=lambda row: (row["start_ns"], row["kind"]))
         assert all(row["duration_ns"] >= 0 for row in rows)
-        return [(Kind(row["kind"]), row["object"], row["bytes"], row["error"]) for row in rows]
+        return rows
+
+    def recorded(self) -> list[Row]:
+        """Return the operations in the order of their start."""
+        return [(Kind(row["kind"]), row["object"], row["bytes"], row["error"]) for row in self._rows()]
+
+    def noted(self, obj: int) -> list[tuple[str, int | None, bool | None]]:
+        """Return kind, offset and whether it was opened around the page cache, of the operations of one object."""
+        rows = sorted((row for row in self._rows() if row["object"] == obj), key=lambda row: row["start_ns"])
+        return [(Kind(row["kind"]).label, row["offset"], row["direct"]) for row in rows]
 
 
 @pytest.fixture
@@ -363,3 +371,25 @@ def test_a_piece_of_an_absent_object_is_an_error_of_get(remote: Bench) -> None:
     (row,) = remote.recorded()
     assert row[:3] == (Kind.GET, 7, 0)
     assert row[3] in (errno.ENOENT, UNNAMED_ERROR), "memory:// gives no errno"
+
+
+def test_spans_say_where_reads_began_and_how_files_were_opened(local: Bench, no_descriptor_left: None) -> None:
+    """Whole objects are read from their first byte; what says nothing of a place has none."""
+    local.read()
+    with local.tap.open_file("2", 2) as file:
+        file.read_at(40, 5)
+        file.read_into(memoryview(bytearray(7)), 90)
+    local.tap.stat("3", 3)
+    assert local.noted(2) == [
+        ("open", None, False), ("read", 0, None), ("close", None, None),
+        ("open", None, False), ("read", 40, None), ("read", 90, None), ("close", None, None),
+    ]  # fmt: skip
+    assert local.noted(3)[-1] == ("stat", None, None)
+
+
+def test_requests_of_a_remote_object_say_where_they_began(remote: Bench) -> None:
+    """A whole object begins at 0."""
+    remote.read()
+    with remote.tap.open_file("2", 2) as file:
+        file.read_at(40, 5)
+    assert remote.noted(2) == [("get", 0, None), ("get", 40, None)]
