@@ -19,6 +19,7 @@ from ioprof.analysis.pipeline.model import PipelineModel
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.roofline import is_at_store_limit
 from ioprof.analysis.roofs import Roofline
+from ioprof.analysis.store_limit import bytes_share_of
 from ioprof.analysis.summary import Finding, Verdict
 from ioprof.analysis.utilization import Progress, Utilization
 from ioprof.analysis.verdict import HEALTHY_UTILIZATION, NO_EVIDENCE, NOT_JUDGED, verdict
@@ -130,6 +131,7 @@ def _cured(trace: Trace, known: Measurements, no_bound: str | None) -> Cured:
         delivered_per_s=rate,
         most_probed=max((level.processes for level in trace.probe.levels), default=0) if trace.probe else 0,
         is_at_store_limit=is_at_store_limit(known.roofline),
+        bytes_share=bytes_share_of(trace.probe),
         client_hit_ratio=known.client_hit_ratio,
         tracing_share=known.tracing_share,
         idle_by_cause=_shares(known.use.idle_by_cause),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ioprof.analysis.store_limit import MAIN_SHARE, store_bound
 from ioprof.analysis.wording import whole_percent
 from ioprof.units import format_bytes, format_count, format_rate_bytes
 
@@ -16,8 +17,6 @@ CLOSE_RATIO = 1.10
 """Rates within this ratio are the same: what one of them is limited by, limits the other."""
 WELL_ABOVE_RATIO = 1.20
 """From this ratio on, what gave the higher rate does not explain the lower one."""
-MAIN_SHARE = 0.5
-"""What takes more than half dominates."""
 CROWDED_SHARE = 0.25
 """From this share of their time in the run queue, workers lack CPUs."""
 BUSY_HOST_RATIO = 0.9
@@ -26,9 +25,6 @@ WORKING_SHARE = 0.85
 FEW_SLOW_SHARE = 0.9
 """Where more batches than this are made while those ahead of them are used, a few slow ones hold up the rest; else too
 few are made ahead for the usual ones."""
-LARGE_READ_BYTES = 256 << 10
-"""Reads of this size and more are limited by bandwidth, smaller ones by latency: at 1 GB/s, so much takes a quarter of
-a millisecond, about what a request to a networked store takes before its first byte."""
 
 BoundName = Literal[
     "accelerator", "storage-latency", "storage-bandwidth", "metadata", "cpu", "loader", "workers", "prefetch", "order",
@@ -83,6 +79,12 @@ class Evidence:
     """Bytes/s at the store's best rate."""
     fitting_share: float | None = None
     """Share of the batches that took no longer to make than the accelerator is busy with those made ahead of them."""
+    bytes_share: float | None = None
+    """Share of what a read takes at the store's limit that goes with its bytes; None: not known."""
+    is_growing: bool = False
+    """Whether the store gave the most processes that were tried more than it gave half of them."""
+    shorter_told: str | None = None
+    """What shorter reads have shown at the limit, in words; None: they were not tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,9 @@ def _storage(e: Evidence) -> Bound | None:
     if e.best_bytes_per_s is not None and e.metadata_share <= MAIN_SHARE:
         told += f"; that is {format_rate_bytes(e.best_bytes_per_s)} in reads of {format_bytes(e.read_bytes)}"
     kind = _storage_kind(e)
-    if kind == "storage-latency" and e.is_store_limited:
+    if kind != "metadata" and e.shorter_told is not None:
+        told += f"; {e.shorter_told}"
+    elif kind == "storage-latency" and e.is_store_limited:
         told += "; reads of one size cannot tell whether operations or bytes hold it there"
     return Bound(name=kind, because=told)
 
@@ -203,9 +207,9 @@ def _reaches(e: Evidence, ceiling: float) -> bool:
 
 
 def _storage_kind(e: Evidence) -> BoundName:
-    if e.metadata_share > MAIN_SHARE:
-        return "metadata"
-    return "storage-bandwidth" if e.read_bytes >= LARGE_READ_BYTES else "storage-latency"
+    return store_bound(
+        metadata_share=e.metadata_share, bytes_share=e.bytes_share, is_growing=e.is_growing, read_bytes=e.read_bytes
+    )
 
 
 def _waiting(e: Evidence) -> Bound | None:

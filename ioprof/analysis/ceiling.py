@@ -83,4 +83,4 @@ def is_otherwise_cached(probe: ProbeRecord | None, client_hit_ratio: float | Non
 
 _OTHERWISE_CACHED = 0.1
 """Shares of bytes from the page cache that differ by more say that one read memory where the other read the store."""
-_ENDINGS = {"skipped": "skipped", "interrupted": "interrupted", "failed": "not finished"}
+_ENDINGS = {"skipped": "skipped", "interrupted": "interrupted", "failed": "not finished", "running": "not finished"}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ioprof.analysis.bound import CLOSE_RATIO, MAIN_SHARE, WELL_ABOVE_RATIO, BoundName, Evidence
+from ioprof.analysis.bound import CLOSE_RATIO, WELL_ABOVE_RATIO, BoundName, Evidence
 from ioprof.analysis.cures import CureId
 from ioprof.analysis.idle_causes import GROUPS
+from ioprof.analysis.store_limit import MAIN_SHARE
 from ioprof.analysis.verdict import HEALTHY_UTILIZATION
 from ioprof.analysis.wording import whole_percent
 from ioprof.units import format_count

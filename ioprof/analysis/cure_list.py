@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ioprof.analysis.bound import LARGE_READ_BYTES
 from ioprof.analysis.cures import Cost, Cure, CureId, Ladder
 from ioprof.analysis.operations import KindTotals
 from ioprof.analysis.pipeline.basis import Setting
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.pieces import STORAGE_STAGES, Stage
+from ioprof.analysis.store_limit import store_bound
 from ioprof.analysis.stronger_store import stronger_url
 from ioprof.trace.kinds import READ_KINDS, Kind
 from ioprof.trace.run_record import RunRecord
@@ -45,6 +45,8 @@ class Situation:
     """Processes that the probe had at most; 0: the store was not probed."""
     is_at_store_limit: bool = False
     """It got all that the store gives, however many ask: only asking for less, or another store, brings more."""
+    bytes_share: float | None = None
+    """Share of what a read takes at the store's limit that goes with its bytes; None: not known."""
     client_hit_ratio: float | None
     tracing_share: float | None
     idle_by_cause: Mapping[str, float]
@@ -285,8 +287,9 @@ def _stores(s: Situation) -> list[Cure]:
         return []
     mean_bytes = sum(kind.bytes for kind in reads) / count
     throttled = str(s.run.store.get("throttle", ""))
-    is_bandwidth = mean_bytes >= LARGE_READ_BYTES
-    if throttled:
+    kind = store_bound(metadata_share=0.0, bytes_share=s.bytes_share, is_growing=False, read_bytes=mean_bytes)
+    is_bandwidth = kind == "storage-bandwidth"
+    if throttled and s.bytes_share is None:
         is_bandwidth = "bandwidth=" in throttled and ("iops=" not in throttled or is_bandwidth)
     each = {"mean_read_bytes": mean_bytes, "reads": float(count)}
     if is_bandwidth:

@@ -11,6 +11,7 @@ from ioprof.analysis.bound import Evidence
 from ioprof.analysis.ceiling import is_otherwise_cached, workers_of
 from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.operations import KindTotals
+from ioprof.analysis.store_limit import bytes_share_of, is_growing, shorter_told
 from ioprof.analysis.summary import Baselines, CpuTime
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
 from ioprof.trace.run_record import RunRecord
@@ -73,6 +74,9 @@ def evidence_of(
         metadata_share=_metadata_share(totals),
         read_bytes=_read_bytes(totals),
         best_bytes_per_s=None if best is None else best.bytes_per_s,
+        bytes_share=bytes_share_of(probe),
+        is_growing=probe is not None and is_growing(probe.levels),
+        shorter_told=shorter_told(probe),
         fitting_share=_fitting_share(trace, measured, made_s, demand_per_s),
         transfer_share=_idle_share(idle, "transfer"),
         delivery_share=_idle_share(idle, "delivery"),

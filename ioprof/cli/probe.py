@@ -19,10 +19,11 @@ from ioprof.report.probe import render_probe
 from ioprof.runner.interrupt import Interrupted, interruptible, shielded
 from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
-from ioprof.runner.probing import empty_record, probe_job, probe_refusal, started_utc, with_figures
+from ioprof.runner.probing import empty_record, probe_job, probe_refusal, started_utc, with_figures, with_levels
 from ioprof.runner.run_dataset import run_dataset
 from ioprof.spec.flags import raw_spec, refuse_flags_without_part_in_probe
 from ioprof.spec.resolve import resolve
+from ioprof.store.object_reads import reads_in_use
 from ioprof.trace.probe_record import LevelRecord, ProbeRecord, read_probe, write_probe
 from ioprof.trace.rundir import check_results
 
@@ -42,10 +43,13 @@ def probe_command(
     """Measure the ceiling of a workload's store; the table, or probe.json, goes to stdout.
 
     Raises:
-        UsageError: the workload cannot be probed, or a flag has no part in it.
+        UsageError: the workload cannot be probed, a flag has no part in it, or the environment asks for
+            no known reader.
         RunError: nothing could be measured.
     """
     raw = raw_spec(target, flags, assignments, extra)
+    # Asked before anything is made: the processes of the probe could only fail by it.
+    reads_in_use()
     refuse_flags_without_part_in_probe(raw)
     spec = resolve(raw)
     plan = plan_run(spec)
@@ -81,12 +85,16 @@ def _probed(
         *([run.label] if run.label else []),
     ]
     directory = make_directory(Path(run.results), "-".join(words).replace("/", "_"))
-    record = empty_record(
-        plan, ["ioprof", *sys.argv[1:]], started, "failed", "it ended before its figures were written"
-    )
+    record = empty_record(plan, ["ioprof", *sys.argv[1:]], started, "running", None)
+    _begin(directory, record)
     levels: list[LevelRecord] = []
     observer: Observer = Silent() if quiet else LiveObserver(console)
     observer.phase("probing the store")
+
+    def measured(level: LevelRecord) -> None:
+        levels.append(level)
+        write_probe(directory, with_levels(record, levels))
+
     try:
         found = probe(
             Pattern(probe_job(plan, run_dataset(plan, prepared))),
@@ -94,30 +102,47 @@ def _probed(
             first=1,
             most=most,
             is_warm=False,
-            measured=levels.append,
+            measured=measured,
             tick=lambda spent_ns: observer.progress(spent_ns, budget_ns),
         )
-        record = with_figures(record.model_copy(update={"outcome": "complete", "reason": None}), found)
+        record = with_figures(record.model_copy(update={"outcome": "complete"}), found)
     except Interrupted as signal:
-        reason = f"{signal.signal_name} received"
-        record = record.model_copy(update={"outcome": "interrupted", "reason": reason, "levels": levels})
+        record = _ended(record, levels, "interrupted", f"{signal.signal_name} received")
         raise
     except IoprofError as error:
-        record = record.model_copy(update={"reason": str(error), "levels": levels})
+        record = _ended(record, levels, "failed", str(error))
         raise
     except OSError as error:
         failed = RunError(f"the probe could not go on: {error}")
-        record = record.model_copy(update={"reason": str(failed), "levels": levels})
+        record = _ended(record, levels, "failed", str(failed))
         raise failed from error
     except BaseException as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        record = record.model_copy(update={"reason": told, "levels": levels})
+        record = _ended(record, levels, "failed", " ".join(f"{type(error).__name__}: {error}".split()))
         raise
     finally:
         with shielded():
-            write_probe(directory, record)
             observer.finished()
+            if levels and record.outcome != "complete" and not quiet:
+                console.print(f"[dim]what was measured is kept: {os.path.relpath(directory)}[/dim]", soft_wrap=True)
+            write_probe(directory, record)
     return directory, record
+
+
+def _begin(directory: Path, record: ProbeRecord) -> None:
+    """Write a record without levels, so that no moment leaves a folder without one.
+
+    Raises:
+        RunDirectoryError: it cannot be written; the folder is gone.
+    """
+    try:
+        write_probe(directory, record)
+    except RunDirectoryError:
+        directory.rmdir()
+        raise
+
+
+def _ended(record: ProbeRecord, levels: list[LevelRecord], outcome: str, reason: str) -> ProbeRecord:
+    return with_levels(record, levels).model_copy(update={"outcome": outcome, "reason": reason})
 
 
 def print_probe(record: ProbeRecord, console: Console, *, as_json: bool) -> None:

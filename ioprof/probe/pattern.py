@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ioprof.clock import now_ns
-from ioprof.contract import Indices, Layout, SampleReader, SampleStream
+from ioprof.contract import Indices, Layout, ObjectSizes, SampleReader, SampleStream
 from ioprof.probe.level import Reading
 from ioprof.spec.model import CacheState
 from ioprof.store.base import Store
@@ -28,6 +28,7 @@ class ProbeJob:
     store: Store
     """Rooted at the dataset."""
     layout: Layout
+    sizes: ObjectSizes
     order: Callable[[int], Indices] | None
     """Samples of an epoch in the order in which they are wanted; None for streams."""
     samples: int
@@ -82,6 +83,24 @@ class Pattern:
             repeats=not cold,
             is_cached_locally=job.store.local_root is not None,
         )
+
+    def other(self, source: SampleReader, order: Indices) -> Reading:
+        """Return what a level reads that takes something else from the dataset; evicted before where cold is wanted."""
+        if self.is_cold:
+            self._evict()
+        return Reading(
+            source=source,
+            store=self.job.store,
+            order=order,
+            epoch=self._epoch,
+            repeats=not self.is_cold,
+            is_cached_locally=self.job.store.local_root is not None,
+        )
+
+    @property
+    def eviction_ns(self) -> int:
+        """How long the last eviction took; 0 where there was none."""
+        return self._eviction_ns or 0
 
     def took(self, places: int) -> None:
         """Note how many places of the order the last level has taken."""

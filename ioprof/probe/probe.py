@@ -14,7 +14,8 @@ from ioprof.probe.memory import LevelMemory
 from ioprof.probe.pattern import Pattern
 from ioprof.probe.rates import half_width_ratio
 from ioprof.probe.scalability import scalability
-from ioprof.trace.probe_record import CeilingRecord, LevelRecord, ScalabilityRecord
+from ioprof.probe.short_reads import short_reads
+from ioprof.trace.probe_record import CeilingRecord, LevelRecord, ScalabilityRecord, ShortReadsRecord
 
 LONGEST_LEVEL_NS = 3_000_000_000
 _SHORTEST_LEVEL_NS = FEWEST_WINDOWS * WINDOW_NS
@@ -31,6 +32,7 @@ class Probed:
     levels: list[LevelRecord]
     ceiling: CeilingRecord | None
     scalability: ScalabilityRecord | None
+    short_reads: ShortReadsRecord | None
     cores: float
     caveats: list[str]
 
@@ -53,6 +55,8 @@ def probe(
     tick: Callable[[int], None],
 ) -> Probed:
     """Climb until the rate no longer grows or the time is up; evicting and warming is not counted as time.
+
+    Where the store is the limit, one level of short reads follows (`short_reads`), also beyond the time.
 
     Args:
         pattern: hands out what each level reads.
@@ -105,10 +109,12 @@ def probe(
         return level
 
     climbed = climb(measure, first=first, most=max(first, most))
+    ceiling = ceiling_of(climbed)
     return Probed(
         levels=climbed.levels,
-        ceiling=ceiling_of(climbed),
+        ceiling=ceiling,
         scalability=scalability(climbed.levels),
+        short_reads=short_reads(pattern, climbed, ceiling, cores=cores, tick=look),
         cores=cores,
         caveats=[*pattern.caveats, *_caveats(climbed.levels, pattern)],
     )

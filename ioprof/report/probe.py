@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from ioprof.analysis.store_limit import shorter_told
 from ioprof.analysis.wording import percent
 from ioprof.report.layout import columns, fact, paragraph
 from ioprof.trace.probe_record import CeilingRecord, LevelRecord, ProbeRecord, ScalabilityRecord
@@ -24,7 +25,7 @@ def render_probe(record: ProbeRecord, width: int = 80) -> list[Text]:
     blocks = [
         paragraph(_head(record), width, first="", style="bold"),
         _levels(record.levels, width),
-        [*_ceiling(record.ceiling, width), *_law(record.scalability, width)],
+        [*_ceiling(record, width), *_law(record.scalability, width)],
         [line for caveat in record.caveats for line in _caveat(caveat, width)],
         _ending(record, width),
     ]
@@ -36,7 +37,8 @@ def _caveat(told: str, width: int) -> list[Text]:
 
 
 def _head(record: ProbeRecord) -> str:
-    return f"probe of {record.workload} · {record.store} · {record.cache} · {record.cores:g} CPUs"
+    reads = "" if record.reads is None else f" · {record.reads} reads"
+    return f"probe of {record.workload} · {record.store} · {record.cache} · {record.cores:g} CPUs{reads}"
 
 
 def _levels(levels: list[LevelRecord], width: int) -> list[Text]:
@@ -100,7 +102,8 @@ def ceiling_words(ceiling: CeilingRecord) -> str:
     return f"{told} with {processes}: {_LIMITS[ceiling.limited_by]}"
 
 
-def _ceiling(ceiling: CeilingRecord | None, width: int) -> list[Text]:
+def _ceiling(record: ProbeRecord, width: int) -> list[Text]:
+    ceiling, shorter = record.ceiling, shorter_told(record)
     if ceiling is None:
         return fact("ceiling", "not known: no level read anything", width)
     moved = f"{format_rate_bytes(ceiling.bytes_per_s)} in {_rate(ceiling.operations_per_s)} operations/s"
@@ -108,6 +111,7 @@ def _ceiling(ceiling: CeilingRecord | None, width: int) -> list[Text]:
         *fact("ceiling", ceiling_words(ceiling), width),
         *fact("that is", moved, width),
         *fact("because", ceiling.evidence, width),
+        *(fact("held by", shorter, width) if shorter is not None else []),
     ]
 
 
@@ -126,4 +130,6 @@ def _law(law: ScalabilityRecord | None, width: int) -> list[Text]:
 def _ending(record: ProbeRecord, width: int) -> list[Text]:
     if record.outcome == "complete":
         return []
+    if record.outcome == "running":
+        return paragraph("It goes on, or was killed: what stands here is what was measured up to now.", width)
     return paragraph(f"{record.outcome}: {record.reason}", width, style="yellow")

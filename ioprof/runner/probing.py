@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from ioprof import __version__
 from ioprof.contract import ObjectSizes, ProbedWorkload, SampleReader, SampleStream, Workload, WritingWorkload
 from ioprof.plugins import find_loader
+from ioprof.probe.climb import Climbed, ceiling_of
 from ioprof.probe.pattern import FIRST_EPOCH, ProbeJob
 from ioprof.probe.probe import Probed, usable_cores
+from ioprof.probe.scalability import scalability
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset
 from ioprof.runner.source import order_of, source_of
 from ioprof.store.fsspec_store import without_credentials
-from ioprof.trace.probe_record import ProbeOutcome, ProbeRecord
+from ioprof.store.object_reads import reads_in_use
+from ioprof.trace.probe_record import LevelRecord, ProbeOutcome, ProbeRecord
 
 Now = Callable[[], datetime]
 
@@ -35,6 +38,7 @@ def probe_job(plan: RunPlan, dataset: RunDataset) -> ProbeJob:
         source=_probe_source(plan.workload, dataset.sizes),
         store=dataset.store,
         layout=plan.layout,
+        sizes=dataset.sizes,
         order=order_of(plan.workload),
         samples=plan.workload.samples(),
         cache=plan.spec.run.cache,
@@ -65,6 +69,7 @@ def empty_record(
         store=without_credentials(plan.store.url),
         cache=plan.spec.run.cache,
         cores=usable_cores(),
+        reads=reads_in_use(),
         first_epoch=FIRST_EPOCH,
     )
 
@@ -76,6 +81,13 @@ def with_figures(record: ProbeRecord, found: Probed) -> ProbeRecord:
             "levels": found.levels,
             "ceiling": found.ceiling,
             "scalability": found.scalability,
+            "short_reads": found.short_reads,
             "caveats": [*record.caveats, *found.caveats],
         }
     )
+
+
+def with_levels(record: ProbeRecord, levels: list[LevelRecord]) -> ProbeRecord:
+    """Return the record with the levels of a climb that goes on: their ceiling is a lower bound."""
+    ceiling = ceiling_of(Climbed(levels=levels, ended="stopped")) if levels else None
+    return record.model_copy(update={"levels": list(levels), "ceiling": ceiling, "scalability": scalability(levels)})

@@ -17,7 +17,8 @@ BUSY_RATIO = 0.9
 """From this share of the CPUs in use, they are what limits."""
 CROWDED_RATIO = 0.5
 """Time waited for a CPU over that for the store, from which on no rate is the store's alone."""
-ProbeOutcome = Literal["complete", "skipped", "interrupted", "failed"]
+ProbeOutcome = Literal["running", "complete", "skipped", "interrupted", "failed"]
+"""running: it goes on, or was killed; what stands there is what was measured up to then."""
 LimitedBy = Literal["store", "client", "unknown"]
 LevelEnd = Literal["precise", "time", "read-through"]
 
@@ -136,6 +137,25 @@ class CeilingRecord(_Record):
     evidence: str
 
 
+class ShortReadsRecord(_Record):
+    """Reads of a part of the bytes at the store's limit: they tell whether bytes hold it there, or operations."""
+
+    processes: int = 0
+    full_read_bytes: float = 0.0
+    """Mean bytes of a read of the workload's own."""
+    full_reads_per_s: float = 0.0
+    """How many of them the store gave at its limit."""
+    read_bytes: float = 0.0
+    reads_per_s: float = 0.0
+    bytes_share: float | None = None
+    """Share of what a read of the workload takes at the limit that goes with its bytes, 0.0 to 1.0; the rest comes with
+    every operation, however small."""
+    is_lower_bound: bool = False
+    """This host's CPUs kept short reads from coming faster: more may go with the bytes."""
+    reason: str | None = None
+    """Why there is no share."""
+
+
 class BaselineRecord(_Record):
     """The loader with one part taken out."""
 
@@ -161,6 +181,8 @@ class ProbeRecord(_Record):
     cache: Literal["cold", "warm", "asis"]
     cores: float
     """CPUs that the processes may use: affinity, or a control group's quota if that is less."""
+    reads: Literal["compiled", "python"] | None = None
+    """What reads whole files of a local store; None: an earlier version recorded it."""
     first_epoch: int
     """Orders of this epoch and later ones were read; those of a run begin at 0."""
     levels: list[LevelRecord] = Field(default_factory=list)
@@ -168,6 +190,8 @@ class ProbeRecord(_Record):
     ceiling: CeilingRecord | None = None
     scalability: ScalabilityRecord | None = None
     """None: fewer than three levels."""
+    short_reads: ShortReadsRecord | None = None
+    """None: the store is not known to be the limit, or an earlier version probed it."""
     no_workers: BaselineRecord | None = None
     """The run's loader without worker processes, nothing taking time between batches."""
     transport: BaselineRecord | None = None
@@ -185,7 +209,7 @@ def write_probe(directory: Path, record: ProbeRecord) -> None:
     Raises:
         RunDirectoryError: the disk is full or the directory gone; the old file stays.
     """
-    write_record(directory / PROBE_JSON, record)
+    write_record(directory / PROBE_JSON, record, "; free some space there, or choose another folder with --results")
 
 
 def read_probe(directory: Path) -> ProbeRecord | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ioprof.analysis.bound import CLOSE_RATIO, LARGE_READ_BYTES, MAIN_SHARE, BoundName
+from ioprof.analysis.bound import CLOSE_RATIO
+from ioprof.analysis.store_limit import StoreBound, bytes_share_of, is_growing, store_bound
 from ioprof.analysis.summary import Summary
 from ioprof.analysis.verdict import HEALTHY_UTILIZATION
 from ioprof.analysis.wording import percent
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
+from ioprof.trace.probe_record import ProbeRecord
 from ioprof.tune.choose import Estimate, Estimates, best
 from ioprof.tune.tunable import Judged
 from ioprof.tune.wording import per_s
@@ -41,19 +43,22 @@ def why(winner: Estimate, known: Estimates, limit: str | None, judged: Judged) -
     return None, f"{_flat(winner, known)}, and no single part explains it."
 
 
-def store_bound_of(summary: Summary) -> BoundName:
+def store_bound_of(summary: Summary, probe: ProbeRecord | None) -> StoreBound:
     """Return which property of the store its ceiling is one of, for operations like a run's."""
     spent_ns = {
         kind: found.count * found.latency_ns.mean
         for kind in STORAGE_KINDS
         if (found := summary.operations.get(kind.label)) is not None and found.latency_ns is not None
     }
+    whole_ns = sum(spent_ns.values())
     moving_ns = sum(time_ns for kind, time_ns in spent_ns.items() if kind in (*READ_KINDS, *WRITE_KINDS))
-    if spent_ns and moving_ns < (1 - MAIN_SHARE) * sum(spent_ns.values()):
-        return "metadata"
     reads = [summary.operations[kind.label] for kind in READ_KINDS if kind.label in summary.operations]
-    size_bytes = sum(one.bytes for one in reads) / max(1, sum(one.count for one in reads))
-    return "storage-bandwidth" if size_bytes >= LARGE_READ_BYTES else "storage-latency"
+    return store_bound(
+        metadata_share=1 - moving_ns / whole_ns if whole_ns else 0.0,
+        bytes_share=bytes_share_of(probe),
+        is_growing=probe is not None and is_growing(probe.levels),
+        read_bytes=sum(one.bytes for one in reads) / max(1, sum(one.count for one in reads)),
+    )
 
 
 def _in_vain(winner: Estimate, known: Estimates) -> str | None:

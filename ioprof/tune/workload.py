@@ -172,7 +172,7 @@ class WorkloadRuns:
             sentence=summary.verdict.sentence,
             most_per_s=ceiling.samples_per_s if ceiling is not None and proven else None,
             most_processes=ceiling.at_processes if ceiling is not None else 0,
-            store_bound=store_bound_of(summary),
+            store_bound=store_bound_of(summary, self._probed.probe),
         )
 
 

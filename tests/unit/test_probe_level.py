@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from probe_levels import probe_level
+from probe_levels import probe_level, probe_record
 
+from ioprof.analysis.store_limit import bytes_share_of, shorter_told, store_bound
 from ioprof.cli import probe as probe_cli
-from ioprof.cli.probe import probe_command
+from ioprof.cli.console import results
+from ioprof.cli.probe import probe_command, report_probe
 from ioprof.clock import now_ns
 from ioprof.errors import RunDirectoryError, RunError, UsageError
 from ioprof.plugins import find_workload
 from ioprof.probe import pattern
+from ioprof.probe import short_reads as short_reads_of
+from ioprof.probe.climb import Climbed, ceiling_of
 from ioprof.probe.level import Reading, measure_level
+from ioprof.probe.short_reads import short_reads
+from ioprof.runner.interrupt import Interrupted
 from ioprof.runner.probing import probe_refusal
+from ioprof.store.object_reads import reads_in_use
+from ioprof.store.open_store import open_store
 from ioprof.store.tap import Tap
 from ioprof.trace.probe_record import PROBE_JSON, LevelRecord, ProbeRecord, read_probe
 from tests.small_dataset import SmallDataset, local_dataset
@@ -214,7 +223,7 @@ def test_caches_are_dropped_where_a_run_drops_them(tmp_path: Path, monkeypatch: 
     for asked in (False, True):
         job = pattern.ProbeJob(
             source=dataset.workload.reader(dataset.sizes), store=dataset.store, layout=dataset.workload.layout(),
-            order=dataset.workload.order, samples=50, cache="cold", drop_caches=asked,
+            sizes=dataset.sizes, order=dataset.workload.order, samples=50, cache="cold", drop_caches=asked,
         )  # fmt: skip
         pattern.Pattern(job).next()
     assert drops == [True]
@@ -233,3 +242,78 @@ def test_a_damaged_or_newer_record_is_refused_in_one_line(content: str, tmp_path
     (tmp_path / PROBE_JSON).write_text(content)
     with pytest.raises(RunDirectoryError, match=r"probe\.json"):
         read_probe(tmp_path)
+
+
+def test_levels_are_written_as_they_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a killed probe leaves has every level that was over, reads again, and calls its ceiling a lower bound."""
+    seen: list[ProbeRecord] = []
+
+    def killed(*_: object, measured: Callable[[LevelRecord], None], **__: object) -> None:
+        for processes in (1, 2):
+            (directory,) = (tmp_path / "results").iterdir()
+            measured(probe_level(processes, 100.0 * processes))
+            left = read_probe(directory)
+            assert left is not None
+            seen.append(left)
+            capsys.readouterr()
+            report_probe(directory, console=results(), as_json=False)
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(probe_cli, "probe", killed)
+    flags = [("store", str(tmp_path / "data")), ("files", "100"), ("file-size", "4KiB"),
+             ("results", str(tmp_path / "results"))]  # fmt: skip
+    with pytest.raises(Interrupted):
+        probe_command("small-files", flags, [], [], processes=2, as_json=True, quiet=True)
+    assert [(one.outcome, len(one.levels)) for one in seen] == [("running", 1), ("running", 2)]
+    assert seen[1].ceiling is not None
+    assert (seen[1].ceiling.samples_per_s, seen[1].ceiling.is_lower_bound) == (200.0, True)
+    assert seen[1].reads == reads_in_use()
+    assert "what was measured up to now" in " ".join(capsys.readouterr().out.split())
+    (directory,) = (tmp_path / "results").iterdir()
+    left = read_probe(directory)
+    assert left is not None
+    assert (left.outcome, left.reason, len(left.levels)) == ("interrupted", "SIGINT received", 2)
+
+
+def test_an_unknown_reader_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that the environment has wrong is the user's to correct: usage, by its name."""
+    monkeypatch.setenv("IOPROF_READS", "rust")
+    flags = [("store", str(tmp_path / "data")), ("results", str(tmp_path / "results"))]
+    with pytest.raises(UsageError, match="IOPROF_READS=rust: must be compiled or python"):
+        probe_command("small-files", flags, [], [], processes=2, as_json=True, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("throttle", "name"), [("bandwidth=40MB/s", "storage-bandwidth"), ("iops=350", "storage-latency")]
+)
+def test_short_reads_tell_bytes_from_operations(
+    throttle: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stores give some 350 reads of 112 KiB a second, to any number of processes: their curves are the same."""
+    monkeypatch.setattr(short_reads_of, "LEVEL_NS", LEVEL_NS)
+    local = local_dataset(tmp_path, files=200, file_size="112KiB")
+    store = open_store(f"throttle+{local.store.url}?{throttle}").at("")
+    asked = reading(local, store=store)
+    level, _ = measure_level(asked, 2, longest_ns=LEVEL_NS, cores=2.0, tick=nothing)
+    assert level is not None
+    job = pattern.ProbeJob(
+        source=asked.source, store=store, layout=local.workload.layout(), sizes=local.sizes,
+        order=local.workload.order, samples=200, cache="asis",
+    )  # fmt: skip
+    flat = Climbed(levels=[level.model_copy(update={"run_queue_ratio": 0.0})], ended="stayed")
+    found = short_reads(pattern.Pattern(job), flat, ceiling_of(flat), cores=2.0, tick=nothing)
+    assert found is not None
+    assert found.bytes_share is not None
+    assert found.full_read_bytes == 112 << 10
+    assert found.full_reads_per_s == pytest.approx(level.samples_per_s)
+    probed = probe_record([level]).model_copy(update={"short_reads": found})
+    assert "in reads of 14 KiB it gives" in str(shorter_told(probed))
+    assert (
+        store_bound(
+            metadata_share=0.0, bytes_share=bytes_share_of(probed), is_growing=False, read_bytes=level.bytes_per_s
+        )
+        == name
+    )

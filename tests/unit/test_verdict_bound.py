@@ -41,7 +41,11 @@ def bound(**changes: object) -> Bound:
     [
         ({}, "storage-latency"),
         ({"read_bytes": 1 << 20}, "storage-bandwidth"),
+        ({"read_bytes": 1 << 20, "is_growing": True}, "storage-latency"),
+        ({"read_bytes": 1 << 20, "bytes_share": 0.1}, "storage-latency"),
+        ({"read_bytes": 112 << 10, "bytes_share": 0.9}, "storage-bandwidth"),
         ({"metadata_share": 0.7}, "metadata"),
+        ({"metadata_share": 0.7, "bytes_share": 0.9}, "metadata"),
         ({"best_per_s": 2400.0}, "workers"),
         ({"is_client_limited": True}, "storage-latency"),
         ({"at_workers_per_s": 1180.0, "at_workers_low_per_s": 900.0, "best_per_s": 1180.0}, "storage-latency"),
