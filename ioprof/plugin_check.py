@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ioprof.contract import PluginParams
+from ioprof.contract import Capabilities, PluginParams
 from ioprof.errors import PluginError
 
 PluginKind = Literal["workload", "loader"]
@@ -19,12 +19,12 @@ _OWN: dict[PluginKind, tuple[str, ...]] = {
     "workload": (
         "reference_model", "access", "defaults", "layout", "samples", "discover", "order", "reader", "stream",
     ),
-    "loader": ("accepts", "reads_storage", "requires", "extra", "load", "open"),
+    "loader": ("accepts", "capabilities", "reads_storage", "requires", "extra", "load", "open"),
 }  # fmt: skip
 """Names that only one kind of plug-in has; a class with two of them is meant to be one."""
 _CONSTANTS: dict[PluginKind, tuple[str, ...]] = {
     "workload": ("reference_model", "access", "defaults"),
-    "loader": ("accepts", "reads_storage", "requires", "extra"),
+    "loader": ("accepts", "capabilities", "reads_storage", "requires", "extra"),
 }
 _METHODS: dict[PluginKind, tuple[str, ...]] = {
     "workload": ("layout", "samples", "discover"),
@@ -140,9 +140,15 @@ def _wrong_access(plugin: type) -> str | None:
 
 
 def _wrong_loader(plugin: type) -> str | None:
-    accepts = vars_of(plugin, "accepts")
-    fits = isinstance(accepts, frozenset) and bool(accepts) and accepts <= set(_METHODS_BY_ACCESS)
-    return None if fits else f"accepts = {accepts!r} must be a frozenset of 'map' and 'stream'"
+    accepts, capabilities = vars_of(plugin, "accepts"), vars_of(plugin, "capabilities")
+    if not (isinstance(accepts, frozenset) and accepts and accepts <= set(_METHODS_BY_ACCESS)):
+        return f"accepts = {accepts!r} must be a frozenset of 'map' and 'stream'"
+    if not isinstance(capabilities, Capabilities):
+        return (
+            "it lacks the class attribute 'capabilities': write capabilities = "
+            "ioprof.contract.Capabilities(reads_with='python', workers=('none',))"
+        )
+    return None
 
 
 def _place(module: ModuleType, plugin: type) -> str:

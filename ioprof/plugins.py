@@ -6,17 +6,19 @@ Those of a plug-in file (`--plugin`) are told as entry points too, so that one r
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ioprof import plugin_files
 from ioprof.errors import PluginError, nearest
+from ioprof.imports_probe import ImportProbe
 
 if TYPE_CHECKING:
-    from ioprof.contract import Loader, Workload
+    from ioprof.contract import Capabilities, Loader, Workload
 
 WORKLOADS = "ioprof.workloads"
 LOADERS = "ioprof.loaders"
@@ -35,6 +37,8 @@ class Listed:
     """Distribution or plug-in file that brings it."""
     missing: str | None
     """Why it cannot be used here, with the command that mends it; None if it can."""
+    capabilities: Capabilities | None = None
+    """What a loader declares of itself; None for workloads, and where it does not import."""
 
 
 def _typed(group: str, points: Iterable[str]) -> list[str]:
@@ -91,10 +95,22 @@ def _find(group: str, name: str, what: str) -> object:
     if name not in points:
         known = ", ".join(sorted(points)) or "none installed"
         raise PluginError(f"unknown {what} '{name}'{nearest(name, _typed(group, points)) or f'; known: {known}'}")
+    point = points[name]
+    failure = None if _is_safe(point) else ImportProbe([point.module]).failure()
+    if failure is not None:
+        raise PluginError(f"{what} '{name}' cannot be loaded: {failure}")
     try:
-        return points[name].load()
-    except ImportError as error:
+        return point.load()
+    except (ImportError, AttributeError) as error:
         raise PluginError(f"{what} '{name}' cannot be loaded: {error}") from error
+
+
+def _is_safe(point: EntryPoint) -> bool:
+    """Return whether a plug-in's module may be imported here untried: ours import nothing that can do harm.
+
+    One that is imported already has shown it, as those of plug-in files have.
+    """
+    return point.module in sys.modules or _provider(point) == "ioprof"
 
 
 def find_workload(name: str) -> type[Workload]:
@@ -120,12 +136,35 @@ def find_loader(name: str) -> type[Loader]:
 
 
 def missing_extra(loader: type[Loader]) -> str | None:
-    """Return why a loader cannot be used here and the command that mends it, or None."""
-    absent = [module for module in loader.requires if importlib.util.find_spec(module) is None]
-    if not absent:
-        return None
-    extra = f"'ioprof[{loader.extra}]'" if loader.extra else " ".join(absent)
-    return f"needs {', '.join(absent)}: pip install {extra}"
+    """Return why a loader cannot be used here and the command that mends it, or None.
+
+    What it requires is imported in a process of its own: it may abort, or raise anything.
+    """
+    absent = _absent(loader)
+    return absent if absent is not None or not loader.requires else _broken(loader, ImportProbe(loader.requires))
+
+
+def _absent(loader: type[Loader]) -> str | None:
+    absent = [module for module in loader.requires if not _is_there(module)]
+    return f"needs {', '.join(absent)}: {_install(loader, absent)}" if absent else None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        # The package that a sub-module is looked for in is missing, or does not import.
+        return False
+
+
+def _broken(loader: type[Loader], probe: ImportProbe) -> str | None:
+    failure = probe.failure()
+    return failure and f"{failure}; install it anew: {_install(loader, loader.requires)}"
+
+
+def _install(loader: type[Loader], modules: Sequence[str]) -> str:
+    extra = f"'ioprof[{loader.extra}]'" if loader.extra else " ".join(modules)
+    return f"pip install {extra}"
 
 
 def list_workloads() -> list[Listed]:
@@ -139,12 +178,40 @@ def list_loaders() -> list[Listed]:
 
 
 def _listed(group: str) -> Iterator[Listed]:
-    for name, point in sorted(_points(group).items()):
-        provider = _provider(point)
+    points = sorted(_points(group).items())
+    tried = {name: ImportProbe([point.module]) for name, point in points if not _is_safe(point)}
+    found: list[tuple[Listed, type[Loader] | None]] = []
+    for name, point in points:
+        plugin, failure = _loaded(point, tried.get(name))
+        one = Listed(
+            name=name,
+            summary="" if plugin is None else plugin.summary,
+            provider=_provider(point),
+            missing=None if failure is None else f"does not import: {failure}",
+            capabilities=getattr(plugin, "capabilities", None),
+        )
+        found.append((one, cast("type[Loader]", plugin) if group == LOADERS and plugin is not None else None))
+    yield from _with_extras(found)
+
+
+def _loaded(point: EntryPoint, tried: ImportProbe | None) -> tuple[type[Workload] | type[Loader] | None, str | None]:
+    """Return a plug-in, or why it does not import."""
+    failure = None if tried is None else tried.failure()
+    if failure is None:
         try:
-            plugin = point.load()
-        except ImportError as error:
-            yield Listed(name=name, summary="", provider=provider, missing=f"does not import: {error}")
-            continue
-        missing = missing_extra(plugin) if group == LOADERS else None
-        yield Listed(name=name, summary=plugin.summary, provider=provider, missing=missing)
+            return point.load(), None
+        except (ImportError, AttributeError) as error:
+            failure = str(error)
+    return None, failure
+
+
+def _with_extras(found: Sequence[tuple[Listed, type[Loader] | None]]) -> Iterator[Listed]:
+    """Add what loaders lack; all that must be tried is tried at once."""
+    lacking = [None if loader is None else _absent(loader) for _, loader in found]
+    probes = [
+        ImportProbe(loader.requires) if loader is not None and loader.requires and lack is None else None
+        for (_, loader), lack in zip(found, lacking, strict=True)
+    ]
+    for (one, loader), lack, probe in zip(found, lacking, probes, strict=True):
+        broken = _broken(loader, probe) if loader is not None and probe is not None else None
+        yield one if lack is None and broken is None else replace(one, missing=lack or broken)

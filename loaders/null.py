@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ioprof.contract import Access, Batch, DeadWorker, LoadJob, PluginParams
+from ioprof.contract import Access, Batch, Capabilities, DeadWorker, LoadJob, PluginParams
 
 
 class NullParams(PluginParams):
@@ -50,6 +50,7 @@ class Null:
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = False
     accepts: ClassVar[frozenset[Access]] = frozenset({"map", "stream"})
+    capabilities: ClassVar[Capabilities] = Capabilities(reads_with="nothing", workers=("none",))
     Params: ClassVar[type[PluginParams]] = NullParams
 
     def __init__(self, params: NullParams) -> None:

@@ -7,12 +7,12 @@ The machinery is in `processes_session` (the consumer's side) and `processes_wor
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from ioprof.loaders.worker_process import warn_of_crowded_workers
 from pydantic import Field
 
-from ioprof.contract import Access, LoadJob, PluginParams
+from ioprof.contract import START_METHODS, Access, Capabilities, LoadJob, PluginParams, StartMethod
 from ioprof.spec.quantities import Count
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ProcessesParams(PluginParams):
 
     workers: Count = Field(2, ge=1, le=1024, description="worker processes")
     prefetch: Count = Field(2, ge=1, le=300, description="batches each worker may be ahead of the consumer")
-    start_method: Literal["fork", "spawn", "forkserver"] = Field("fork", description="how worker processes start")
+    start_method: StartMethod = Field("fork", description="how worker processes start")
 
 
 class Processes:
@@ -36,6 +36,9 @@ class Processes:
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
     accepts: ClassVar[frozenset[Access]] = frozenset({"map", "stream"})
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        reads_with="python", workers=("process",), start_methods=START_METHODS
+    )
     moves_samples: ClassVar[bool] = False
     """Nothing of a batch lies in /dev/shm; loaders that do not say so hand batches over there."""
     Params: ClassVar[type[PluginParams]] = ProcessesParams

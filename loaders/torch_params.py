@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from ioprof.loaders.worker_process import warn_of_crowded_workers
 from pydantic import Field
 
-from ioprof.contract import PluginParams
+from ioprof.contract import START_METHODS, Capabilities, PluginParams, StartMethod
 from ioprof.errors import SpecError
 from ioprof.spec.quantities import Count
-
-StartMethod = Literal["fork", "spawn", "forkserver"]
 
 
 class TorchParams(PluginParams):
@@ -36,6 +34,9 @@ class TorchLoader:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        reads_with="python", workers=("process", "none"), start_methods=START_METHODS, ordered="by choice"
+    )
     Params: ClassVar[type[PluginParams]] = TorchParams
     session_module: ClassVar[str]
     """Where the session is; importing it imports torch."""

@@ -11,7 +11,7 @@ from ioprof.workloads.seeded_order import seeded_order
 from ioprof.workloads.tree_walk import found_files
 from pydantic import Field
 
-from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting
+from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting, StoredSamples
 from ioprof.dataset.layout import OpaqueLayout
 from ioprof.dataset.size_text import parse_sizes
 from ioprof.spec.quantities import Count, DurationNs
@@ -104,10 +104,30 @@ class SmallFiles:
                 tap.stat(path)
         return found
 
+    @property
+    def stored_format(self) -> str:
+        """Return that each object is a sample."""
+        return "files"
+
+    def stored_samples(self, sizes: ObjectSizes) -> StoredSamples:
+        """Return the files for loaders that read them themselves."""
+        return StoredSamples(
+            format=self.stored_format,
+            layout=self._layout,
+            sizes=sizes,
+            objects=range(self._params.files),
+            samples_per_object=1,
+            order=self.order,
+            decode=self._transform(),
+        )
+
     def reader(self, sizes: ObjectSizes) -> SampleReader:
         """Return the reader; the decode cost is calibrated here, before workers start."""
+        return SmallFilesReader(self._layout, sizes, self._transform())
+
+    def _transform(self) -> CpuTransform | None:
         decode_ns = self._params.decode
         if not decode_ns:
-            return SmallFilesReader(self._layout, sizes, None)
+            return None
         typical_bytes = round(self._layout.sizes(0, min(self._layout.count, 1000)).mean())
-        return SmallFilesReader(self._layout, sizes, calibrated_transform(decode_ns, typical_bytes))
+        return calibrated_transform(decode_ns, typical_bytes)

@@ -18,7 +18,7 @@ from ioprof.workloads.shards.tar import TarFormat
 from ioprof.workloads.shards.tfrecord import TfrecordFormat
 from pydantic import Field
 
-from ioprof.contract import Access, ObjectSizes, PluginParams, SampleStream, Setting
+from ioprof.contract import Access, ObjectSizes, PluginParams, SampleStream, Setting, StoredSamples
 from ioprof.dataset.size_text import parse_sizes
 from ioprof.errors import SpecError
 from ioprof.spec.quantities import Bytes, Count, DurationNs
@@ -111,8 +111,35 @@ class StreamingShards:
         shards = sum(name.startswith(PREFIX) and name.endswith(self._format.suffix) for name in names)
         return shards * self._params.samples_per_shard
 
+    @property
+    def stored_format(self) -> str:
+        """Return the format's name."""
+        return self._params.format
+
+    def stored_samples(self, sizes: ObjectSizes) -> StoredSamples:
+        """Return the shards for loaders that read their format themselves."""
+        params, stream = self._params, self._stream(sizes)
+        return StoredSamples(
+            format=params.format,
+            layout=self.layout(),
+            sizes=sizes,
+            objects=range(params.shards),
+            samples_per_object=params.samples_per_shard,
+            order=stream.shard_order,
+            shuffle_buffer=params.shuffle_buffer,
+            decode=stream.transform,
+            details={
+                "columns": params.columns if params.project is None else params.project,
+                "row_group": params.row_group,
+                "read_bytes": params.read_size,
+            },
+        )
+
     def stream(self, sizes: ObjectSizes) -> SampleStream:
         """Return what workers read; the decode cost is calibrated here, before they start."""
+        return self._stream(sizes)
+
+    def _stream(self, sizes: ObjectSizes) -> ShardStream:
         params = self._params
         return ShardStream(
             format=self._format,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import BaseModel
+from rich.markup import escape
 from rich.table import Table
 
 from ioprof.accelerator.table import ACCELERATORS, AcceleratorSpec
@@ -61,8 +63,12 @@ def list_command(name: str | None, results: Path, *, as_json: bool) -> int:
 def _plugins(title: str, listed: list[Listed]) -> Table:
     table = _table(title, "name", "what it is")
     for one in listed:
-        what = one.summary if one.missing is None else f"{one.summary} [yellow]{one.missing}[/yellow]".strip()
-        table.add_row(one.name, what)
+        what = [one.summary] if one.summary else []
+        if one.capabilities is not None:
+            what.append(f"[dim]{one.capabilities}[/dim]")
+        if one.missing is not None:
+            what.append(f"[yellow]{escape(one.missing)}[/yellow]")
+        table.add_row(one.name, "\n".join(what))
     return table
 
 
@@ -215,4 +221,12 @@ def _everything(results: Path) -> dict[str, list[dict[str, object]]]:
 
 
 def _plain(one: Listed) -> dict[str, object]:
-    return {"name": one.name, "summary": one.summary, "provider": one.provider, "missing": one.missing}
+    plain: dict[str, object] = {
+        "name": one.name,
+        "summary": one.summary,
+        "provider": one.provider,
+        "missing": one.missing,
+    }
+    if (able := one.capabilities) is not None:
+        plain["capabilities"] = asdict(able) | {"formats": sorted(able.formats)}
+    return plain

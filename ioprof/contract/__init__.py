@@ -5,7 +5,20 @@ parallelised and delivered. Neither knows the other; the engine knows neither by
 may send to worker processes is a picklable object of a module-level class (fork, spawn and forkserver).
 """
 
-from ioprof.contract.loader import Batch, DeadWorker, Loader, LoaderSession, LoadJob, WorkerJob
+from ioprof.contract.capabilities import START_METHODS, Capabilities, Ordered, ReadsWith, StartMethod, WorkersAre
+from ioprof.contract.loader import (
+    CLOSING_S,
+    Batch,
+    DeadWorker,
+    HasEngineCounters,
+    HasQueueOccupancy,
+    Loader,
+    LoaderSession,
+    LoadJob,
+    QueueOccupancy,
+    WorkerJob,
+)
+from ioprof.contract.stored import SampleBytes, StoredSamples, StoredWorkload
 from ioprof.contract.workload import (
     PUBLISHED,
     Access,
@@ -32,14 +45,19 @@ from ioprof.contract.workload import (
 )
 
 __all__ = [
+    "CLOSING_S",
     "PUBLISHED",
+    "START_METHODS",
     "Access",
     "Batch",
+    "Capabilities",
     "ChecksStore",
     "DeadWorker",
     "EpochEnder",
     "EpochReader",
     "EpochStart",
+    "HasEngineCounters",
+    "HasQueueOccupancy",
     "Indices",
     "Layout",
     "LoadJob",
@@ -49,15 +67,23 @@ __all__ = [
     "MlperfRules",
     "MlperfWorkload",
     "ObjectSizes",
+    "Ordered",
     "Part",
     "PluginParams",
     "ProbedWorkload",
+    "QueueOccupancy",
+    "ReadsWith",
+    "SampleBytes",
     "SampleReader",
     "SampleStream",
     "ScratchNeed",
     "Setting",
+    "StartMethod",
+    "StoredSamples",
+    "StoredWorkload",
     "StreamWorkload",
     "WorkerJob",
+    "WorkersAre",
     "Workload",
     "WritingWorkload",
 ]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+from ioprof.contract.capabilities import Capabilities
+from ioprof.contract.stored import StoredSamples
 from ioprof.contract.workload import Access, Indices, PluginParams, SampleReader, SampleStream
 
 if TYPE_CHECKING:
     from ioprof.store.base import Store
+
+CLOSING_S = 30.0
+"""How long closing a session may take; workers that hand data over to the store may need most of it."""
 
 
 class Batch(NamedTuple):
@@ -106,6 +111,8 @@ class LoadJob:
     drop_last: bool
     stop_requested: Callable[[], bool]
     """Asked before each dispatch, in the consumer's process: True ends the run with what is in flight."""
+    stored: StoredSamples | None = None
+    """How the samples stand on the store, for loaders of a format; None: the workload does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +145,38 @@ class LoaderSession(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop workers and release everything; safe to call twice."""
+        """Stop workers and release everything; safe to call twice.
+
+        It takes `CLOSING_S` at most, whatever workers do: one that is stuck is killed. How long it took is kept apart
+        from the run's figures (`loader_close_s` of run.json).
+        """
+        ...
+
+
+@runtime_checkable
+class HasEngineCounters(Protocol):
+    """What a session has besides, if its library counts: requests, cache hits, time in stages."""
+
+    def engine_counters(self) -> Mapping[str, float]:
+        """Return the counters so far, by names that say their unit; asked once the last epoch is through."""
+        ...
+
+
+class QueueOccupancy(NamedTuple):
+    """How full the queue of ready batches is."""
+
+    ready: int
+    """Batches that are made and wait for the consumer."""
+    limit: int
+    """How many there can be; 0: not known."""
+
+
+@runtime_checkable
+class HasQueueOccupancy(Protocol):
+    """What a session has besides, if it can tell how many batches wait: cheap enough to be asked before any step."""
+
+    def queue_occupancy(self) -> QueueOccupancy:
+        """Return it now."""
         ...
 
 
@@ -155,6 +193,8 @@ class Loader(Protocol):
     """False for loaders that only measure ioprof itself."""
     accepts: ClassVar[frozenset[Access]]
     """Workloads it can deliver."""
+    capabilities: ClassVar[Capabilities]
+    """Who reads, who works, and what it can be asked for."""
     Params: ClassVar[type[PluginParams]]
 
     def __init__(self, params: PluginParams) -> None: ...

@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from ioprof.accelerator.resolve import ResolvedAccelerator, resolve
 from ioprof.accelerator.step_times import parse_step_times
 from ioprof.accelerator.table import find
-from ioprof.contract import Access, ChecksStore, Layout, Loader, MlperfWorkload, Workload
+from ioprof.contract import ChecksStore, Layout, Loader, MlperfWorkload, Workload
 from ioprof.dataset.pool import lives_in_this_process
 from ioprof.errors import SpecError
-from ioprof.plugins import find_loader, find_workload, list_loaders
+from ioprof.plugins import find_loader, find_workload
 from ioprof.runner.checkpoints import check_memory
 from ioprof.runner.epoch_steps import check_epoch_has_steps, check_steps_are_measured
+from ioprof.runner.fitting import check_fits
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
 from ioprof.store.page_cache import drop_caches_refusal
-
-_HOW: dict[Access, str] = {"map": "by sample number", "stream": "front to back"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +45,8 @@ def plan_run(spec: RunSpec) -> RunPlan:
     check_epoch_has_steps(spec, workload)
     check_steps_are_measured(spec, workload)
     loader = find_loader(spec.loader)
-    _check_accepted(workload, loader)
+    check_fits(workload, loader)
+    _check_fork_safe(spec, loader)
     store = open_store(spec.store.url)
     _check_workers_see_the_store(spec, store)
     if isinstance(workload, ChecksStore):
@@ -90,23 +90,20 @@ def _marked_where_scaled(resolved: ResolvedAccelerator, model: str, batch_size: 
     return replace(resolved, record=record.model_copy(update={"is_estimate": True, "source": source}))
 
 
-def _check_accepted(workload: Workload, loader: type[Loader]) -> None:
-    """Refuse a loader that cannot deliver the workload's kind of samples.
+def _check_fork_safe(spec: RunSpec, loader: type[Loader]) -> None:
+    """Refuse to fork workers of a loader that does not survive it.
 
     Raises:
-        SpecError: it takes only the other kind.
+        SpecError: its workers would hang or crash.
     """
-    if workload.access not in loader.accepts:
-        fitting = [one.name for one in list_loaders() if one.missing is None and _delivers(one.name, workload.access)]
-        raise SpecError(
-            f"loader.name = {loader.name!r}: {workload.name} is read {_HOW[workload.access]}, which {loader.name} "
-            f"does not do; use --loader {' or '.join(fitting) or '(none installed does)'}"
-        )
-
-
-def _delivers(loader: str, access: Access) -> bool:
-    found = find_loader(loader)
-    return found.reads_storage and access in found.accepts
+    able, section = loader.capabilities, spec.sections(as_text=False)["loader"]
+    if able.fork_safe or section.get("start_method") != "fork" or section.get("workers") == 0:
+        return
+    others = " or ".join(method for method in able.start_methods if method != "fork")
+    raise SpecError(
+        f"loader.start_method = 'fork': what {loader.name} holds open does not survive a fork; "
+        f"use --start-method {others or 'spawn'}"
+    )
 
 
 def _check_drop_caches(spec: RunSpec, store: Store) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, LoaderSession, LoadJob, WorkerJob
+from ioprof.contract import CLOSING_S, Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import IoprofError, RunDirectoryError, RunError
 from ioprof.host.sampler import HostSampler
@@ -21,6 +21,7 @@ from ioprof.runner.cache_changes import CacheChanges
 from ioprof.runner.caveat_warnings import heard
 from ioprof.runner.checkpoints import checkpoints_of
 from ioprof.runner.discovery import discover
+from ioprof.runner.engine import counters_of
 from ioprof.runner.first_record import first_record
 from ioprof.runner.gate import Gate, held_at
 from ioprof.runner.interrupt import Interrupted, shielded
@@ -29,7 +30,7 @@ from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import run_dataset
 from ioprof.runner.run_failure import DISK_ERRORS, last_line, told, told_beside
 from ioprof.runner.run_scratch import RunScratch
-from ioprof.runner.source import order_of, source_of
+from ioprof.runner.source import order_of, source_of, stored_of
 from ioprof.runner.steps import StepLoop
 from ioprof.runner.timed_cpu import timed_cpu
 from ioprof.runner.worker_death import worker_deaths_told
@@ -192,12 +193,26 @@ class Recording:
         stack.callback(self._finish_scratch)
         self._note(loader_open_ns=now_ns())
         session = self._plan.loader.open(job)
-        stack.callback(session.close)
+        stack.callback(self._close_loader, session)
         self._save()
         self._observer.measuring(self.directory)
         with worker_deaths_told(session):
             self._epochs(loop, session)
+            self._note(engine_counters=counters_of(session))
             loop.finish()
+
+    def _close_loader(self, session: LoaderSession) -> None:
+        """Close the session; how long that takes is kept, and is no part of any other figure."""
+        start_ns = now_ns()
+        try:
+            session.close()
+        finally:
+            took_s = (now_ns() - start_ns) / 1e9
+            self._note(loader_close_s=took_s)
+            if took_s > CLOSING_S:
+                self._now.caveats.append(
+                    f"the loader took {took_s:.1f} s to close, more than the {CLOSING_S:.0f} s that it may."
+                )
 
     def _finish_scratch(self) -> None:
         kept = self._scratch.finish() if self._scratch is not None else None
@@ -268,6 +283,7 @@ class Recording:
             batch_size=spec.loader_section.batch_size,
             drop_last=spec.loader_section.drop_last,
             stop_requested=self._stop_requested,
+            stored=stored_of(self._plan.workload, self._dataset.sizes),
         )
 
     def _discover(self) -> None:

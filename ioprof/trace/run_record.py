@@ -252,6 +252,10 @@ class RunRecord(_Record):
     """When discovery began, on the run's clock."""
     loader_open_ns: int | None = None
     """When the loader was opened."""
+    loader_close_s: float | None = None
+    """How long closing it took; None in runs before it was kept, and in those that were killed."""
+    engine_counters: dict[str, float] = Field(default_factory=dict)
+    """What the loader's library counted over the run, by names of its own; empty where it counts nothing."""
     epochs: list[EpochRecord] = Field(default_factory=list)
     kernel_io: list[KernelIo] | None = None
     """None: /proc/PID/io was not readable."""

@@ -22,11 +22,21 @@ from pathlib import Path
 from typing import ClassVar, TypeVar, cast
 
 import numpy as np
-from ioprof.loaders.torch_params import TorchParams
+from ioprof.loaders.torch_params import TorchLoader, TorchParams
 from ioprof.loaders.torch_session import joined
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ioprof.contract import Access, Batch, DeadWorker, Loader, LoaderSession, LoadJob, MapWorkload, SampleReader
+from ioprof.contract import (
+    Access,
+    Batch,
+    Capabilities,
+    DeadWorker,
+    Loader,
+    LoaderSession,
+    LoadJob,
+    MapWorkload,
+    SampleReader,
+)
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -158,6 +168,7 @@ class Watched:
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
     accepts: ClassVar[frozenset[Access]] = frozenset({"map"})
+    capabilities: ClassVar[Capabilities] = TorchLoader.capabilities
     Params = TorchParams
 
     def __init__(self, loader: Loader, window: Window) -> None:
