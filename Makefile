@@ -34,8 +34,8 @@ bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
 	$(PYTHON) tests/benchmarks/bench_attribution.py
 	$(PYTHON) tests/benchmarks/bench_intervals.py
 
-overhead:  ## what tracing costs: pairs of runs with and without it; about ten minutes, on a quiet machine
-	$(PYTHON) tests/benchmarks/bench_overhead.py --pairs 20
+overhead:  ## what tracing costs: blocks of batches with and without it, by turns; four minutes, on a quiet machine
+	$(PYTHON) tests/benchmarks/bench_overhead.py --json results/published/overhead/overhead.json
 
 validate:  ## predictions of the pipeline model against real reruns; about twelve minutes, on a quiet machine
 	$(PYTHON) -m tests.validation --keep build/validation

@@ -1,278 +1,269 @@
-"""What tracing costs: the same loader and the same reads with and without it, warm cache, no accelerator, in turn.
+"""What tracing costs: the same workers make batches with it and without, by turns; warm cache, no accelerator.
 
-    python tests/benchmarks/bench_overhead.py --file-sizes 64KiB 4KiB --pairs 20
+    python tests/benchmarks/bench_overhead.py --file-sizes 64KiB 4KiB --seconds 90
 
-Off: torch's DataLoader with ioprof's own order, reader and collate, and nothing that notes anything: no clock is read
-around operations; no stamps, kernel counters, step log, or sampler of the host. On: a whole recorded run. A pair
-is one run of each, in drawn order; it gives the ratio of samples/s (on / off) from the warm-up to the last
-batch, and that of the CPU time of consumer and workers. Printed are the medians with 95 % bootstrap intervals.
-It needs a quiet machine: whatever else runs there takes part. CPU time scatters less than samples/s.
+Without tracing: torch's DataLoader with ioprof's own order, reader and collate, and nothing that notes anything: no
+clock is read around operations; no stamps, kernel counters or step log. With it: a whole recorded run. Rounds of one
+block each follow each other, in drawn order; so many of them make a pair that 24 pairs come of a run. A pair gives the
+ratio of samples/s and the difference of CPU time per batch. Printed are medians of the pairs with 95 % bootstrap
+intervals. Two more blocks of each round judge the benchmark itself: a second one without tracing, which must show no
+difference, and one that wastes a known time per batch, which must be found again.
+
+The sampler of the host goes on during all blocks, so that it makes no difference between them: what it uses of a CPU
+stands in a line of its own, and is added in full to what tracing takes, as if the slowest process had to wait for it.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import random
+import itertools
+import json
+import platform
+import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar, cast
+from typing import cast
 
 import numpy as np
-from ioprof.loaders.torch_params import TorchLoader, TorchParams
-from ioprof.loaders.torch_session import joined
-from torch.utils.data import DataLoader, Dataset, Sampler
+from alternation import BUSY_NS, LED_IN, LED_OUT, Alternating, Arm, Cost
+from ioprof.loaders.torch_params import TorchParams
 
-from ioprof.contract import (
-    Access,
-    Batch,
-    Capabilities,
-    DeadWorker,
-    Loader,
-    LoaderSession,
-    LoadJob,
-    MapWorkload,
-    SampleReader,
-)
+from ioprof.analysis.summarise import summarise
+from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.runner.record import Recording
-from ioprof.runner.run_dataset import run_dataset
 from ioprof.spec.flags import raw_spec
 from ioprof.spec.resolve import resolve
-from ioprof.store.object_reads import unstamped_reads
-from ioprof.store.tap import Tap
+from ioprof.trace.reader import load_trace
 from ioprof.units import parse_bytes
 
-WARMUP = 20
+PAIRS = 24
 RESAMPLES = 10_000
-_Item = TypeVar("_Item")
+WARM_UP_ROUNDS = 4
+Round = dict[Arm, Cost]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median over pairs, and its 95 % bootstrap interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def told(self, form: Callable[[float], str]) -> str:
+        """Return it as text."""
+        return f"{form(self.median)} ({form(self.low)} to {form(self.high)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What the measured batches of one run took."""
+class Difference:
+    """What an arm costs more than the one without tracing."""
 
-    wall_ns: int
-    cpu_ns: int
-    """Of the consumer's process and the workers."""
-    batches: int
-
-
-class Window:
-    """Measures a run from its warm-up to its last batch, whoever makes it."""
-
-    def __init__(self) -> None:
-        self._marks: list[tuple[int, int]] = []
-        self._batches = 0
-
-    def over(self, batches: Iterator[_Item]) -> Iterator[_Item]:
-        """Pass the batches on."""
-        for number, batch in enumerate(batches):
-            if number == WARMUP:
-                self._mark()
-            self._batches = number + 1 - WARMUP
-            yield batch
-            del batch
-        self._mark()
-
-    def _mark(self) -> None:
-        self._marks.append((time.perf_counter_ns(), time.process_time_ns() + sum(map(_cpu_ns, _children()))))
-
-    def cost(self) -> Cost:
-        """Return what it took, once it is over."""
-        (start_ns, start_cpu_ns), (end_ns, end_cpu_ns) = self._marks
-        return Cost(wall_ns=end_ns - start_ns, cpu_ns=end_cpu_ns - start_cpu_ns, batches=self._batches)
+    samples_per_s_lost_ratio: Estimate
+    more_cpu_ratio: Estimate
+    """Of consumer and workers together."""
+    worker_cpu_ns_per_batch: Estimate
+    consumer_cpu_ns_per_batch: Estimate
 
 
-def _children() -> list[int]:
-    return [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one file size gave."""
+
+    file_bytes: int
+    pairs: int
+    rounds: int
+    batches_per_block: int
+    batch_wall_ns: float
+    """Without tracing, as the next two."""
+    batch_worker_cpu_ns: float
+    batch_consumer_cpu_ns: float
+    tracing: Difference
+    nothing: Difference
+    """The control: without tracing against without tracing."""
+    known_cost: Difference
+    """`BUSY_NS` per batch in the workers."""
+    sampler_cpu_ratio: Estimate
+    """Of one CPU."""
+    lost_with_sampler_ratio: Estimate
+    """Samples/s lost to tracing, and all that the sampler uses of a CPU."""
+    told_ns_per_batch: float
+    """What the run itself says that tracing took of its workers."""
 
 
-def _cpu_ns(pid: int) -> int:
-    """Return the CPU time of all threads that the process has now."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-
-
-class Untraced:
-    """Reads as ioprof's tap for local paths does, and notes nothing."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self._read: Callable[[Sequence[str], Sequence[int]], list[bytes]] | None = None
-
-    def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> list[bytes]:
-        """Open, read and close files."""
-        if self._read is None:
-            self._read = unstamped_reads()
-        return self._read(paths, sizes_bytes)
-
-
-class UntracedBatches(Dataset[Sequence[bytes | memoryview]]):
-    """A batch per call of `__getitems__`, as ioprof's own dataset."""
-
-    def __init__(self, reader: SampleReader, root: str) -> None:
-        self._reader = reader
-        self._tap = cast("Tap", Untraced(root))
-
-    def __getitem__(self, samples: list[int]) -> Sequence[bytes | memoryview]:
-        """Refuse: torch calls `__getitems__` where it exists."""
-        raise NotImplementedError
-
-    def __getitems__(self, samples: list[int]) -> Sequence[bytes | memoryview]:
-        """Read one batch of samples."""
-        return self._reader.read(self._tap, samples)
-
-
-class Order(Sampler[list[int]]):
-    """The samples of each batch."""
-
-    def __init__(self, samples: np.ndarray[tuple[int], np.dtype[np.int64]], batch_size: int) -> None:
-        self._samples = samples
-        self._batch_size = batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield them as ioprof does."""
-        for start in range(0, len(self._samples) - self._batch_size + 1, self._batch_size):
-            yield self._samples[start : start + self._batch_size].tolist()
-
-
-def tracing_off(plan: RunPlan, prepared: Prepared, epoch: int) -> Cost:
-    """Return what an epoch takes without tracing."""
-    workload, dataset = cast("MapWorkload", plan.workload), run_dataset(plan, prepared)
-    root = f"{str(dataset.store.local_root).rstrip('/')}/"
-    knobs = cast("TorchParams", plan.spec.loader_params)
-    loader = DataLoader(
-        UntracedBatches(workload.reader(dataset.sizes), root),
-        batch_sampler=Order(workload.order(epoch), plan.spec.loader_section.batch_size), collate_fn=joined,
-        num_workers=knobs.workers, prefetch_factor=knobs.prefetch, persistent_workers=knobs.persistent,
-        multiprocessing_context=multiprocessing.get_context(knobs.start_method),
-    )  # fmt: skip
-    window = Window()
-    for batch in window.over(iter(loader)):
-        del batch
-    del loader
-    return window.cost()
-
-
-class Watched:
-    """A loader whose first epoch goes through a window."""
-
-    name: ClassVar[str] = "watched"
-    summary: ClassVar[str] = "measures another loader"
-    requires: ClassVar[tuple[str, ...]] = ()
-    extra: ClassVar[str | None] = None
-    reads_storage: ClassVar[bool] = True
-    accepts: ClassVar[frozenset[Access]] = frozenset({"map"})
-    capabilities: ClassVar[Capabilities] = TorchLoader.capabilities
-    Params = TorchParams
-
-    def __init__(self, loader: Loader, window: Window) -> None:
-        self._loader = loader
-        self._window = window
-
-    def load(self) -> None:
-        """Import what it needs."""
-        self._loader.load()
-
-    def open(self, job: LoadJob) -> WatchedSession:
-        """Open it."""
-        return WatchedSession(self._loader.open(job), self._window)
-
-
-class WatchedSession:
-    """Its session."""
-
-    def __init__(self, session: LoaderSession, window: Window) -> None:
-        self._session = session
-        self._window = window
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Deliver the epoch."""
-        return self._window.over(self._session.batches(epoch))
-
-    def process_ids(self) -> list[int]:
-        """Return the workers."""
-        return self._session.process_ids()
-
-    def dead_workers(self) -> list[DeadWorker]:
-        """Return those that died."""
-        return self._session.dead_workers()
-
-    def close(self) -> None:
-        """Close it."""
-        self._session.close()
-
-
-def tracing_on(plan: RunPlan, prepared: Prepared) -> Cost:
-    """Return what an epoch takes in a recorded run."""
-    window = Window()
-    watched = replace(plan, loader=Watched(plan.loader, window))
-    Recording(watched, prepared, ["bench"], Silent()).run()
-    return window.cost()
-
-
-def median_with_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median and its 95 % bootstrap interval."""
-    drawn = np.random.default_rng(1).choice(ratios, (RESAMPLES, len(ratios)))
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the median and its interval."""
+    drawn = np.random.default_rng(1).choice(values, (RESAMPLES, len(values)))
     low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
-    return float(np.median(ratios)), float(low), float(high)
+    return Estimate(float(np.median(values)), float(low), float(high))
 
 
-def plan_of(file_size: str, files: str, workers: int, store: str, results: str) -> RunPlan:
-    """Return a run that only reads, as fast as it can."""
-    flags = [
-        ("store", store), ("files", files), ("file-size", file_size), ("workers", str(workers)), ("epochs", "1"),
-        ("accelerator", "none"), ("batch-size", "64"), ("cache", "asis"), ("results", results),
-    ]  # fmt: skip
-    return plan_run(resolve(raw_spec("small-files", flags, [f"run.warmup={WARMUP}", "run.probe=false"], [])))
+def pairs_of(rounds: Sequence[Round]) -> list[list[Round]]:
+    """Return the rounds of each pair; those that warm up, and what would not fill a pair, are left out."""
+    steady = rounds[WARM_UP_ROUNDS:]
+    size = len(steady) // PAIRS
+    if not size:
+        raise SystemExit(f"only {len(steady)} rounds, fewer than the {PAIRS} pairs: use more --seconds")
+    return [list(steady[first : first + size]) for first in range(0, size * PAIRS, size)]
 
 
-def compare(plan: RunPlan, prepared: Prepared, pairs: int) -> None:
-    """Print every pair, and what they say together."""
-    rates, cpu, batches = list[float](), list[float](), 0
-    for pair in range(pairs + 1):
-        cost = dict[str, Cost]()
-        for side in random.sample(("on", "off"), 2):
-            cost[side] = tracing_on(plan, prepared) if side == "on" else tracing_off(plan, prepared, 0)
-        on, off, batches = cost["on"], cost["off"], cost["on"].batches
-        if pair == 0:
-            continue  # warms the page cache and the imports
-        rates.append(off.wall_ns / on.wall_ns)
-        cpu.append(on.cpu_ns / off.cpu_ns)
-        print(f"  pair {pair}: off {_per_batch(off)}, on {_per_batch(on)}", flush=True)
-    loss, low, high = median_with_interval([1 - rate for rate in rates])
-    more, least, most = median_with_interval([ratio - 1 for ratio in cpu])
-    print(
-        f"tracing takes {loss:.1%} of samples/s (95 % interval {low:.1%} to {high:.1%}), and {more:.1%} more CPU time "
-        f"({least:.1%} to {most:.1%}); {pairs} pairs of {batches} batches"
+def sums(pairs: Sequence[Sequence[Round]], arm: Arm, of: Callable[[Cost], float]) -> list[float]:
+    """Return the sum over each pair."""
+    return [sum(of(one[arm]) for one in rounds) for rounds in pairs]
+
+
+def difference(pairs: Sequence[Sequence[Round]], arm: Arm, measured: int) -> Difference:
+    """Return what an arm costs more than the one without tracing."""
+
+    def both(of: Callable[[Cost], float]) -> list[tuple[float, float]]:
+        return list(zip(sums(pairs, arm, of), sums(pairs, "bare", of), strict=True))
+
+    batches = measured * len(pairs[0])
+    return Difference(
+        samples_per_s_lost_ratio=estimate([1 - bare / more for more, bare in both(lambda cost: cost.wall_ns)]),
+        more_cpu_ratio=estimate(
+            [more / bare - 1 for more, bare in both(lambda cost: cost.workers_ns + cost.consumer_ns)]
+        ),
+        worker_cpu_ns_per_batch=estimate(
+            [(more - bare) / batches for more, bare in both(lambda cost: cost.workers_ns)]
+        ),
+        consumer_cpu_ns_per_batch=estimate(
+            [(more - bare) / batches for more, bare in both(lambda cost: cost.consumer_ns)]
+        ),
+    )  # fmt: skip
+
+
+def sampler_ratios(directory: Path) -> list[float]:
+    """Return what the sampler used of one CPU, over stretches of about two seconds."""
+    rows = [row for row in load_trace(directory).host.to_pylist() if row["metric"] == "sampler_cpu_s_total"][1::10]
+    return [
+        (after["value"] - before["value"]) / ((after["time_ns"] - before["time_ns"]) / 1e9)
+        for before, after in itertools.pairwise(rows)
+    ]
+
+
+def told_ns_per_batch(summary: Summary, batches: int, worker_ns: float) -> float:
+    """Return what the run says that tracing took of its workers' time, batch by batch."""
+    return (summary.overhead.share_of_worker_time or 0.0) * worker_ns / batches
+
+
+def measure(plan: RunPlan, prepared: Prepared, *, measured: int, seconds: float, file_bytes: int) -> Result:
+    """Record one run of all arms, and compare them."""
+    knobs = cast("TorchParams", plan.spec.loader_params)
+    loader = Alternating(knobs, measured=measured, seconds=seconds)
+    recording = Recording(replace(plan, loader=loader), prepared, ["bench"], Silent())
+    recording.run()
+    rounds = loader.session.rounds if loader.session is not None else []
+    pairs = pairs_of(rounds)
+    trace = load_trace(recording.directory)
+    overhead = trace.run.overhead
+    tracing, sampler = difference(pairs, "traced", measured), estimate(sampler_ratios(recording.directory))
+    lost = tracing.samples_per_s_lost_ratio
+
+    def per_batch(of: Callable[[Cost], float]) -> float:
+        return statistics.median(sums(pairs, "bare", of)) / (measured * len(pairs[0]))
+
+    return Result(
+        file_bytes=file_bytes,
+        pairs=len(pairs),
+        rounds=len(pairs) * len(pairs[0]),
+        batches_per_block=measured,
+        batch_wall_ns=per_batch(lambda cost: cost.wall_ns),
+        batch_worker_cpu_ns=per_batch(lambda cost: cost.workers_ns),
+        batch_consumer_cpu_ns=per_batch(lambda cost: cost.consumer_ns),
+        tracing=tracing,
+        nothing=difference(pairs, "bare again", measured),
+        known_cost=difference(pairs, "busy", measured),
+        sampler_cpu_ratio=sampler,
+        lost_with_sampler_ratio=Estimate(
+            lost.median + sampler.median, lost.low + sampler.low, lost.high + sampler.high
+        ),
+        told_ns_per_batch=told_ns_per_batch(
+            summarise(trace), overhead.batches, overhead.worker_time_ns
+        ) if overhead is not None and overhead.batches else float("nan"),
+    )  # fmt: skip
+
+
+def percent(ratio: float) -> str:
+    """Return a share as text."""
+    return f"{ratio:.2%}"
+
+
+def micros(span_ns: float) -> str:
+    """Return a time as text."""
+    return f"{span_ns / 1e3:.1f} µs"
+
+
+def told(name: str, one: Difference) -> str:
+    """Return a line of the result."""
+    return (
+        f"  {name:<26}{one.samples_per_s_lost_ratio.told(percent)} of samples/s; "
+        f"{one.more_cpu_ratio.told(percent)} more CPU time: "
+        f"{one.worker_cpu_ns_per_batch.told(micros)} per batch in the workers, "
+        f"{one.consumer_cpu_ns_per_batch.told(micros)} in the consumer"
     )
 
 
-def _per_batch(cost: Cost) -> str:
-    return f"{cost.wall_ns / cost.batches / 1e3:.0f} µs per batch ({cost.cpu_ns / cost.batches / 1e3:.0f} on CPU)"
+def show(result: Result) -> None:
+    """Print the result of one file size."""
+    worker, consumer = micros(result.batch_worker_cpu_ns), micros(result.batch_consumer_cpu_ns)
+    print(
+        f"  a batch without tracing takes {micros(result.batch_wall_ns)}: {worker} on CPU in the workers, {consumer} "
+        f"in the consumer; {result.pairs} pairs of {result.rounds // result.pairs} blocks each, "
+        f"{result.batches_per_block} batches per block"
+    )
+    print(told("tracing takes", result.tracing))
+    print(told("nothing (control)", result.nothing))
+    print(told(f"{micros(BUSY_NS)} wasted (control)", result.known_cost))
+    print(f"  the host's sampler uses   {result.sampler_cpu_ratio.told(percent)} of one CPU")
+    print(f"  together at most          {result.lost_with_sampler_ratio.told(percent)} of samples/s")
+    print(f"  the run's own figure      {micros(result.told_ns_per_batch)} per batch in the workers", flush=True)
+
+
+def plan_of(file_size: str, files: int, workers: int, store: str, results: str) -> RunPlan:
+    """Return a run that only reads, as fast as it can."""
+    flags = [
+        ("store", store), ("files", str(files)), ("file-size", file_size), ("workers", str(workers)), ("epochs", "1"),
+        ("accelerator", "none"), ("batch-size", "64"), ("cache", "warm"), ("results", results),
+    ]  # fmt: skip
+    return plan_run(resolve(raw_spec("small-files", flags, ["run.probe=false"], [])))
 
 
 def main() -> None:
     """Prepare a dataset of each size and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file-sizes", nargs="+", default=["64KiB", "4KiB"])
-    parser.add_argument("--dataset-size", default="1GiB", help="of each file size, but 100,000 files at most")
-    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--dataset-size", default="512MiB", help="of each file size, but 40,000 files at most")
+    parser.add_argument("--seconds", type=float, default=90.0, help="that the blocks of each file size take")
+    parser.add_argument("--batches", type=int, default=16, help="measured batches of a block")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", default=None, help="where the datasets and runs are made, and removed")
+    parser.add_argument("--json", type=Path, default=None, help="file for the results, replaced")
     options = parser.parse_args()
+    if options.workers * 2 > LED_OUT:
+        parser.error(f"--workers {options.workers}: {LED_IN} batches before and after a block would be in flight")
+    results = []
     for file_size in options.file_sizes:
-        files = min(100_000, parse_bytes(options.dataset_size) // parse_bytes(file_size))
+        file_bytes = parse_bytes(file_size)
+        files = min(40_000, parse_bytes(options.dataset_size) // file_bytes)
         with tempfile.TemporaryDirectory(prefix="ioprof-bench-", dir=options.folder) as scratch:
-            plan = plan_of(file_size, str(files), options.workers, f"{scratch}/store", f"{scratch}/results")
+            plan = plan_of(file_size, files, options.workers, f"{scratch}/store", f"{scratch}/results")
             prepared = prepare(plan.store, plan.spec.workload, plan.layout)
-            print(f"{files:,} files of {file_size}, {options.workers} workers, {options.pairs} pairs")
-            compare(plan, prepared, options.pairs)
+            print(f"{files:,} files of {file_size}, batches of 64, {options.workers} workers")
+            results.append(
+                measure(plan, prepared, measured=options.batches, seconds=options.seconds, file_bytes=file_bytes)
+            )
+            show(results[-1])
+    if options.json is not None:
+        host = {"machine": platform.machine(), "kernel": platform.release(), "python": platform.python_version()}
+        options.json.write_text(
+            json.dumps({"host": host, "results": [asdict(one) for one in results]}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":
