@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ioprof.contract import EpochReader, EpochStart, Indices, Part, SampleReader, SampleStream
 from ioprof.host.parent_death import become_worker
@@ -20,10 +22,13 @@ from ioprof.trace.histogram import BUCKETS, bucket_of
 from ioprof.trace.kinds import Phase
 from ioprof.trace.recorder import Recorder
 
-CHUNK_NS = 5_000_000
-"""About how long a process reads before it takes the next samples and brings its row up to date."""
-MOST_SAMPLES = 64
-"""Samples taken at once, at most: what others could have read must not wait for long."""
+CHUNK_NS = 10_000_000
+"""About how long a process reads before it takes the next samples: what others could have read must not wait for
+long."""
+NOTE_NS = 50_000_000
+"""About how long it reads before it brings its row up to date, which takes as long as reading two small files."""
+MOST_SAMPLES = 512
+"""Samples taken at once, at most."""
 SLOW_SAMPLE_NS = 200_000
 """Samples that are not one object each and take longer are all read and timed one by one; of faster ones, those of one
 chunk in `TIMED_ONE_IN`."""
@@ -32,6 +37,8 @@ _SPAN_BUDGET = 1000
 _POLL_S = 0.001
 _STEADY = int(Phase.STEADY)
 _now = time.perf_counter_ns
+Seconds = NDArray[np.float64]
+"""How long samples took, one each."""
 # Looked up once: members of an enum are found slowly, and so are elements of an array.
 (_NOTED_NS, _NOTES, _SAMPLES, _FAILED_SAMPLES, _BYTES, _PAGE_BYTES, _ON_CPU_NS, _SCHEDULED, _RUN_QUEUE_NS, _COUNTED,
  _FETCHED_BYTES) = (int(word) for word in (
@@ -67,13 +74,12 @@ class _Row:
         self._words = memoryview(self._row)
         self._tap = tap
         self._accounting, self._io = ThreadAccounting(), ProcessIo()
-        self._timed_ns: list[int] = []
 
     def tell(self, state: State) -> None:
         self._row[Word.STATE] = state
 
-    def add(self, samples: int, timed_ns: list[int]) -> None:
-        """Count samples that have just been read, and how long those took that were timed."""
+    def add(self, samples: int, timed_s: Sequence[Seconds]) -> None:
+        """Count samples that have just been read, and how long those took that were timed, in pieces."""
         words, tap = self._words, self._tap
         words[_NOTED_NS] = _now()
         words[_NOTES] += 1
@@ -85,11 +91,11 @@ class _Row:
             words[_SCHEDULED], words[_RUN_QUEUE_NS] = 1, queued_ns
         if (moved := self._io.read()) is not None:
             words[_COUNTED], words[_FETCHED_BYTES] = 1, moved.read_bytes
-        if timed_ns:
-            self._time(np.array(timed_ns, dtype=np.int64))
+        if timed_s:
+            self._time(np.rint(np.concatenate(timed_s) * 1e9).astype(np.int64))
         self._board.publish(self._worker)
 
-    def _time(self, took_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    def _time(self, took_ns: NDArray[np.int64]) -> None:
         row = self._row
         self._histogram += np.bincount(bucket_of(took_ns), minlength=BUCKETS)
         shortest = int(took_ns.min())
@@ -148,7 +154,7 @@ def _begin(plan: WorkerPlan, tap: Tap) -> None:
 def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
     """Read samples of the order, a chunk at a time, until told to stop or none is left."""
     reader, board, chunk, size, sample_ns = cast("SampleReader", plan.source), plan.board, 0, 1, SLOW_SAMPLE_NS
-    one_by_one, unnoted, unnoted_ns, noted_ns, state = False, 0, list[int](), _now(), State.STOPPED
+    one_by_one, unnoted, unnoted_s, noted_ns, state = False, 0, list[Seconds](), _now(), State.STOPPED
     while board.order == Order.READ:
         first = board.claim(size)
         if first >= len(order) and not plan.repeats:
@@ -158,31 +164,33 @@ def _read_map(plan: WorkerPlan, order: Indices, tap: Tap, row: _Row) -> State:
         tap.recorder.begin(_STEADY, epoch=plan.epoch, batch=chunk)
         start_ns = _now()
         if one_by_one and (sample_ns >= SLOW_SAMPLE_NS or chunk % TIMED_ONE_IN == 0):
-            done, timed_ns = _read_one_by_one(reader, tap, samples.tolist())
+            done, timed_s = _read_one_by_one(reader, tap, samples.tolist())
         else:
-            done, timed_ns = len(reader.read(tap, samples.tolist())), _stamped_ns(tap, len(samples))
-            one_by_one = not timed_ns
+            done, timed_s = len(reader.read(tap, samples.tolist())), _stamped_s(tap, len(samples))
+            one_by_one = not len(timed_s)
         end_ns = _now()
         sample_ns = max(1, (end_ns - start_ns) // len(samples))
         tap.recorder.end()
-        unnoted, unnoted_ns = unnoted + done, unnoted_ns + timed_ns
-        if end_ns - noted_ns + sample_ns * size > CHUNK_NS:
-            row.add(unnoted, unnoted_ns)
-            unnoted, unnoted_ns, noted_ns = 0, [], end_ns
+        unnoted += done
+        if len(timed_s):
+            unnoted_s.append(timed_s)
+        if end_ns - noted_ns + sample_ns * size > NOTE_NS:
+            row.add(unnoted, unnoted_s)
+            unnoted, unnoted_s, noted_ns = 0, [], end_ns
         size = min(MOST_SAMPLES, max(1, CHUNK_NS // sample_ns))
         chunk += 1
     if unnoted:
-        row.add(unnoted, unnoted_ns)
+        row.add(unnoted, unnoted_s)
     return state
 
 
-def _stamped_ns(tap: Tap, samples: int) -> list[int]:
+def _stamped_s(tap: Tap, samples: int) -> Seconds:
     """Return how long each sample took where the tap has stamped as many whole objects; else nothing."""
-    took_ns = tap.recorder.pending_reads_ns()
-    return took_ns if len(took_ns) == samples else []
+    took_s = tap.recorder.pending_reads_s()
+    return took_s if len(took_s) == samples else took_s[:0]
 
 
-def _read_one_by_one(reader: SampleReader, tap: Tap, samples: list[int]) -> tuple[int, list[int]]:
+def _read_one_by_one(reader: SampleReader, tap: Tap, samples: list[int]) -> tuple[int, Seconds]:
     done, timed_ns, start_ns = 0, list[int](), _now()
     for sample in samples:
         delivered = len(reader.read(tap, [sample]))
@@ -191,7 +199,11 @@ def _read_one_by_one(reader: SampleReader, tap: Tap, samples: list[int]) -> tupl
             timed_ns.append(end_ns - start_ns)
             done += delivered
         start_ns = end_ns
-    return done, timed_ns
+    return done, _in_seconds(timed_ns)
+
+
+def _in_seconds(timed_ns: list[int]) -> Seconds:
+    return np.array(timed_ns, dtype=np.float64) / 1e9
 
 
 def _read_stream(plan: WorkerPlan, tap: Tap, row: _Row) -> State:
@@ -220,7 +232,7 @@ def _read_part(plan: WorkerPlan, stream: SampleStream, epoch: int, part: Part, t
         timed_ns.append(end_ns - start_ns)
         if end_ns - noted_ns >= CHUNK_NS:
             tap.recorder.end()
-            row.add(len(timed_ns), timed_ns)
+            row.add(len(timed_ns), [_in_seconds(timed_ns)])
             if plan.board.order != Order.READ:
                 return False
             chunk += 1
@@ -229,5 +241,5 @@ def _read_part(plan: WorkerPlan, stream: SampleStream, epoch: int, part: Part, t
             end_ns = _now()
         start_ns = end_ns
     tap.recorder.end()
-    row.add(len(timed_ns), timed_ns)
+    row.add(len(timed_ns), [_in_seconds(timed_ns)] if timed_ns else [])
     return True

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ioprof.errors import RunDirectoryError
 from ioprof.trace import opsfile
@@ -186,11 +187,11 @@ class Recorder(HeaderNotes):
             self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
         self.reads_done(reads, took_s if reads else 0.0)
 
-    def pending_reads_ns(self) -> list[int]:
-        """Return how long each object read of the open batch took, from its opening to its closing."""
+    def pending_reads_s(self) -> NDArray[np.float64]:
+        """Return how long each object read of the open batch took, from its opening to its closing; one dimension."""
         first = self._start + opsfile.STAMPS_AT + self._reads_used * STAMPS
         stamps = self._words[first : first + self._pending * STAMPS].view(np.float64).reshape(-1, STAMPS)
-        took: list[int] = np.rint((stamps[:, -1] - stamps[:, 0]) * 1e9).astype(np.int64).tolist()
+        took: NDArray[np.float64] = stamps[:, -1] - stamps[:, 0]
         return took
 
     def last_end_ns(self) -> int:
