@@ -11,7 +11,7 @@ from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
-from ioprof.errors import IoprofError, SpecError, nearest
+from ioprof.errors import IoprofError, ResultsFullError, SpecError, nearest
 from ioprof.report.jsonfile import write_summary
 from ioprof.runner.beside_run import USUAL_BUDGET, BesideBudget, measure_beside
 from ioprof.runner.gate import Gate
@@ -142,8 +142,9 @@ def _stopped(directory: Path, cause: Interrupted | IoprofError, answering: Answe
         try:
             return RecordingStoppedError(_analysed(directory, answering), cause)
         except IoprofError as second:
-            # Often the same full disk; what ended the run is what the user must hear of.
-            cause.add_note(str(second))
+            # What ended the run is what the user must hear of; a full disk is one line.
+            if not isinstance(cause, ResultsFullError):
+                cause.add_note(str(second))
             raise cause from second
 
 

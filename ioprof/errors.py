@@ -10,6 +10,7 @@
     +-- RunError                1   the run could not go on
     |   +-- TooManyErrorsError  1   more operation errors than --max-errors allows
     |   +-- WorkerDiedError     1   a loader's worker process was killed or crashed
+    |   +-- ResultsFullError    1   the disk of the results refuses the trace; what was measured is kept
     +-- RunDirectoryError       1   a run directory is corrupt, newer than this version, or not writable
     +-- RequirementError        3   a --require was not met
 
@@ -66,6 +67,10 @@ class WorkerDiedError(RunError):
     """A loader's worker process was killed or crashed."""
 
 
+class ResultsFullError(RunError):
+    """The disk of the results takes no more of the trace."""
+
+
 class RunDirectoryError(IoprofError):
     """A run directory cannot be read or written."""
 
@@ -74,6 +79,10 @@ class RequirementError(IoprofError):
     """A requirement the user stated was not met by the run."""
 
     exit_code: ClassVar[int] = 3
+
+
+FREE_SPACE = "free some space there, or choose another folder (--results; TMPDIR for temporary files)"
+"""What to do where results cannot be written."""
 
 
 class CaveatWarning(UserWarning):

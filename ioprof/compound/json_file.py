@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from ioprof.errors import RunDirectoryError
+from ioprof.errors import FREE_SPACE, RunDirectoryError
 
-KEPT = "; the run directories beside it are kept"
+KEPT = f"; {FREE_SPACE}; the run directories beside it are kept"
 """Said where one of them cannot be written."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ioprof.clock import now_ns
 from ioprof.contract import CLOSING_S, Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
-from ioprof.errors import IoprofError, RunDirectoryError, RunError
+from ioprof.errors import FREE_SPACE, IoprofError, ResultsFullError, RunDirectoryError, RunError
 from ioprof.host.sampler import HostSampler
 from ioprof.runner.cache_changes import CacheChanges
 from ioprof.runner.caveat_warnings import heard
@@ -134,9 +134,8 @@ class Recording:
             reason = error.strerror or told(error)
             if error.errno not in DISK_ERRORS:
                 raise RunError(f"the run stopped: {reason}; what was measured is kept in {self.directory}") from error
-            raise RunError(
-                f"{self.directory}: results cannot be written: {reason}; free some space or use --results; "
-                "what was measured is kept"
+            raise ResultsFullError(
+                f"{self.directory}: results cannot be written: {reason}; {FREE_SPACE}; what was measured is kept"
             ) from error
         except Exception as error:
             reason = told(error)
@@ -308,7 +307,7 @@ class Recording:
             write_run_json(self.directory, self._now.record)
         except OSError as error:
             raise RunDirectoryError(
-                f"{self.directory}: run.json cannot be written: {error.strerror}; free some space or use --results"
+                f"{self.directory}: run.json cannot be written: {error.strerror}; {FREE_SPACE}"
             ) from error
 
     def _close(self, outcome: Outcome, reason: str | None) -> None:
@@ -325,7 +324,7 @@ class Recording:
             self._save()
             raise RunDirectoryError(
                 f"{self.directory}: the tables cannot be written: {error.strerror}; the raw trace is kept and "
-                "ioprof report reads it"
+                f"ioprof report reads it; {FREE_SPACE}"
             ) from error
         self._save()
         remove_raw(self.directory)

@@ -7,7 +7,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from ioprof.errors import RunDirectoryError
+from ioprof.errors import ResultsFullError, RunDirectoryError
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
 """What the disk of the results may answer to writing the trace."""
@@ -21,6 +21,8 @@ def told_beside(first: BaseException | None) -> Iterator[None]:
     except RunDirectoryError as second:
         if first is None:
             raise
+        if isinstance(first, ResultsFullError):
+            return  # the same disk
         first.add_note(str(second))
 
 

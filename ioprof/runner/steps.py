@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +15,11 @@ from ioprof.runner.hooks import StepHook
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.schema import BATCHES, STEPS
+
+LEAST_ROOM_BYTES = 1 << 20
+"""With less than this left on the disk of the results, a run ends while all that it measured can still be kept."""
+_LOOK_NS = 1_000_000_000
+"""How often it is looked at."""
 
 
 class StepLoop:
@@ -40,6 +47,8 @@ class StepLoop:
         self._steps = RecordLog(raw_dir / f"steps-{rank}.log", STEPS)
         self._batches = RecordLog(raw_dir / f"batches-{rank}.log", BATCHES)
         self._epochs = RecordLog(raw_dir / f"epochs-{rank}.log", EPOCHS)
+        self._raw_dir = raw_dir
+        self._look_at_ns = 0
         self.step = 0
         self.errors = 0
 
@@ -59,8 +68,22 @@ class StepLoop:
             del batch  # its shared memory must be free before the next one is waited for
             for hook in self._hooks:
                 wait_start_ns = hook.after_step(self.step - 1) or wait_start_ns
+            if wait_start_ns >= self._look_at_ns:
+                self._look_at_ns = wait_start_ns + _LOOK_NS
+                self._see_room()
         self._epochs.append(epoch, 1, now_ns())
         return self.step - first
+
+    def _see_room(self) -> None:
+        """See that the disk of the results is not full: what finds out by itself may write again only much later.
+
+        Raises:
+            OSError: it is.
+        """
+        left = os.statvfs(self._raw_dir)
+        # File systems that do not say how large they are report no blocks at all.
+        if left.f_blocks and left.f_bavail * left.f_frsize < LEAST_ROOM_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._raw_dir))
 
     def finish(self) -> None:
         """Tell the hooks that the last step is done.

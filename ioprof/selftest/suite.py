@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ioprof import api
+from ioprof.errors import ResultsFullError, StoreFullError
 from ioprof.host.other_load import OtherLoad, other_load
 from ioprof.selftest.cases import Case
 from ioprof.selftest.expected import NOTHING
 from ioprof.selftest.judge import rows_of
 from ioprof.selftest.plain import Held, OwnCosts, own_costs
 from ioprof.selftest.row import Row
+from ioprof.units import format_bytes
 
+ROOM_BYTES = 64 << 20
+"""What data, trace and results of the largest case take at once, with room to spare."""
 QUIET_CORES = 0.2
 """CPU used by others, in cores, up to which a host counts as quiet."""
 _PLAIN_BATCHES = 16
@@ -41,9 +46,13 @@ def run_cases(cases: list[Case], on_case: Callable[[int, Case], None]) -> Iterat
         on_case: told the number, from 1, and the case that begins.
 
     Raises:
+        ResultsFullError: the folder for temporary files has no room for data and results.
         IoprofError: a run failed.
     """
-    with tempfile.TemporaryDirectory(prefix="ioprof-selftest-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="ioprof-selftest-") as scratch, _full_disk_told():
+        free_bytes = shutil.disk_usage(scratch).free
+        if free_bytes < ROOM_BYTES:
+            raise ResultsFullError(f"{format_bytes(free_bytes)} are free, and it takes {format_bytes(ROOM_BYTES)}")
         for number, case in enumerate(cases, 1):
             on_case(number, case)
             folder = Path(scratch, str(number))
@@ -51,6 +60,20 @@ def run_cases(cases: list[Case], on_case: Callable[[int, Case], None]) -> Iterat
             run = api.run(case.sections(folder))
             yield Finished(case=case, rows=rows_of(case, run, _own_costs(case, folder)), load=load)
             shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _full_disk_told() -> Iterator[None]:
+    """Name what can be changed: a self-test's folder is temporary, and nothing of it is kept.
+
+    Raises:
+        ResultsFullError: the disk is full.
+    """
+    try:
+        yield
+    except (ResultsFullError, StoreFullError) as error:
+        told = f"{tempfile.gettempdir()}: no room for the self-test: {error.__cause__ or error}"
+        raise ResultsFullError(f"{told}; free some space there, or set TMPDIR to another folder") from error
 
 
 def _own_costs(case: Case, folder: Path) -> OwnCosts:

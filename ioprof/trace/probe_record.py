@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ioprof.errors import FREE_SPACE
 from ioprof.trace.json_record import read_record, write_record
 
 PROBE_JSON = "probe.json"
@@ -209,7 +210,7 @@ def write_probe(directory: Path, record: ProbeRecord) -> None:
     Raises:
         RunDirectoryError: the disk is full or the directory gone; the old file stays.
     """
-    write_record(directory / PROBE_JSON, record, "; free some space there, or choose another folder with --results")
+    write_record(directory / PROBE_JSON, record, f"; {FREE_SPACE}")
 
 
 def read_probe(directory: Path) -> ProbeRecord | None:

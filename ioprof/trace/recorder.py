@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ioprof.errors import RunDirectoryError
+from ioprof.errors import FREE_SPACE, RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
 from ioprof.trace.header_notes import TOTALS, TOTALS_AT, HeaderNotes
@@ -96,7 +96,9 @@ class Recorder(HeaderNotes):
             self.mapping = _reserved_map(stem.with_suffix(".ops"))
             self._spans = os.open(stem.with_suffix(".spans"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         except OSError as error:
-            raise RunDirectoryError(f"{stem}: cannot record operations there: {error.strerror}") from error
+            raise RunDirectoryError(
+                f"{stem}: cannot record operations there: {error.strerror}; {FREE_SPACE}"
+            ) from error
         self._words = np.frombuffer(self.mapping, dtype=np.int64)
         self._ints = memoryview(self.mapping).cast("q")
         for half in (1, 0):
