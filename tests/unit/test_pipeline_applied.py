@@ -33,8 +33,8 @@ def measured(held_ratio: float) -> Measured:
         waits=0.0, hit_ratio=None, is_accounted=True, run_queue_ratio=0.0, **columns,
     )  # fmt: skip
     free = Transport(
-        send_ns=0.0, send_wait_ns=0.0, unwrap_ns=0.0, unwrap_wait_ns=0.0, received_ns=None, inline_ns=0.0, wake_ns=0.0,
-        between_ns=0.0,
+        send_ns=0.0, send_wait_ns=0.0, after_ns=0.0, unwrap_ns=0.0, unwrap_wait_ns=0.0, handover_ns=0.0,
+        received_ns=None, inline_ns=0.0, wake_ns=0.0, between_ns=0.0,
     )  # fmt: skip
     return Measured(
         recipe=recipe, transport=free, shares={Stage.OPEN: 0.25, Stage.READ: 0.75}, curve=StoreCurve(),
@@ -66,3 +66,11 @@ def test_what_a_held_operation_lasts_beyond_what_was_asked_stays() -> None:
 def test_computing_in_an_operation_of_a_real_store_is_not_its_latency() -> None:
     """8 ms were waited for, and are twice as long; 2 were computed."""
     assert storage_ms(0.0, Change(store_latency_factor=2.0)) == pytest.approx(18.0)
+
+
+def test_a_store_whose_lone_operations_wait_longer_gives_as_much_at_its_ceiling() -> None:
+    """Six requests at 4 times the lone 1 ms are 1,500 per s; if the lone one waits for 2 ms, they still are."""
+    curve = StoreCurve(concurrency=(1.0, 1.5, 6.0), slowdowns=(1.0, 1.0, 4.0), lone_s=1e-3, is_ceiling=True)
+    slower = curve.waited_alone(2e-3)
+    assert [6 / (one.lone_s * one.slowdown(6.0)) for one in (curve, slower) if one.lone_s] == [1500.0, 1500.0]
+    assert slower.slowdown(1.0) == 1.0

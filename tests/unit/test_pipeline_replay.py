@@ -16,7 +16,8 @@ MS = 1e6
 def load(count: int = 400, **ms: float) -> Load:
     """Return equal batches of 10 samples; durations in ms by the names of `Load`, without ``_ns``."""
     names = (
-        "store", "cpu", "blocked", "send", "send_wait", "unwrap", "unwrap_wait", "pin", "transfer", "busy", "before",
+        "store", "cpu", "blocked", "send", "send_wait", "after", "unwrap", "unwrap_wait", "handover", "pin", "transfer",
+        "busy", "before",
     )  # fmt: skip
     columns = {f"{name}_ns": np.full(count, ms.get(name, 0.0) * MS) for name in names}
     return Load(samples=np.full(count, 10), opens=np.arange(count) == 0, **columns)
@@ -96,3 +97,19 @@ def test_waiting_for_a_cpu_is_told_apart_from_work() -> None:
     crowded = replay(load(cpu=4), replace(LAYOUT, workers=4, cores=2.0))
     assert crowded.cpu_ns == pytest.approx(8 * MS, rel=0.02)
     assert replay(load(cpu=4), replace(LAYOUT, cores=2.0)).cpu_ns == pytest.approx(4 * MS, abs=1.0)
+
+
+def test_a_batch_that_came_early_still_has_to_be_handed_over() -> None:
+    """Of each pair the second arrives first and is received meanwhile: its turn costs the hand-over alone."""
+    uneven = np.where(np.arange(400) % 2 == 0, 20.0, 1.0) * MS
+    work = replace(load(unwrap=2, handover=1, busy=1), store_ns=uneven)
+    # The slow worker needs 20 ms for each of its batches; the other one's cost nothing of that.
+    assert step_ms(work, LAYOUT) == pytest.approx(10.0, rel=0.02)
+    assert step_ms(replace(work, store_ns=np.zeros(400)), LAYOUT) == pytest.approx(4.0, rel=0.01)
+
+
+def test_what_sending_takes_once_a_batch_is_on_its_way_holds_up_nobody_but_the_cpus() -> None:
+    """With CPUs to spare it costs nothing; on one CPU it takes its turn there."""
+    work = load(store=4, send=1, after=3, busy=1)
+    assert step_ms(work, LAYOUT) == pytest.approx(2.0, rel=0.02)
+    assert step_ms(work, replace(LAYOUT, cores=1.0)) == pytest.approx(4.0, rel=0.02)

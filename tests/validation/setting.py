@@ -120,7 +120,8 @@ class Setting:
             for name in ("workers", "prefetch", "batch_size", "in_order", "pin")
             if getattr(self, name) != getattr(other, name)
         }
-        if self.compute_us != other.compute_us:
+        # A batch of another size would keep the accelerator busy for longer or shorter: here it does not.
+        if self.compute_us != other.compute_us or self.batch_size != other.batch_size:
             asked["busy_ns_per_batch"] = other.compute_us * 1000
         for name, rate in (("store_iops_factor", "iops"), ("store_bandwidth_factor", "mb_per_s")):
             if getattr(self, rate) != getattr(other, rate):

@@ -15,12 +15,11 @@ from ioprof.analysis.pipeline.notes import Notes
 from ioprof.analysis.pipeline.pieces import STORAGE_STAGES, Stage
 from ioprof.analysis.pipeline.recipe import Recipe
 from ioprof.analysis.pipeline.store_curve import StoreCurve
+from ioprof.analysis.pipeline.transport import SEND_NS_PER_MIB, UNWRAP_NS_PER_MIB
 from ioprof.errors import RunError
 
 Floats = NDArray[np.float64]
 
-_FIXED_SEND_NS, _FIXED_UNWRAP_NS = 300_000.0, 350_000.0
-"""Of sending and receiving a batch, what does not grow with its bytes, at most."""
 _PIN_BYTES_PER_NS = 8.0
 _MOST_PARTS = 32
 _HARDLY_BLOCKED = 0.02
@@ -56,7 +55,9 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         blocked_ns=np.clip(recipe.blocked_ns + measured.wake_up_ratio * recipe.queue_ns, 0.0, None),
         send_ns=np.full(count, transport.send_ns * ipc),
         send_wait_ns=np.full(count, transport.send_wait_ns * ipc),
+        after_ns=np.full(count, transport.after_ns * ipc),
         unwrap_ns=np.full(count, transport.unwrap_ns * ipc),
+        handover_ns=np.full(count, transport.handover_ns * ipc),
         unwrap_wait_ns=np.full(count, transport.unwrap_wait_ns * ipc),
         pin_ns=recipe.size_bytes / _PIN_BYTES_PER_NS * factors.get(Stage.PIN, 1.0),
         transfer_ns=recipe.transfer_ns * factors.get(Stage.TRANSFER, 1.0),
@@ -65,12 +66,14 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         opens=np.concatenate([[True], np.diff(recipe.epoch) != 0]),
     )
     if setting.batch_size != measured.setting.batch_size:
-        load = _regrouped(load, measured.setting.batch_size, setting.batch_size, notes)
+        mib = float(recipe.size_bytes.mean()) / 2**20
+        load = _regrouped(load, measured.setting.batch_size, setting.batch_size, mib, notes)
     if setting.workers == 0:
         count = len(load)
         return replace(
             load,
             unwrap_ns=np.full(count, transport.inline_ns),
+            handover_ns=np.zeros(count),
             unwrap_wait_ns=np.zeros(count),
             busy_ns=_busy(load.busy_ns, measured, setting, change),
         )
@@ -147,21 +150,22 @@ def _miss_factor(recipe: Recipe, change: Change, notes: Notes) -> float:
     return (1.0 - wanted) / max(1e-9, 1.0 - recipe.hit_ratio)
 
 
-def _regrouped(load: Load, size: int, wanted: int, notes: Notes) -> Load:
+def _regrouped(load: Load, size: int, wanted: int, mib: float, notes: Notes) -> Load:
     """Return the same samples in batches of another size, epoch by epoch; what takes time in them is dealt out anew."""
     ratio = wanted / size
     notes.assume(
-        "What a batch takes grows with its samples, on the accelerator too; of moving it, up to "
-        f"{(_FIXED_SEND_NS + _FIXED_UNWRAP_NS) / 1e6:.2g} ms do not."
+        "What a batch takes grows with its samples, on the accelerator too; what moving it takes, with its bytes."
     )
     starts = np.flatnonzero(load.opens)
     ends = [*starts[1:].tolist(), len(load)]
     parts = [_epoch_regrouped(load, low, high, wanted) for low, high in zip(starts.tolist(), ends, strict=True)]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     count = len(joined["samples"])
-    fixed = {"send_ns": _FIXED_SEND_NS, "unwrap_ns": _FIXED_UNWRAP_NS, "send_wait_ns": np.inf, "unwrap_wait_ns": np.inf}
+    grows = {"send_ns": SEND_NS_PER_MIB, "unwrap_ns": UNWRAP_NS_PER_MIB}
+    kept = {"send_ns", "send_wait_ns", "after_ns", "unwrap_ns", "unwrap_wait_ns", "handover_ns"}
     moved = {
-        name: np.full(count, _scaled_cost(float(getattr(load, name)[0]), most, ratio)) for name, most in fixed.items()
+        name: np.full(count, _scaled_cost(float(getattr(load, name)[0]), grows.get(name, 0.0) * mib, ratio))
+        for name in kept
     }
     return replace(load, **(joined | moved))
 
@@ -182,9 +186,9 @@ def _epoch_regrouped(load: Load, low: int, high: int, wanted: int) -> dict[str, 
     return parts
 
 
-def _scaled_cost(cost_ns: float, fixed_ns: float, ratio: float) -> float:
-    fixed_ns = min(fixed_ns, cost_ns)
-    return fixed_ns + (cost_ns - fixed_ns) * ratio
+def _scaled_cost(cost_ns: float, growing_ns: float, ratio: float) -> float:
+    """Return a cost of which so much, at most all of it, grows."""
+    return cost_ns + min(growing_ns, cost_ns) * (ratio - 1.0)
 
 
 def _busy(busy_ns: Floats, measured: Measured, setting: Setting, change: Change) -> Floats:

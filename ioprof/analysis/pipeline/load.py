@@ -29,8 +29,12 @@ class Load:
     """On a CPU to send the batch, while the worker goes on."""
     send_wait_ns: Floats
     """Under way for anything but a CPU."""
+    after_ns: Floats
+    """Likewise, when the batch has arrived."""
     unwrap_ns: Floats
     """Consumer on a CPU to receive it; without workers, to go on to the next one."""
+    handover_ns: Floats
+    """Consumer on a CPU when its turn has come, after the next one was asked for."""
     unwrap_wait_ns: Floats
     """Consumer held up by anything else while it receives it."""
     pin_ns: Floats

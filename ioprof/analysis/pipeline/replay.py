@@ -36,7 +36,7 @@ class Replayed:
     cpu_ns: float
     """Worker on a CPU or waiting for one, on average."""
     unwrap_ns: float
-    """Consumer, likewise, to receive a batch."""
+    """Consumer, likewise, to receive a batch and hand it over."""
 
 
 def replay(load: Load, layout: Layout) -> Replayed:
@@ -108,6 +108,7 @@ class _Rank:
         self._blocked, self._send = load.blocked_ns.tolist(), load.send_ns.tolist()
         self._send_wait, self._unwrap_wait = load.send_wait_ns.tolist(), load.unwrap_wait_ns.tolist()
         self._unwrap, self._pin = load.unwrap_ns.tolist(), load.pin_ns.tolist()
+        self._after, self._handover = load.after_ns.tolist(), load.handover_ns.tolist()
         self._shares = _shares(layout.parts)
         self.lasted_ns = [0.0] * len(Place)
         self._transfer, self._busy = load.transfer_ns.tolist(), load.busy_ns.tolist()
@@ -160,6 +161,11 @@ class _Rank:
         self.lasted_ns[Place.ALONE] += self._host.now - start
         yield Place.ALONE, self._unwrap_wait[batch]
 
+    def _handing_over(self, batch: int) -> Actor:
+        start = self._host.now
+        yield Place.CPU, self._handover[batch]
+        self.lasted_ns[Place.ALONE] += self._host.now - start
+
     def _worker(self, number: int) -> Actor:
         tasks, made = self._tasks[number], self._made[number]
         while True:
@@ -190,6 +196,7 @@ class _Rank:
                     self._host.go(self._actors["pinner"])
             else:
                 self._arrive(batch)
+            yield Place.CPU, self._after[batch]
 
     def _pinner(self) -> Actor:
         while True:
@@ -236,6 +243,7 @@ class _Rank:
                     batch = yield from self._received(wanted, held)
                     self._assigned[self._maker.pop(batch)] -= 1
                     self._dispatch()
+                    yield from self._handing_over(batch)
                 else:
                     batch = wanted
                     yield from self._making(batch)

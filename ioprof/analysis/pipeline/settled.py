@@ -28,6 +28,7 @@ def settled(measured: Measured) -> Measured:
     The replay makes batches wait for CPUs and for the store by itself. What was measured holds these waits too: they
     are taken out, by as much as the replay puts in. What it does not put in stays, as time that passes.
     """
+    measured = _waited_as_in_run(measured)
     recipe = measured.recipe
     stored, queued = float(recipe.storage_blocked_ns.mean()), float(recipe.queue_ns.mean())
     for _ in range(_ROUNDS):
@@ -59,6 +60,20 @@ def _base_ratio(measured: Measured, stored_ns: float, lone_ns: float, replayed_n
     return measured.base_ratio * stored_ns / replayed_ns
 
 
+def _waited_as_in_run(measured: Measured) -> Measured:
+    """Return the same with the wait for a store that nobody else uses put right where a throttle holds operations back.
+
+    They last as long whatever is computed within: it is their length that is the same in the probe's processes, and
+    what the run computes in them is not waited for. What the store gives at its ceiling stays.
+    """
+    recipe, curve = measured.recipe, measured.curve
+    if measured.held_ratio <= 0 or curve.lone_held_s is None:
+        return measured
+    computed_s = float(recipe.storage_cpu_ns.mean() / recipe.samples.mean()) / 1e9
+    waited_s = curve.lone_held_s - computed_s
+    return replace(measured, curve=curve.waited_alone(waited_s)) if waited_s > 0 else measured
+
+
 def _received_in_time(transport: Transport, replayed_ns: float) -> Transport:
     """Return the same with a batch that lies ready received in the time that was measured, if it was.
 
@@ -69,7 +84,10 @@ def _received_in_time(transport: Transport, replayed_ns: float) -> Transport:
         return transport
     shorter = min(1.0, measured_ns / replayed_ns)
     return replace(
-        transport, unwrap_ns=transport.unwrap_ns * shorter, unwrap_wait_ns=max(0.0, measured_ns - replayed_ns)
+        transport,
+        unwrap_ns=transport.unwrap_ns * shorter,
+        handover_ns=transport.handover_ns * shorter,
+        unwrap_wait_ns=max(0.0, measured_ns - replayed_ns),
     )
 
 

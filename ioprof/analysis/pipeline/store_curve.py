@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class StoreCurve:
     """1 or more, not descending."""
     lone_s: float | None = None
     """What a sample waited for the store where it was hardly shared; None: not measured."""
+    lone_held_s: float | None = None
+    """How long such a sample's storage operations lasted, what was computed in them included; None: not measured."""
     is_ceiling: bool = False
     """Beyond the last point the store gives no more: requests only wait for each other."""
     transfer_ratio: float = 0.0
@@ -43,6 +45,17 @@ class StoreCurve:
     def lone_factor(self) -> float:
         """What a lone operation takes, over what it took when the curve was measured."""
         return self.latency_factor * (1 - self.transfer_ratio) + self.transfer_ratio / self.capacity_factor
+
+    def waited_alone(self, lone_s: float) -> StoreCurve:
+        """Return the curve of the same store for operations that wait so long alone: its ceiling stays where it is.
+
+        Args:
+            lone_s: wait of a sample for a store that is hardly shared; positive.
+        """
+        if not self.lone_s:
+            return self
+        slowdowns = tuple(max(1.0, slowdown * self.lone_s / lone_s) for slowdown in self.slowdowns)
+        return replace(self, slowdowns=slowdowns, lone_s=lone_s)
 
     def slowdown(self, requests: float) -> float:
         """Return what an operation takes over what it took alone when the curve was measured.
@@ -79,13 +92,17 @@ def curve_of(probe: ProbeRecord | None) -> StoreCurve:
     A level of N processes has as many requests at the store as its processes were blocked; what an operation takes
     is that number over the rate (Little's law). Waiting for a CPU is in neither.
     """
-    points = sorted(
-        (level.processes * level.blocked_ratio, level.samples_per_s)
-        for level in (probe.levels if probe is not None else [])
-        if _tells(level) and level.blocked_ratio is not None
+    levels = sorted(
+        (
+            ((level.processes * level.blocked_ratio, level.samples_per_s), _operations_s(level))
+            for level in (probe.levels if probe is not None else [])
+            if _tells(level) and level.blocked_ratio is not None
+        ),
+        key=lambda level: level[0],
     )
-    if not points:
+    if not levels:
         return StoreCurve()
+    points, lone_held_s = [point for point, _ in levels], levels[0][1]
     requests, rates = (np.array(values, np.float64) for values in zip(*points, strict=True))
     waits = requests / rates
     slowdowns = np.maximum.accumulate(np.maximum(waits / waits[0], 1.0))
@@ -99,9 +116,19 @@ def curve_of(probe: ProbeRecord | None) -> StoreCurve:
         slowdowns=tuple(slowdowns.tolist()),
         is_ceiling=is_ceiling,
         lone_s=float(waits[0]),
+        lone_held_s=lone_held_s,
         transfer_ratio=_transfer_ratio(probe, float(waits[0])),
         is_measured=True,
     )
+
+
+def _operations_s(level: LevelRecord) -> float | None:
+    """Return how long the storage operations of a sample lasted at a level; None: none was timed."""
+    count = sum(one.count for one in level.operations.values())
+    if not count:
+        return None
+    mean_s = sum(one.mean_ns * one.count for one in level.operations.values()) / count / 1e9
+    return mean_s * level.operations_per_s / level.samples_per_s
 
 
 def _stands_still(requests: Floats, rates: Floats) -> bool:
