@@ -1,8 +1,4 @@
-"""The consumer's side of the loader `processes`: asks workers for batches in turn and delivers them in that order.
-
-A worker has at most ``prefetch`` requests at a time, and is given the next one when a batch of its own is delivered:
-a closed loop, as torch's DataLoader has one. The moment of the request is the batch's dispatch.
-"""
+"""Worker processes that are asked for batches in turn, each through a pipe of its own, and answer with stamps."""
 
 from __future__ import annotations
 
@@ -10,19 +6,18 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from ioprof.loaders.processes_worker import RECORD, REQUEST, Answer, Request, Shared, WorkerPlan, work
+from ioprof.loaders.batch_makers import Request, share_of
+from ioprof.loaders.processes_worker import RECORD, REQUEST, Answer, Shared, WorkerPlan, work
+from ioprof.loaders.turns_session import Made, TurnsSession
 from ioprof.loaders.worker_process import dead_among, end_workers
 
-from ioprof.clock import now_ns
-from ioprof.contract import Batch, DeadWorker, Indices, LoadJob
+from ioprof.contract import DeadWorker, Indices, LoadJob
 from ioprof.errors import RunError
 from ioprof.runner.interrupt import shielded
 from ioprof.trace.batch_trace import BatchStamps
@@ -46,105 +41,48 @@ class _Worker:
     results: Connection
 
 
-class _Asked(NamedTuple):
-    """A batch that was asked for."""
-
-    worker: int
-    number: int
-    dispatch_ns: int
-
-
-class ProcessesSession:
+class ProcessesSession(TurnsSession):
     """Worker processes, started with the first epoch and kept until `close`."""
 
     def __init__(self, job: LoadJob, params: ProcessesParams) -> None:
-        self._job = job
+        super().__init__(job, params.workers, params.prefetch)
         self._params = params
         # The stubs of all three contexts have `Process`; that of what they have in common has not.
         self._context = cast("SpawnContext", multiprocessing.get_context(params.start_method))
         self._workers: list[_Worker] = []
-        self._delivery: Shared = self._context.RawArray(ctypes.c_int64, 1)
+        self._told: Shared = self._context.RawArray(ctypes.c_int64, 1)
         self._order: Shared | None = None
-        self._wanted = 0
-        self._position = 0
-        self._next_number = 0
-        self._epoch = 0
-        self._asked: deque[_Asked] = deque()
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Deliver one epoch: the batches in the order they were asked for, worker after worker.
-
-        Raises:
-            RunError: a worker failed.
-            EOFError: a worker ended without a word.
-        """
-        self._begin(epoch)
-        workers = self._params.workers
-        for number in range(workers * self._params.prefetch):
-            self._ask(number % workers)
-        through = set[int]()
-        while self._asked:
-            asked = self._asked.popleft()
-            if asked.worker in through:
-                continue
-            stamps = self._received(asked)
-            if stamps is None:
-                through.add(asked.worker)
-                continue
-            self._ask(asked.worker)
-            yield stamps.batch(None, asked.dispatch_ns)
-
-    def _begin(self, epoch: int) -> None:
-        """Say what the coming requests are about; what is left of an epoch that was left half-way is void."""
-        order = self._job.order(epoch) if self._job.order is not None else None
+    def _prepare(self, order: Indices | None) -> None:
+        """Start the workers with the first epoch; put the order where they see it."""
         if not self._workers:
             self._start(order)
         if order is not None:
             self._share(order)
-        self._delivery[0] += 1
-        self._epoch, self._position = epoch, 0
-        self._asked.clear()
+        self._told[0] = self._delivery
 
     def _share(self, order: Indices) -> None:
-        """Put the order where workers see it, and note how much of it is wanted."""
         shared = np.frombuffer(cast("bytearray", self._order), dtype=np.int64)
         if len(order) > len(shared):
             raise RunError(f"an epoch of {len(order)} samples after one of {len(shared)}: epochs must not grow")
         shared[: len(order)] = order
-        size = self._job.batch_size
-        self._wanted = len(order) - len(order) % size if self._job.drop_last else len(order)
 
-    def _ask(self, worker: int) -> None:
-        """Ask a worker for the next batch, unless there is none or the run wants to stop."""
-        start = stop = 0
-        if self._order is not None:
-            start, stop = self._position, min(self._position + self._job.batch_size, self._wanted)
-            if start == stop:
-                return
-        if self._job.stop_requested():
-            return
-        number = self._next_number
-        self._next_number, self._position = number + 1, stop
-        is_last = stop > 0 and self._wanted - stop <= (self._params.workers - 1) * self._job.batch_size
-        request = Request(self._delivery[0], self._epoch, number, start, stop, is_last)
-        dispatch_ns = now_ns()
+    def _send(self, worker: int, request: Request) -> None:
         # A worker that has ended left its last words, if any: they come after the batches it made before.
         with contextlib.suppress(BrokenPipeError):
             os.write(self._workers[worker].requests.fileno(), REQUEST.pack(*request))
-        self._asked.append(_Asked(worker, number, dispatch_ns))
 
-    def _received(self, asked: _Asked) -> BatchStamps | None:
-        """Wait for a worker's answer; None: its part of the stream is through."""
-        results = self._workers[asked.worker].results.fileno()
+    def _received(self, worker: int, number: int) -> Made | None:
+        results = self._workers[worker].results.fileno()
         while packed := os.read(results, RECORD.size):
             answer, *fields = RECORD.unpack(packed)
             if answer == Answer.FAILED:
-                raise self._failure(asked.worker, fields[0])
+                raise self._failure(worker, fields[0])
             stamps = BatchStamps(*fields)
             # Others were asked for by an epoch that was left half-way.
-            if stamps.number == asked.number:
-                return stamps if answer == Answer.MADE else None
-        raise EOFError(f"worker {asked.worker} ended without a word")
+            if stamps.number == number:
+                return (None, stamps) if answer == Answer.MADE else None
+        raise EOFError(f"worker {worker} ended without a word")
 
     def _failure(self, worker: int, text_bytes: int) -> RunError:
         parts, left = list[bytes](), text_bytes
@@ -172,12 +110,9 @@ class ProcessesSession:
         ours = [to_worker, from_worker, *(end for one in self._workers for end in (one.requests, one.results))]
         plan = WorkerPlan(
             job=job.worker,
-            worker=worker,
-            workers=self._params.workers,
-            batch_size=job.batch_size,
-            drop_last=job.drop_last,
+            share=share_of(job, worker, self._params.workers),
             order=self._order,
-            delivery=self._delivery,
+            delivery=self._told,
             requests=requests,
             results=results,
             not_ours=tuple(ours) if forked else (),
@@ -200,10 +135,10 @@ class ProcessesSession:
 
     def close(self) -> None:
         """End the workers: each finishes its batch, finds its pipes closed, and closes its trace."""
-        self._delivery[0] += 1
+        self._told[0] += 1
         for one in self._workers:
             one.requests.close()
             one.results.close()
         end_workers([one.process for one in self._workers], self._job.worker)
         self._workers, self._order = [], None
-        self._asked.clear()
+        self._forget()

@@ -15,6 +15,7 @@ from ioprof.contract import Batch, EpochEnder, EpochReader, EpochStart, WorkerJo
 from ioprof.errors import IoprofError
 from ioprof.host.family_io import FamilyIo
 from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
+from ioprof.host.thread_io import ThreadIo
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
 from ioprof.trace.batch_account import UNACCOUNTED, account_of
@@ -79,9 +80,13 @@ _PACKED = struct.Struct(f"<{len(BatchStamps._fields)}q")
 class BatchTrace:
     """The recorder, the tap and the kernel counters of one worker."""
 
-    def __init__(self, job: WorkerJob, worker: int) -> None:
+    def __init__(self, job: WorkerJob, worker: int, *, io: ThreadIo | None = None) -> None:
         """Open everything in the process and thread that will make the batches.
 
+        Args:
+            job: what is read, and what of it is recorded.
+            worker: its number.
+            io: what counts its I/O, where it is one of several threads of a process; None: it is the process's.
         Raises:
             RunDirectoryError: the trace directory is not writable or full.
         """
@@ -97,7 +102,7 @@ class BatchTrace:
         self._warmup_batches = job.warmup_batches
         self._accounting = ThreadAccounting()
         # The consumer's own process also has children that are ioprof's: the host's sampler, other workers.
-        self._process_io = FamilyIo() if worker >= 0 else ProcessIo()
+        self._io = io if io is not None else FamilyIo() if worker >= 0 else ProcessIo()
         self._next_io_ns = 0
         self._number = -1
         self._start_ns = self._fetched_ns = -1
@@ -214,7 +219,7 @@ class BatchTrace:
     def _note_io(self, at_ns: int) -> None:
         if self.tap.pace is not None:
             self.recorder.note_held(self.tap.pace.held, self.tap.pace.slower)
-        counters = self._process_io.read()
+        counters = self._io.read()
         if counters is not None:
             tap = self.tap
             self.recorder.note_io(
@@ -255,7 +260,7 @@ class BatchTrace:
             self.tap.close()
             self.note_last_io()
             self._accounting.close()
-            self._process_io.close()
+            self._io.close()
             self.recorder.close()
 
     def _hand_over_at_last(self) -> None:
