@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ioprof.loaders.stream_batches import PartBatches
 from ioprof.loaders.torch_session import Envelope, TorchSession, TracedSource, joined, opened_loader, unwrapped
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, LoadJob, Part, SampleStream
@@ -137,13 +137,13 @@ class Delivered:
 class TorchIterableSession(TorchSession):
     """An open torch DataLoader over an iterable dataset."""
 
-    def __init__(self, job: LoadJob, params: TorchParams) -> None:
+    def __init__(self, job: LoadJob, params: TorchParams, kind: type[DataLoader[Envelope]] = DataLoader) -> None:
         self._stop_requested = job.stop_requested
         self._params = params
         self._told: Shared = multiprocessing.get_context(params.start_method).RawArray(ctypes.c_int64, len(Told))
         self._delivered: Delivered | None = None
         dataset = TracedStream(job, self._told)
-        super().__init__(dataset, opened_loader(dataset, params, sampler=None, collate=as_it_is))
+        super().__init__(dataset, opened_loader(dataset, params, sampler=None, collate=as_it_is, kind=kind))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, unwrapping each envelope."""

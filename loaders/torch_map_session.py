@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ioprof.loaders.torch_session import Envelope, TorchSession, TracedSource, joined, opened_loader, unwrapped
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, Indices, LoadJob, SampleReader, WorkerJob
@@ -96,12 +96,12 @@ def collate(fetched: Fetched) -> Envelope:
 class TorchMapSession(TorchSession):
     """An open torch DataLoader over a map-style dataset."""
 
-    def __init__(self, job: LoadJob, params: TorchParams) -> None:
+    def __init__(self, job: LoadJob, params: TorchParams, kind: type[DataLoader[Fetched]] = DataLoader) -> None:
         self._sampler = StampedBatches(job, params.workers)
         dataset = TracedDataset(job.worker)
         # torch types a sampler's items as lists; what it hands through is whatever the sampler yields: a request.
         sampler = cast("Sampler[list[int]]", self._sampler)
-        super().__init__(dataset, opened_loader(dataset, params, sampler=sampler, collate=collate))
+        super().__init__(dataset, opened_loader(dataset, params, sampler=sampler, collate=collate, kind=kind))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, unwrapping each envelope."""

@@ -129,6 +129,7 @@ def opened_loader(
     *,
     sampler: Sampler[list[int]] | None,
     collate: Callable[[_Item], Envelope],
+    kind: type[DataLoader[_Item]] = DataLoader,
 ) -> DataLoader[_Item]:
     """Return the DataLoader that these knobs describe.
 
@@ -137,9 +138,10 @@ def opened_loader(
         params: the knobs.
         sampler: what says which samples make a batch; None where the dataset yields whole batches.
         collate: what makes an envelope of what one fetch returned.
+        kind: torch's own class, or another library's that is built with the same words.
     """
     parallel = params.workers > 0
-    return DataLoader(
+    return kind(
         dataset,
         batch_size=None if sampler is None else 1,
         batch_sampler=sampler,
