@@ -78,6 +78,8 @@ DIRECTIONS = [
     (("ioprof.trace",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset")),
     (("ioprof.probe",), ("ioprof.runner", "ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.runner",), ("ioprof.analysis", "ioprof.report", "ioprof.api")),
+    (("ioprof.capture",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset", "ioprof.contract", "rich")),
+    (("ioprof.trace", "ioprof.store", "ioprof.host"), ("ioprof.capture",)),
     (UNDER_TUNE, ("ioprof.tune",)),
     (("ioprof.tune",), ("ioprof.report", "rich")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
