@@ -22,6 +22,7 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
     "==": operator.eq,
 }
 _ANY = "*"
+_OF_AN_ACCELERATOR = ("accelerator_utilization", "mlperf_au")
 _SHORT = {"au": "accelerator_utilization", "bandwidth": "bandwidth_bytes_per_s", "samples": "samples_per_s"}
 
 
@@ -85,6 +86,23 @@ def check_all(requirements: Iterable[Requirement], summary: dict[str, object]) -
             unmet.append(str(error))
     if unmet:
         raise RequirementError("; ".join(unmet))
+
+
+def refuse_unknowable(requirements: Iterable[Requirement], accelerator: str) -> None:
+    """Refuse before the run what no such run can meet.
+
+    Args:
+        requirements: what is required.
+        accelerator: its name, as in the spec.
+
+    Raises:
+        UsageError: an accelerator's utilisation is required where there is none.
+    """
+    for one in requirements:
+        if one.key in _OF_AN_ACCELERATOR and accelerator.lower() == "none":
+            raise UsageError(
+                f"--require {one}: there is no utilisation without an accelerator; name one with --accelerator"
+            )
 
 
 @cache

@@ -85,6 +85,10 @@ class Heard:
         """Keep it."""
         self.steps.append(step)
 
+    def predicts(self, settings: int) -> None:
+        """Every run is followed by predictions."""
+        assert settings
+
     def ended(self, step: Next, measured: Measured, predicted: Predicted | None) -> None:
         """Every end belongs to the latest beginning."""
         assert self.steps[-1] == step

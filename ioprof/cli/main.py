@@ -203,6 +203,7 @@ def tune(
     compute: Compute = None,
     duration: TuneDuration = None,
     budget: Budget = None,
+    require: Require = None,
     cache: Cache = None,
     results: Results = None,
     label: Label = None,
@@ -223,8 +224,8 @@ def tune(
     flags = _given(ctx, "store", "files", "file_size", "loader", "workers", "prefetch", "batch_size", "accelerator",
                    "compute", "duration", "cache", "seed", "results", "label")  # fmt: skip
     reported(tune_command)(
-        target, flags, set_ or [], ctx.args, most_workers=max_workers, budget=budget, dry_run=dry_run,
-        as_json=as_json, quiet=quiet,
+        target, flags, set_ or [], ctx.args, most_workers=max_workers, budget=budget, require=require or [],
+        dry_run=dry_run, as_json=as_json, quiet=quiet,
     )  # fmt: skip
 
 

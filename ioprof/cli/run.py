@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from ioprof import api
@@ -28,7 +27,7 @@ from ioprof.dataset.place import place
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import RunError, UsageError
 from ioprof.plugins import find_workload
-from ioprof.requirement import Requirement, check_all, parse_requirement
+from ioprof.requirement import check_all, parse_requirement, refuse_unknowable
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -40,8 +39,6 @@ from ioprof.store.open_store import open_store
 from ioprof.trace.probe_record import PROBE_JSON
 from ioprof.trace.rundir import RUN_JSON, check_results
 from ioprof.tune.record import TUNE_JSON
-
-_OF_AN_ACCELERATOR = ("accelerator_utilization", "mlperf_au")
 
 
 def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str], extra: list[str]) -> RunSpec:
@@ -73,7 +70,7 @@ def run_command(
         )
     requirements = [parse_requirement(text) for text in require]
     spec = _resolved(target, flags, assignments, extra)
-    _refuse_unknowable(spec, requirements)
+    refuse_unknowable(requirements, spec.accelerator.name)
     plan = plan_run(spec)
     _tell_caveats(spec, quiet=quiet)
     if dry_run:
@@ -95,19 +92,6 @@ def run_command(
             "use a longer --duration, more epochs or a smaller --warmup"
         )
     return 0
-
-
-def _refuse_unknowable(spec: RunSpec, requirements: Sequence[Requirement]) -> None:
-    """Refuse before the run what no such run can meet.
-
-    Raises:
-        UsageError: an accelerator's utilisation is required where there is none.
-    """
-    for one in requirements:
-        if one.key in _OF_AN_ACCELERATOR and spec.accelerator.name.lower() == "none":
-            raise UsageError(
-                f"--require {one}: there is no utilisation without an accelerator; name one with --accelerator"
-            )
 
 
 def _print_result(finished: api.Run, *, as_json: bool) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ioprof import api
+from ioprof.analysis.answer import verdict_alone
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.show import PhasesOnly
 from ioprof.compound.json_file import make_directory
 from ioprof.errors import IoprofError, UsageError
 from ioprof.report.tune import rate_told, render_tune
+from ioprof.requirement import Requirement, check_all, parse_requirement, refuse_unknowable
 from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan
@@ -43,7 +46,8 @@ DEFAULT_BUDGET_NS = 120 * 10**9
 _LEFT_OUT = {
     **dict.fromkeys(("--json", "--quiet", "-q", "--dry-run"), False),
     **dict.fromkeys(
-        ("--max-workers", "--budget", "--workers", "--prefetch", "--duration", "--label", "--results"), True
+        ("--max-workers", "--budget", "--require", "--workers", "--prefetch", "--duration", "--label", "--results"),
+        True,
     ),
 }
 """Flags that the command for the winner leaves out, and whether a value follows."""
@@ -57,6 +61,7 @@ def tune_command(
     *,
     most_workers: int | None,
     budget: str | None,
+    require: list[str],
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -66,9 +71,11 @@ def tune_command(
     Raises:
         UsageError: there is nothing to tune.
         RunError: no setting could be measured.
+        RequirementError: the winner's run does not meet what is required.
     """
-    raw = raw_spec(target, flags, assignments, extra)
+    raw, requirements = raw_spec(target, flags, assignments, extra), [parse_requirement(text) for text in require]
     spec, host, budget_ns = resolve(raw), room(), _budget_ns(budget)
+    refuse_unknowable(requirements, spec.accelerator.name)
     wish = _wish(raw, most_workers)
     usual = limits_of(plan_of_smallest(spec, wanted_settings(spec, wish, 1)), host, wish)
     wanted = wanted_settings(spec, wish, usual.most_workers)
@@ -80,9 +87,13 @@ def tune_command(
     console = talk()
     with interruptible():
         tuning = _tuned(plan, wanted, usual, budget_ns, console, as_json=as_json, quiet=quiet)
-    print_tune(tuning.record, results(), as_json=as_json)
-    if not quiet:
-        console.print(f"[dim]tune directory: {os.path.relpath(tuning.directory)}[/dim]", soft_wrap=True)
+    try:
+        print_tune(tuning.record, results(), as_json=as_json)
+        if not quiet:
+            console.print(f"[dim]tune directory: {os.path.relpath(tuning.directory)}[/dim]", soft_wrap=True)
+    finally:
+        # Also when nobody reads the answer on: an unmet requirement must end in its exit code.
+        _check(requirements, tuning)
     return 0
 
 
@@ -98,9 +109,25 @@ def _wish(raw: RawSpec, most_workers: int | None) -> Wish:
 
 def _budget_ns(text: str | None) -> int:
     try:
-        return DEFAULT_BUDGET_NS if text is None else parse_duration_ns(text)
+        budget_ns = DEFAULT_BUDGET_NS if text is None else parse_duration_ns(text)
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
+    if budget_ns <= 0:
+        raise UsageError(
+            f"--budget {text}: must be above 0; two runs of a few seconds are the least that tunes anything"
+        )
+    return budget_ns
+
+
+def _check(requirements: list[Requirement], tuning: Tuning) -> None:
+    """Judge the run of the winner.
+
+    Raises:
+        RequirementError: it does not meet all of them.
+    """
+    winner = tuning.winners_run()
+    if requirements and winner is not None:
+        check_all(requirements, json.loads(api.load(winner, verdict_alone).summary.to_json()))
 
 
 def _tuned(
@@ -175,6 +202,11 @@ class _Shows:
         spent = f"{record.spent_s:.0f} of {record.budget_s:.0f} s"
         told = f"run {len(record.runs) + 1} ({spent}): {step.setting.told}{expected}"
         self._console.print(f"[bold]{told}[/bold]", soft_wrap=True)
+
+    def predicts(self, settings: int) -> None:
+        """Say so: it may take seconds."""
+        if not self._quiet:
+            self._console.print(f"[dim]predicting {settings} settings[/dim]", soft_wrap=True)
 
     def ended(self, run: MeasuredRecord) -> None:
         """Say what it gave."""

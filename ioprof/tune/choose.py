@@ -107,10 +107,15 @@ def first_settings(candidates: Sequence[Setting], cores: float) -> list[Setting]
 
 MOST_VAIN = 1
 """Times that what should be the best may turn out not to be: on a plateau there is always another."""
+MOST_VAIN_WINNERS = 2
+"""Times that what should win may turn out worse than what was run before: predictions that noise has spoilt promise
+another each time, and what was run decides."""
+HOPELESS_RATIO = 0.6
+"""What is predicted to give less than this of the best, interval included, is not run to be compared."""
 
 
 def next_setting(
-    known: Estimates, candidates: Sequence[Setting], failed: Sequence[Setting], vain: int = 0
+    known: Estimates, candidates: Sequence[Setting], failed: Sequence[Setting], vain: int = 0, vain_winners: int = 0
 ) -> Next | None:
     """Return what to measure next; None: everything that matters is measured.
 
@@ -122,7 +127,10 @@ def next_setting(
         candidates: all settings that fit, ascending.
         failed: those that failed when they were measured.
         vain: how often what should have been the best was measured, and was not.
+        vain_winners: how often what should have won was measured, and was worse than what had been run.
     """
+    if vain_winners >= MOST_VAIN_WINNERS:
+        known = only_measured(known)
     winner, top = smallest_near_best(known), best(known)
     if not winner.is_measured:
         return Next(setting=winner.setting, why="winner")
@@ -137,6 +145,12 @@ def next_setting(
         if why == "smaller" or estimate is None or estimate.interval[1] >= enough:
             return Next(setting=one, why=why)
     return None
+
+
+def is_hopeless(known: Estimates, setting: Setting) -> bool:
+    """Tell whether a setting is predicted to be so far below the best that a run of it would tell nothing."""
+    one = known.get(setting)
+    return one is not None and not one.is_measured and one.interval[1] < HOPELESS_RATIO * best(known).samples_per_s
 
 
 def _demand(one: Estimate) -> float:

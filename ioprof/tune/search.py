@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from ioprof.tune.choose import (
     best,
     estimates,
     first_settings,
+    is_hopeless,
     next_setting,
     only_measured,
     smallest_near_best,
@@ -35,8 +37,12 @@ class Listener(Protocol):
         """A run begins; ``predicted`` is what it should give."""
         ...
 
+    def predicts(self, settings: int) -> None:
+        """The run has ended, and so many settings are predicted anew."""
+        ...
+
     def ended(self, step: Next, measured: Measured, predicted: Predicted | None) -> None:
-        """A run has ended."""
+        """A run has ended, and what it tells of others is known."""
         ...
 
 
@@ -44,6 +50,9 @@ class Unheard:
     """Tells nobody."""
 
     def begins(self, step: Next, predicted: Predicted | None) -> None:
+        """Ignore it."""
+
+    def predicts(self, settings: int) -> None:
         """Ignore it."""
 
     def ended(self, step: Next, measured: Measured, predicted: Predicted | None) -> None:
@@ -63,7 +72,7 @@ class Task:
     limits: Limits
     """What fits this host."""
     budget_s: float
-    """Time that runs may take together; the winner is run also beyond it."""
+    """Time that runs and the predictions between them may take together; the winner is run also beyond it."""
 
 
 class Search:
@@ -76,14 +85,16 @@ class Search:
         """What fits, by what runs have shown of batches and workers."""
         self.measured: list[Measured] = []
         self.forecast = Forecast(by="nothing")
-        self._vain_bests = 0
+        self._vain_bests = self._vain_winners = 0
+        self.predicting_s = 0.0
+        """Time that predictions have taken."""
         self.unmeasured: Next | None = None
         """What would have been measured next when the budget ended; None: nothing that matters was left."""
 
     @property
     def spent_s(self) -> float:
-        """Time that runs have taken."""
-        return sum(one.seconds for one in self.measured)
+        """Time that runs, and the predictions between them, have taken."""
+        return sum(one.seconds for one in self.measured) + self.predicting_s
 
     @property
     def failed(self) -> list[Setting]:
@@ -122,7 +133,7 @@ class Search:
             self._measure(step)
 
     def _next(self) -> Next | None:
-        return next_setting(self.known(), self.candidates(), self.failed, self._vain_bests)
+        return next_setting(self.known(), self.candidates(), self.failed, self._vain_bests, self._vain_winners)
 
     def _first(self) -> None:
         while not only_measured(self.known()):
@@ -131,7 +142,7 @@ class Search:
                 raise RunError(self._why_nothing())
             self._measure(Next(setting=first_settings(left, self.limits.room.cores)[0], why="first"))
         for one in first_settings(self.candidates(), self.limits.room.cores):
-            if one not in (run.setting for run in self.measured):
+            if one not in (run.setting for run in self.measured) and not is_hopeless(self.known(), one):
                 self._measure(Next(setting=one, why="first"))
 
     def _why_nothing(self) -> str:
@@ -154,7 +165,9 @@ class Search:
         self._listener.begins(step, predicted)
         before = max((one.samples_per_s or 0.0 for one in self.measured), default=0.0)
         found = self._task.tunable.measure(step.setting)
-        self._vain_bests += step.why == "best" and NEAR_RATIO * (found.samples_per_s or 0.0) <= before
+        rate = found.samples_per_s or 0.0
+        self._vain_bests += step.why == "best" and NEAR_RATIO * rate <= before
+        self._vain_winners += step.why == "winner" and rate < NEAR_RATIO * before
         self.measured.append(found)
         self._learn(found)
         self._listener.ended(step, found, predicted)
@@ -168,7 +181,10 @@ class Search:
         self.limits = replace(self.limits, needs=needs)
         succeeded = [one for one in self.measured if one.samples_per_s is not None]
         if succeeded:
-            self.forecast = self._task.predictor.forecast(succeeded, self.candidates())
+            wanted, start_s = self.candidates(), time.monotonic()
+            self._listener.predicts(len(wanted))
+            self.forecast = self._task.predictor.forecast(succeeded, wanted)
+            self.predicting_s += time.monotonic() - start_s
 
 
 def _beyond(one: Setting, failed: Setting) -> bool:

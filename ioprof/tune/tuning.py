@@ -39,6 +39,10 @@ class Shows(Protocol):
         """A run begins."""
         ...
 
+    def predicts(self, settings: int) -> None:
+        """So many settings are predicted by what the run has shown."""
+        ...
+
     def ended(self, run: MeasuredRecord) -> None:
         """A run has ended."""
         ...
@@ -93,9 +97,20 @@ class Tuning:
             raise
         self._close("complete", None)
 
+    def winners_run(self) -> Path | None:
+        """Return the directory of the run that the recommendation rests on; None: there is none."""
+        found = choice(self._search.known())
+        if found is None:
+            return None
+        return next(one.directory for one in reversed(self._search.measured) if one.setting == found[0].setting)
+
     def begins(self, step: Next, predicted: Predicted | None) -> None:
         """Pass it on."""
         self._shows.begins(self.record, step, predicted)
+
+    def predicts(self, settings: int) -> None:
+        """Pass it on."""
+        self._shows.predicts(settings)
 
     def ended(self, step: Next, measured: Measured, predicted: Predicted | None) -> None:
         """Keep what a run gave, and what is known now."""

@@ -137,3 +137,34 @@ def test_what_is_off_where_it_was_run_is_moved_nearby_and_less_far_away() -> Non
     assert found[Setting(2, 2)].samples_per_s == pytest.approx(200.0, rel=0.01)
     assert found[Setting(8, 2)].samples_per_s == pytest.approx(400.0, rel=0.01)
     assert found[Setting(7, 2)].samples_per_s < found[Setting(32, 2)].samples_per_s < 800.0
+
+
+def test_what_is_far_below_the_best_is_not_run() -> None:
+    """Without workers a slow store gives half at most: no run has to show it; where it comes near, it is run."""
+    for without, is_run in ((1.0, False), (4.0, True)):
+        tunable = Curve(saturating(100, 500, without=without))
+        searched(tunable, Oracle(tunable.rate))
+        assert (Setting(0, None) in tunable.runs) == is_run
+
+
+def test_noise_that_promises_another_winner_each_time_does_not_go_on_for_long() -> None:
+    """Every prediction is twice what a run gives: what was run decides after two of them were in vain."""
+
+    def falling(one: Setting) -> float:
+        return 100.0 - one.workers
+
+    tunable = Curve(falling)
+    found = choice(searched(tunable, Oracle(falling, lambda one: 2.0 + 0.05 * one.workers)).known())
+    assert found is not None and found[0].setting in tunable.runs
+    assert len(tunable.runs) <= 7
+
+
+def test_predictions_are_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five seconds for each round of them leave no time for as many runs of one second."""
+    clock = iter(range(0, 10_000, 5))
+    monkeypatch.setattr("ioprof.tune.search.time.monotonic", lambda: float(next(clock)))
+    tunable = Curve(saturating(100, 3000))
+    search = searched(tunable, Corrected(Interpolation()), budget_s=12.0)
+    assert search.spent_s == 6.0 * len(tunable.runs)
+    assert len(tunable.runs) <= 3
+    assert search.unmeasured is not None
