@@ -128,11 +128,11 @@ def record_and_load(
             recording.run()
             measure_beside(plan, run_dataset(plan, prepared), recording.directory, command, observer, unprobed, beside)
         except (Interrupted, IoprofError) as cause:
-            raise _stopped(recording.directory, cause, answering) from cause
-    return _analysed(recording.directory, answering)
+            raise stopped(recording.directory, cause, answering) from cause
+    return analysed(recording.directory, answering)
 
 
-def _stopped(directory: Path, cause: Interrupted | IoprofError, answering: Answering) -> RecordingStoppedError:
+def stopped(directory: Path, cause: Interrupted | IoprofError, answering: Answering = answer) -> RecordingStoppedError:
     """Return what was left of a run that ended early.
 
     Raises:
@@ -140,7 +140,7 @@ def _stopped(directory: Path, cause: Interrupted | IoprofError, answering: Answe
     """
     with shielded():
         try:
-            return RecordingStoppedError(_analysed(directory, answering), cause)
+            return RecordingStoppedError(analysed(directory, answering), cause)
         except IoprofError as second:
             # What ended the run is what the user must hear of; a full disk is one line.
             if not isinstance(cause, ResultsFullError):
@@ -158,7 +158,12 @@ def load(directory: Path | str, answering: Answering = answer) -> Run:
     return Run(directory=Path(directory), record=trace.run, summary=summarise(trace, answering))
 
 
-def _analysed(directory: Path, answering: Answering) -> Run:
+def analysed(directory: Path, answering: Answering = answer) -> Run:
+    """Analyse a finished run's directory and leave summary.json there.
+
+    Raises:
+        RunDirectoryError: it cannot be read or written.
+    """
     found = load(directory, answering)
     write_summary(directory, found.summary)
     return found

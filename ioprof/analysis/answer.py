@@ -17,6 +17,8 @@ from ioprof.analysis.idle_causes import IdleByCause
 from ioprof.analysis.operations import KindTotals, bytes_read
 from ioprof.analysis.pipeline.model import PipelineModel
 from ioprof.analysis.reasons import Reasons
+from ioprof.analysis.replay_figures import Replayed
+from ioprof.analysis.replayed import replay_sentence
 from ioprof.analysis.roofline import is_at_store_limit
 from ioprof.analysis.roofs import Roofline
 from ioprof.analysis.store_limit import bytes_share_of
@@ -27,6 +29,7 @@ from ioprof.errors import IoprofError
 from ioprof.trace.trace import Trace
 
 _NOT_TRIED = "not asked for when the run was made; ioprof report tells what would help"
+_REPEATED = "a replay repeats another run's operations, and nothing else of it"
 _NO_BOUND = "no bound was named"
 _NOTHING_ELSE = "nothing else was measured that could speak for it or against it"
 
@@ -47,6 +50,8 @@ class Measurements:
     no_workers_per_s: float | None
     client_hit_ratio: float | None
     tracing_share: float | None
+    replay: Replayed | None = None
+    """A replay beside the run that it repeats; None for other runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +67,23 @@ Answering = Callable[[Trace, Measurements, Reasons], Answer]
 
 def answer(trace: Trace, known: Measurements, reasons: Reasons) -> Answer:
     """Return the answer; what of it is null has its reason."""
+    if known.replay is not None:
+        return _of_replay(known.replay, reasons)
     return _answer(known, reasons, lambda no_bound: _cured(trace, known, no_bound))
 
 
 def verdict_alone(trace: Trace, known: Measurements, reasons: Reasons) -> Answer:
     """Return the answer without what would help, which takes seconds to predict: for one run of many."""
+    if known.replay is not None:
+        return _of_replay(known.replay, reasons)
     return _answer(known, reasons, lambda _: nothing_tried(_NOT_TRIED))
+
+
+def _of_replay(found: Replayed, reasons: Reasons) -> Answer:
+    """Return what a replay shows; nothing of it can be tuned."""
+    for key in ("verdict.bound", "verdict.confidence", "findings"):
+        reasons.by_key[key] = _REPEATED
+    return Answer(verdict=Verdict(bound=None, sentence=replay_sentence(found), confidence=None), findings=None)
 
 
 def _answer(known: Measurements, reasons: Reasons, try_cures: Callable[[str | None], Cured]) -> Answer:

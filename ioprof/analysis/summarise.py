@@ -36,6 +36,7 @@ from ioprof.analysis.overrun import overrun
 from ioprof.analysis.page_cache import client_hits, cold_unknown_reason, witnesses_differ
 from ioprof.analysis.pipeline.span_times import SpanTimes
 from ioprof.analysis.reasons import Reasons
+from ioprof.analysis.replayed import replayed
 from ioprof.analysis.roofline import roofline
 from ioprof.analysis.spans import SpanCounts, count_spans, disagreement, errors_by_kind
 from ioprof.analysis.stages import NO_RUN_QUEUE, batch_events, stage_times
@@ -127,6 +128,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         client_hit_ratio=cache.client_hit_ratio,
         reasons=reasons,
     )
+    repeated = replayed(trace, reasons)
     known = Measurements(
         use=use,
         done=done,
@@ -138,6 +140,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         no_workers_per_s=taken_out.no_workers_samples_per_s,
         client_hit_ratio=cache.client_hit_ratio,
         tracing_share=overhead.share_of_worker_time,
+        replay=repeated,
     )
     concluded = answering(trace, known, reasons)
     _note_kernel(reasons, cache, no_cache, no_coverage, seen)
@@ -193,6 +196,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         mapped=mapped,
         checkpoints=saved,
         baselines=taken_out,
+        replay=repeated,
         findings=concluded.findings,
         errors=errors,
         sample_every=run.sample_every,
@@ -209,12 +213,15 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
             steps=done.steps,
             prefetched=prefetched,
             lost=lost,
-            unsteady=unsteady(trace, ranks, evenness, done.samples_per_s, done.samples_per_s_ci95),
+            # A replay has no rate of samples to be unsteady, and processes that wait for their turn by design.
+            unsteady=unsteady(
+                trace, ranks, evenness, done.samples_per_s if repeated is None else None, done.samples_per_s_ci95
+            ),
             checkpoints=saved,
             handed_over=totals_by_kind(trace.operations, (Phase.CLOSING,)),
             written_bytes=bytes_written(everything),
             tracing_share=overhead.share_of_worker_time,
-            delivering=len(trace.batches["worker"].unique()),
+            delivering=len(trace.batches["worker"].unique()) if repeated is None else repeated.processes,
             defects=_defects(trace, _spans_defect(trace, everything, spans), phase),
         ),
         reasons=reasons.by_key,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from ioprof.analysis.idle_causes import IdleByCause, IdleSpent
 from ioprof.analysis.lateness import Lateness
 from ioprof.analysis.outliers import Outliers
+from ioprof.analysis.replay_figures import Replayed
 from ioprof.analysis.roofs import Roofline
 from ioprof.analysis.stages import BatchEvents, StageTime
 from ioprof.analysis.steadiness import Steadiness
@@ -370,6 +371,8 @@ class Summary:
     mapped: MappedReads | None = None
     checkpoints: CheckpointStats | None = None
     baselines: Baselines
+    replay: Replayed | None = None
+    """None: the run repeats no other one."""
     findings: tuple[Finding, ...] | None
     errors: dict[str, OperationErrors]
     sample_every: int

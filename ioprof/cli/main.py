@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from ioprof.cli import predict_options as predicting
+from ioprof.cli import replay_options as replaying
 from ioprof.cli.exits import reported, usage_errors_as_ours
 from ioprof.cli.options import (
     Accelerator,
@@ -298,6 +299,35 @@ def predict(
         accelerator=accelerator, compute=compute, cores=cores, ranks=ranks, hosts=hosts,
     )  # fmt: skip
     reported(predict_command)(directory, also or [], asked, as_json=as_json)
+
+
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a recorded run")],
+    store: Store = None,
+    pace: replaying.PaceFlag = "closed",
+    anonymise: replaying.Anonymise = False,
+    fill: replaying.Fill = False,
+    cache: replaying.CacheFlag = None,
+    start_method: replaying.StartMethodFlag = "fork",
+    results: Results = None,
+    label: Label = None,
+    dry_run: replaying.DryRun = False,
+    plugin: Plugin = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Repeat the accesses of a recorded run on a store: on another one, without the data.
+
+    Objects of the same names and sizes are written, then every operation of every worker is repeated: in its own
+    rhythm, at its recorded time, or as fast as the store goes. Accelerator and decoding are not repeated.
+    """
+    from ioprof.cli.replay import replay_command
+
+    reported(replay_command)(
+        directory, store=store, pace=pace, anonymise=anonymise, fill=fill, cache=cache, start_method=start_method,
+        results=results, label=label, dry_run=dry_run, as_json=as_json, quiet=quiet,
+    )  # fmt: skip
 
 
 @app.command("list")

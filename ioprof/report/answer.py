@@ -60,6 +60,8 @@ def _reliance(verdict: Verdict, width: int) -> list[Text]:
 def _cures(summary: Summary, width: int) -> list[Text]:
     """Return the table of what would help; why there is none where a cure is wanted."""
     found = summary.findings
+    if summary.replay is not None:
+        return []
     if found is None:
         why = summary.reasons.get("findings", "")
         is_judged = why and why not in NOT_JUDGED and summary.samples_per_s is not None

@@ -15,6 +15,7 @@ from ioprof.report.checkpoints import checkpoint_lines
 from ioprof.report.idle import cause_lines
 from ioprof.report.layout import columns, fact, paragraph
 from ioprof.report.page_cache import cache_words, not_cold_lines, page_cache_lines
+from ioprof.report.replay import replay_lines
 from ioprof.report.roofline import roofline_lines
 from ioprof.report.waits import waiting_lines
 from ioprof.trace.run_record import RunRecord
@@ -32,10 +33,8 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     blocks = [
         not_cold_lines(summary, run, width),
         [*_header(summary, run, width), *headline(summary, width)],
-        _idle(summary, run, width),
-        _delivered(summary, width),
-        roofline_lines(summary, width),
-        _operations(summary.operations, width),
+        replay_lines(summary, width),
+        *(_of_loader(summary, run, width) if summary.replay is None else ()),
         _checkpoints(summary.checkpoints, width),
         _start(summary, width),
         _costs(summary, run, width),
@@ -45,7 +44,21 @@ def render(summary: Summary, run: RunRecord, width: int = 80) -> list[Text]:
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
 
 
+def _of_loader(summary: Summary, run: RunRecord, width: int) -> tuple[list[Text], ...]:
+    """Return the blocks that a replay has no use for: it has no samples, only operations."""
+    return (
+        _idle(summary, run, width),
+        _delivered(summary, width),
+        roofline_lines(summary, width),
+        _operations(summary.operations, width),
+    )
+
+
 def _header(summary: Summary, run: RunRecord, width: int) -> list[Text]:
+    if summary.replay is not None:
+        throttled = ["throttled store"] if "throttle" in run.store else []
+        parts = [summary.workload, summary.replay.pace, *throttled, cache_words(summary, run)]
+        return paragraph(" · ".join(parts), width, first="", style="bold")
     workers = run.spec.get("loader", {}).get("workers")
     parts = [
         summary.workload,

@@ -13,6 +13,7 @@ from ioprof.trace import raw
 from ioprof.trace.finish import read_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.probe_record import ProbeRecord, read_probe
+from ioprof.trace.replay_record import read_replay
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
 from ioprof.trace.schema import ADDED, BATCHES, CHECKPOINTS, HOST, OPERATIONS, STEPS
@@ -41,6 +42,7 @@ def load_trace(directory: Path) -> Trace:
         has_spans=(directory / "spans.parquet").exists(),
         probe=probe,
         probe_defect=probe_defect,
+        replay=read_replay(directory),
     )
 
 
@@ -70,6 +72,7 @@ def _raw_trace(directory: Path, record: RunRecord) -> Trace:
         host=found.host,
         checkpoints=raw.raw_checkpoints(found.folder),
         spans=lambda: raw.raw_spans(found.processes),
+        replay=read_replay(directory),
     )
 
 

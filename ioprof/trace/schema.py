@@ -149,6 +149,16 @@ CHECKPOINTS = _schema(
 )
 """One row for each save and restore; ``durable_ns`` is null where there was none."""
 
+OBJECTS = _schema(
+    "objects",
+    [
+        _field("object", pa.int64(), "1", "object index, from 0 without gaps"),
+        _field("path", pa.string(), "1", "its name, as it was opened"),
+        _field("size_bytes", pa.int64(), "B", "how large it is; null: nobody asked", nullable=True),
+    ],
+)
+"""Of runs whose dataset ioprof did not make: others compute the names of their objects."""
+
 ADDED = {
     "batches": (
         "fetch_on_cpu_ns",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from ioprof.trace.probe_record import ProbeRecord
+from ioprof.trace.replay_record import ReplayRecord
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.schema import CHECKPOINTS
 
@@ -30,5 +31,7 @@ class Trace:
     """None: the run has no probe.json, or it cannot be read."""
     probe_defect: str | None = None
     """Why probe.json cannot be read, in a line; None: it can, or there is none."""
+    replay: ReplayRecord | None = None
+    """None: the run repeats no other one."""
     has_spans: bool = True
     """False: they were left out when the run was published, and `spans` yields none."""

@@ -67,6 +67,11 @@ UNDER_TUNE = tuple(
 )
 """A tuning makes runs and analyses them; only what shows it knows of it."""
 
+UNDER_REPLAY = tuple(
+    name for name in IMPORTS if not _inside(name, ("ioprof.replay", "ioprof.cli")) and name != "ioprof"
+)
+"""A replay makes runs of recorded ones; what it leaves is read and shown without it."""
+
 STORING = ("ioprof.dataset", "ioprof.store")
 ABOVE_TRACE = ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")
 
@@ -84,6 +89,8 @@ DIRECTIONS = [
     (("ioprof.tune",), ("ioprof.report", "rich")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
      ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")),
+    (UNDER_REPLAY, ("ioprof.replay",)),
+    (("ioprof.replay",), ("ioprof.report", "ioprof.tune", "rich")),
     (WITHOUT_TENSORS, ("torch",)),
     (BELOW_CLI, ("typer", "click")),
     (("ioprof.analysis", "ioprof.trace", "ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.runner"), ("rich",)),
