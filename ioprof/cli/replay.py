@@ -16,12 +16,12 @@ from ioprof.cli.console import results, talk
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.report import print_report
 from ioprof.cli.show import LiveObserver
+from ioprof.contract import START_METHODS
 from ioprof.dataset.place import place
 from ioprof.dataset.prepare import dataset_path, still_needed
 from ioprof.dataset.room import total_bytes
 from ioprof.errors import UsageError, nearest
 from ioprof.replay.replaying import Asked, Replay, plan_replay, run_replay
-from ioprof.replay.session import StartMethod
 from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.spec.model import CacheState, StoreSection
@@ -33,7 +33,6 @@ SMALLER = "a shorter run"
 DEFAULT_STORE = str(StoreSection.model_fields["url"].default)
 PACES: tuple[Pace, ...] = ("closed", "open", "fastest")
 CACHE_STATES: tuple[CacheState, ...] = ("cold", "warm", "asis")
-START_METHODS: tuple[StartMethod, ...] = ("fork", "forkserver", "spawn")
 _LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _Word = TypeVar("_Word", bound=str)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ioprof import __version__, api
 from ioprof.accelerator.resolve import NONE, resolve
+from ioprof.contract import StartMethod
 from ioprof.dataset.object_sizes import object_sizes
 from ioprof.dataset.pool import lives_in_this_process
 from ioprof.dataset.prepare import Prepared
@@ -18,7 +19,7 @@ from ioprof.replay.accesses import REPEATED, Accesses, Recorded, recorded
 from ioprof.replay.filled import filled, kept_ratio, refuse_sampled
 from ioprof.replay.player import Means, Piece, pieces_of
 from ioprof.replay.script import Script, scripts
-from ioprof.replay.session import Score, StartMethod
+from ioprof.replay.session import Score
 from ioprof.replay.spread import processes_per_lane, spread
 from ioprof.replay.staging import Staging, staged
 from ioprof.replay.workload import REPLAY, LaneParams, ReplayLoader, ReplayParams, ReplayWorkload, listed_directories

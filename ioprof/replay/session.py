@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, DeadWorker, LoadJob
+from ioprof.contract import Batch, DeadWorker, LoadJob, StartMethod
 from ioprof.errors import RunError
 from ioprof.replay.lane_process import LanePlan, Shared, Word, late_path, work
 from ioprof.replay.player import Means, Piece
@@ -27,7 +27,6 @@ from ioprof.trace.batch_trace import BatchStamps
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnContext
 
-StartMethod = Literal["fork", "forkserver", "spawn"]
 _HEAD_START_NS = 30_000_000
 """From the order until the first operation is due: all lanes have heard it by then."""
 _CLOSING_S = 5.0

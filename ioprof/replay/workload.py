@@ -8,9 +8,20 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from ioprof.contract import Access, Indices, Layout, LoadJob, ObjectSizes, PluginParams, Setting
+from ioprof.contract import (
+    START_METHODS,
+    Access,
+    Capabilities,
+    Indices,
+    Layout,
+    LoadJob,
+    ObjectSizes,
+    PluginParams,
+    Setting,
+    StartMethod,
+)
 from ioprof.replay.accesses import Accesses
-from ioprof.replay.session import ReplaySession, Score, StartMethod
+from ioprof.replay.session import ReplaySession, Score
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
 from ioprof.trace.kinds import Kind
@@ -98,6 +109,9 @@ class ReplayLoader:
     extra: ClassVar[str | None] = None
     reads_storage: ClassVar[bool] = True
     accepts: ClassVar[frozenset[Access]] = frozenset({"map"})
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        reads_with="python", workers=("process",), start_methods=START_METHODS, ordered="never"
+    )
     Params: ClassVar[type[PluginParams]] = LaneParams
 
     def __init__(self, score: Score) -> None:

@@ -291,7 +291,7 @@ def test_a_store_without_room_is_refused_before_anything_is_written(
     [
         ("pace", "opne", "--pace opne: none of closed, open, fastest; did you mean 'open'"),
         ("cache", "hot", "--cache hot: none of cold, warm, asis"),
-        ("start_method", "threads", "--start-method threads: none of fork, forkserver, spawn"),
+        ("start_method", "threads", "--start-method threads: none of fork, spawn, forkserver"),
         ("label", "a b", "--label a b: up to 64 letters"),
     ],
 )
