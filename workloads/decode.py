@@ -1,8 +1,7 @@
 """CPU work per sample, calibrated on this host: real arithmetic on the sample's bytes, not a sleep.
 
 The transform is the normalisation that image pipelines end in: bytes to float32, scaled and shifted, window by
-window. How many windows make the asked CPU time is measured once, before the run; from then on the amount of work
-is fixed, so that a crowded CPU stretches it as it would stretch a real decoder.
+window. What a window takes is measured once, before the run; from then on the amount of work is fixed, so that a crowded CPU stretches it as it would stretch a real decoder.
 """
 
 from __future__ import annotations
@@ -20,8 +19,11 @@ from ioprof.units import format_duration
 WINDOW_BYTES = 16 * 1024
 _Content = TypeVar("_Content", bound=bytes | memoryview)
 _SPIN_NS = 30_000_000
-_ROUNDS = 8
-_TOLERANCE_RATIO = 0.02
+_MOMENTS, _REST_S = 8, 0.03
+"""Times at which a window is timed, and how far they are apart: about half a second together."""
+_CALLS = 9
+_WINDOWS = 100.0
+"""Of a call that is timed."""
 _SCALE, _SHIFT = np.float32(1 / 255), np.float32(-0.5)
 
 
@@ -57,11 +59,11 @@ class CpuTransform:
         np.add(out, _SHIFT, out=out)
 
 
-@cache
 def calibrated_transform(cpu_ns: int, sample_bytes: int) -> CpuTransform:
     """Return a transform that takes ``cpu_ns`` of CPU time per sample on this host while nothing else runs.
 
-    A process calibrates each only once: runs that it compares decode by the same amount of work.
+    A process times a window only once, and half the time asked for is half the work: what runs of one process decode
+    is in the ratio of what was asked for, whatever the CPU's speed did in between.
 
     Args:
         cpu_ns: CPU time per sample.
@@ -69,21 +71,33 @@ def calibrated_transform(cpu_ns: int, sample_bytes: int) -> CpuTransform:
     Raises:
         SpecError: the time is below what one call costs by itself.
     """
-    sample = bytes(sample_bytes)
-    _spin(_SPIN_NS)
-    call_ns = _cpu_ns(CpuTransform(0.0), sample)
+    call_ns, window_ns = _costs_ns(sample_bytes)
     if cpu_ns <= call_ns:
         raise SpecError(
             f"workload.decode = {format_duration(cpu_ns)}: one call alone costs {format_duration(call_ns)} here; "
             "use 0 for no decoding, or a longer time"
         )
-    windows = 40.0
-    for _ in range(_ROUNDS):
-        taken_ns = _cpu_ns(CpuTransform(windows), sample)
-        if abs(taken_ns / cpu_ns - 1) < _TOLERANCE_RATIO:
-            break
-        windows *= max(cpu_ns - call_ns, 1.0) / max(taken_ns - call_ns, 1.0)
-    return CpuTransform(windows)
+    return CpuTransform((cpu_ns - call_ns) / window_ns)
+
+
+@cache
+def _costs_ns(sample_bytes: int) -> tuple[float, float]:
+    """Return the CPU time of a call that does nothing, and of each window, while the CPU is at its fastest.
+
+    Somebody else on the other half of a core makes it slower by up to a factor of 1.7 for a second or so: the least of
+    several moments says what undisturbed work takes, and is the same in the next process.
+    """
+    sample = bytes(sample_bytes)
+    _spin(_SPIN_NS)
+    idle, working = CpuTransform(0.0), CpuTransform(_WINDOWS)
+    moments = []
+    for moment in range(_MOMENTS):
+        if moment:
+            time.sleep(_REST_S)
+            _spin(_SPIN_NS // _MOMENTS)
+        moments.append((_cpu_ns(idle, sample), _cpu_ns(working, sample)))
+    call_ns = min(idle_ns for idle_ns, _ in moments)
+    return call_ns, max(min(working_ns for _, working_ns in moments) - call_ns, 1.0) / _WINDOWS
 
 
 def _spin(duration_ns: int) -> None:
@@ -94,9 +108,9 @@ def _spin(duration_ns: int) -> None:
 
 
 def _cpu_ns(transform: CpuTransform, sample: bytes) -> float:
-    """Return the median CPU time of one call, over repeats spread across some milliseconds."""
+    """Return the median CPU time of one call."""
     times = []
-    for _ in range(21):
+    for _ in range(_CALLS):
         start = time.thread_time_ns()
         transform(sample)
         times.append(time.thread_time_ns() - start)

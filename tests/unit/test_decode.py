@@ -49,6 +49,8 @@ def test_a_transform_travels_to_another_process() -> None:
 
 def test_calibration_turns_cpu_time_into_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine where a call costs 1 us and a window 10 us, 101 us are ten windows."""
+    decode._costs_ns.cache_clear()
+    monkeypatch.setattr(decode, "_REST_S", 0.0)
     monkeypatch.setattr(decode, "_spin", lambda duration_ns: None)
     monkeypatch.setattr(
         decode, "_cpu_ns", lambda made, sample: 1_000 + 10_000 * (made._whole + made._rest / WINDOW_BYTES)
@@ -57,3 +59,20 @@ def test_calibration_turns_cpu_time_into_windows(monkeypatch: pytest.MonkeyPatch
     assert transform._whole + transform._rest / WINDOW_BYTES == pytest.approx(10, rel=0.02)
     with pytest.raises(SpecError, match=r"one call alone costs 1 µs .* use 0 for no decoding"):
         calibrated_transform(900, 4096)
+    decode._costs_ns.cache_clear()
+
+
+def test_three_times_the_decoding_is_three_times_the_work_whatever_the_cpu_did_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The CPU is half as fast at every other moment: the work is that of its full speed, and in the ratio asked for."""
+    decode._costs_ns.cache_clear()
+    monkeypatch.setattr(decode, "_REST_S", 0.0)
+    monkeypatch.setattr(decode, "_spin", lambda duration_ns: None)
+    calls = iter(range(1000))
+    monkeypatch.setattr(
+        decode, "_cpu_ns", lambda made, sample: (1 + next(calls) // 2 % 2) * (1_000 + 10_000 * made._whole)
+    )
+    one, three = calibrated_transform(101_000, 4096), calibrated_transform(301_000, 4096)
+    assert (one._whole, three._whole) == (10, 30)
+    decode._costs_ns.cache_clear()
