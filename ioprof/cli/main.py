@@ -282,6 +282,7 @@ def predict(
     accelerator: Accelerator = None,
     compute: Compute = None,
     cores: predicting.Cores = None,
+    cpu_speed: predicting.CpuSpeed = None,
     ranks: predicting.Ranks = None,
     hosts: predicting.Hosts = None,
     also: predicting.Also = None,
@@ -296,7 +297,7 @@ def predict(
     asked = Asked(
         workers=workers, prefetch=prefetch, batch_size=batch_size, in_order=in_order, pin=pin, stages=stage or [],
         store_latency=store_latency, store_bandwidth=store_bandwidth, store_iops=store_iops, hit_ratio=hit_ratio,
-        accelerator=accelerator, compute=compute, cores=cores, ranks=ranks, hosts=hosts,
+        accelerator=accelerator, compute=compute, cores=cores, cpu_speed=cpu_speed, ranks=ranks, hosts=hosts,
     )  # fmt: skip
     reported(predict_command)(directory, also or [], asked, as_json=as_json)
 

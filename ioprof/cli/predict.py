@@ -29,8 +29,8 @@ class Asked:
     workers: int | None = None
     prefetch: int | None = None
     batch_size: int | None = None
-    in_order: bool | None = None
-    pin: bool | None = None
+    in_order: str | None = None
+    pin: str | None = None
     stages: Sequence[str] = ()
     store_latency: str | None = None
     store_bandwidth: str | None = None
@@ -39,6 +39,7 @@ class Asked:
     accelerator: str | None = None
     compute: str | None = None
     cores: float | None = None
+    cpu_speed: str | None = None
     ranks: int | None = None
     hosts: int | None = None
 
@@ -82,8 +83,8 @@ def change_of(asked: Asked, run: RunRecord) -> Change:
         workers=asked.workers,
         prefetch=asked.prefetch,
         batch_size=asked.batch_size,
-        in_order=asked.in_order,
-        pin=asked.pin,
+        in_order=_yes_or_no("--in-order", asked.in_order),
+        pin=_yes_or_no("--pin", asked.pin),
         stage_factors=_stage_factors(asked.stages),
         store_latency_factor=_factor("--store-latency", asked.store_latency),
         store_bandwidth_factor=_factor("--store-bandwidth", asked.store_bandwidth),
@@ -91,6 +92,7 @@ def change_of(asked: Asked, run: RunRecord) -> Change:
         client_hit_ratio=asked.hit_ratio,
         busy_ns_per_batch=_busy_ns(asked, run),
         cores=asked.cores,
+        cpu_speed_factor=_factor("--cpu-speed", asked.cpu_speed),
         ranks_per_host=_ranks_per_host(asked),
         hosts=asked.hosts,
     )
@@ -102,6 +104,13 @@ def _ranks_per_host(asked: Asked) -> int | None:
     if asked.ranks % asked.hosts:
         raise UsageError(f"--ranks {asked.ranks}: cannot be shared out evenly over --hosts {asked.hosts}")
     return asked.ranks // asked.hosts
+
+
+def _yes_or_no(flag: str, text: str | None) -> bool | None:
+    known = {"true": True, "false": False}
+    if text is not None and text.lower() not in known:
+        raise UsageError(f"{flag} {text}: write true or false")
+    return None if text is None else known[text.lower()]
 
 
 def _factor(flag: str, text: str | None) -> float | None:
@@ -182,6 +191,7 @@ def _words_of_the_rest(asked: Asked, change: Change) -> list[str]:
         name = asked.accelerator or "the accelerator"
         told.append(f"{name} busy {format_duration(change.busy_ns_per_batch)} per batch")
     told += [] if change.cores is None else [f"{change.cores:g} CPUs"]
+    told += [] if change.cpu_speed_factor is None else [f"CPUs of x{change.cpu_speed_factor:g} the speed"]
     told += [] if asked.ranks is None else [f"{asked.ranks} ranks"]
     return told + ([] if asked.hosts is None else [f"{asked.hosts} hosts"])
 

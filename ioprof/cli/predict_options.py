@@ -20,11 +20,11 @@ Prefetch = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="samples per batch", rich_help_panel=LOADER)]
 InOrder = Annotated[
-    bool | None,
-    typer.Option("--in-order/--no-in-order", help="deliver batches as they were asked for", rich_help_panel=LOADER),
+    str | None,
+    typer.Option(metavar="true|false", help="deliver batches as they were asked for", rich_help_panel=LOADER),
 ]
 Pin = Annotated[
-    bool | None, typer.Option("--pin/--no-pin", help="copy batches into page-locked memory", rich_help_panel=LOADER)
+    str | None, typer.Option(metavar="true|false", help="copy batches into page-locked memory", rich_help_panel=LOADER)
 ]
 Stages = Annotated[
     list[str] | None,
@@ -46,6 +46,9 @@ HitRatio = Annotated[
 ]
 Cores = Annotated[
     float | None, typer.Option(metavar="N", help="CPUs of each host that the run may use", rich_help_panel=WORLD)
+]
+CpuSpeed = Annotated[
+    str | None, typer.Option(metavar="xF", help="speed of each CPU, such as x1.2", rich_help_panel=WORLD)
 ]
 Ranks = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="accelerators, on all hosts together", rich_help_panel=WORLD)

@@ -27,6 +27,7 @@ from ioprof.host.proc_values import (
 )
 from ioprof.host.process_tree import ProcessTree
 from ioprof.host.raw_format import RawWriter, Series
+from ioprof.host.spin import METRIC, Spinner
 
 _REFRESH_NS = 1_000_000_000
 """How often new processes of the tree are looked for."""
@@ -79,6 +80,7 @@ class Gatherer:
         else:
             note("tree_*", "the kernel does not list children (CONFIG_PROC_CHILDREN)")
         self._readers["dev_shm_used_bytes"] = dev_shm_values
+        self._readers[METRIC] = Spinner().read
 
     def read(self, now_ns: int) -> Values:
         """Return every value that can be read now."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import ioprof.host
 from ioprof.host.process_tree import ProcessTree
 from ioprof.host.sampler_process import Gatherer
+from ioprof.host.spin import Spinner
 
-LIGHT = ("sampler_process", "proc_values", "process_tree", "raw_format")
+LIGHT = ("sampler_process", "proc_values", "process_tree", "raw_format", "spin")
 
 
 def stat_line(*, pid: int, cpu_ticks: int, threads: int = 1, pages: int = 10) -> str:
@@ -96,3 +97,19 @@ def test_the_sampler_imports_the_standard_library_only() -> None:
         assert roots <= sys.stdlib_module_names | {"ioprof"}, name
         own = {module for module in imported if module and module.startswith("ioprof")}
         assert own <= {f"ioprof.host.{light}" for light in LIGHT}, name
+
+
+def test_each_cpu_is_timed_in_its_turn_and_the_sampler_stays_bound_to_none() -> None:
+    """Two readings are of two CPUs where there are two, and every CPU may be used again afterwards."""
+    allowed, seen = os.sched_getaffinity(0), list[set[int]]()
+
+    def worked_ns() -> int:
+        seen.append(os.sched_getaffinity(0))
+        return 100_000
+
+    spinner = Spinner(worked_ns)
+    readings = [spinner.read() for _ in range(len(allowed))]
+    assert readings == [{("core_work_ns", f"cpu{cpu}"): 100_000.0} for cpu in sorted(allowed)]
+    assert seen == [{cpu} for cpu in sorted(allowed)]
+    assert os.sched_getaffinity(0) == allowed
+    assert all(taken_ns > 0 for taken_ns in Spinner().read().values())

@@ -74,3 +74,10 @@ def test_a_store_whose_lone_operations_wait_longer_gives_as_much_at_its_ceiling(
     slower = curve.waited_alone(2e-3)
     assert [6 / (one.lone_s * one.slowdown(6.0)) for one in (curve, slower) if one.lone_s] == [1500.0, 1500.0]
     assert slower.slowdown(1.0) == 1.0
+
+
+def test_on_faster_cpus_only_what_computes_takes_less() -> None:
+    """Of 10 ms in storage operations 2 are computed: at twice the speed they last 9, and held back ones still 10."""
+    twice = Change(cpu_speed_factor=2.0)
+    assert storage_ms(0.0, twice) == pytest.approx(9.0)
+    assert storage_ms(1.0, twice) == pytest.approx(10.0)

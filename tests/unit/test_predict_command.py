@@ -61,6 +61,8 @@ def test_what_no_flag_of_a_run_does_has_no_command(directory: Path, capsys: pyte
         (Asked(stages=["read"]), "--stage read=x0.5"),
         (Asked(stages=["in_order=x0"]), "no such stage"),
         (Asked(compute="soon"), "--compute soon"),
+        (Asked(in_order="no"), "--in-order no: write true or false"),
+        (Asked(cpu_speed="x0"), "cpu speed factor is 0.0; it must be positive"),
         (Asked(accelerator="h10000"), "h10000"),
         (Asked(ranks=8, hosts=3), "cannot be shared out evenly"),
         (Asked(accelerator="none", compute="2ms"), "none"),
@@ -72,6 +74,12 @@ def test_a_flag_that_makes_no_sense_is_refused_with_its_value(asked: Asked, word
         change_of(asked, run_record())
     assert words in str(refused.value) and "\n" not in str(refused.value)
     assert refused.value.exit_code == 2
+
+
+def test_flags_of_the_loader_are_written_as_for_a_run() -> None:
+    """`--in-order false`, as `ioprof run` takes it."""
+    change = change_of(Asked(in_order="false", pin="TRUE", cpu_speed="x1.2"), run_record())
+    assert (change.in_order, change.pin, change.cpu_speed_factor) == (False, True, 1.2)
 
 
 @pytest.mark.parametrize("factor", ["x0.5", "0.5x", "0.5", " X0.5 "])

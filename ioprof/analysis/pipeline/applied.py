@@ -43,7 +43,7 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         + recipe.collate_cpu_ns * factors.get(Stage.COLLATE, 1.0)
     )
     if measured.held_ratio > 0:
-        store = _held_ns(measured, storage * (change.store_latency_factor or 1.0))
+        store = _held_ns(measured, storage * (change.store_latency_factor or 1.0), change.cpu_speed_factor or 1.0)
     else:
         store = recipe.storage_blocked_ns * storage
     store = store * measured.base_ratio * _miss_factor(recipe, change, notes)
@@ -65,6 +65,8 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         before_ns=recipe.before_ns,
         opens=np.concatenate([[True], np.diff(recipe.epoch) != 0]),
     )
+    if change.cpu_speed_factor is not None:
+        load = _at_speed(load, change.cpu_speed_factor, notes)
     if setting.batch_size != measured.setting.batch_size:
         mib = float(recipe.size_bytes.mean()) / 2**20
         load = _regrouped(load, measured.setting.batch_size, setting.batch_size, mib, notes)
@@ -72,16 +74,17 @@ def load_of(measured: Measured, setting: Setting, change: Change, notes: Notes) 
         count = len(load)
         return replace(
             load,
-            unwrap_ns=np.full(count, transport.inline_ns),
+            unwrap_ns=np.full(count, transport.inline_ns / (change.cpu_speed_factor or 1.0)),
             handover_ns=np.zeros(count),
             unwrap_wait_ns=np.zeros(count),
             busy_ns=_busy(load.busy_ns, measured, setting, change),
         )
-    load = replace(load, cpu_ns=load.cpu_ns + transport.between_ns)
+    between_ns = transport.between_ns / (change.cpu_speed_factor or 1.0)
+    load = replace(load, cpu_ns=load.cpu_ns + between_ns)
     return replace(load, busy_ns=_busy(load.busy_ns, measured, setting, change))
 
 
-def _held_ns(measured: Measured, factor: float) -> Floats:
+def _held_ns(measured: Measured, factor: float, speed: float) -> Floats:
     """Return what is waited for in operations that a throttle holds back: what it asks for, and is not computed anyway.
 
     An operation that is held back lasts until a moment: what it computes before that makes it no longer, and all of
@@ -90,7 +93,7 @@ def _held_ns(measured: Measured, factor: float) -> Floats:
     recipe = measured.recipe
     lasted_ns = recipe.storage_blocked_ns + recipe.storage_cpu_ns
     asked_ns = np.minimum(lasted_ns, (lasted_ns + recipe.queue_ns) * measured.held_ratio)
-    rest_ns = lasted_ns - asked_ns - recipe.storage_cpu_ns
+    rest_ns = lasted_ns - asked_ns - recipe.storage_cpu_ns / speed
     return np.clip(asked_ns * factor + rest_ns, 0.0, None)
 
 
@@ -148,6 +151,15 @@ def _miss_factor(recipe: Recipe, change: Change, notes: Notes) -> float:
         "A read that the page cache serves never waits for the store, and names and inodes are cached as often as data."
     )
     return (1.0 - wanted) / max(1e-9, 1.0 - recipe.hit_ratio)
+
+
+_COMPUTED = ("cpu_ns", "send_ns", "after_ns", "unwrap_ns", "handover_ns", "pin_ns")
+
+
+def _at_speed(load: Load, factor: float, notes: Notes) -> Load:
+    """Return the same load on CPUs so many times as fast."""
+    notes.assume(f"All that computes takes 1 / {factor:.3g} of what it took; what only waits stays.")
+    return replace(load, **{name: getattr(load, name) / factor for name in _COMPUTED})
 
 
 def _regrouped(load: Load, size: int, wanted: int, mib: float, notes: Notes) -> Load:

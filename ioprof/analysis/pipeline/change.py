@@ -38,6 +38,8 @@ class Change:
     """How long a batch keeps the accelerator busy; 0: batches are taken as fast as they come."""
     cores: float | None = None
     """CPUs that all ranks of a host share."""
+    cpu_speed_factor: float | None = None
+    """Speed of each CPU, in times of what it was: what computes takes that much less."""
     ranks_per_host: int | None = None
     hosts: int | None = None
 
@@ -65,7 +67,7 @@ class Change:
 
 
 _LEAST = {"workers": 0, "prefetch": 1, "batch_size": 1, "busy_ns_per_batch": 0, "ranks_per_host": 1, "hosts": 1}
-_POSITIVE = ("store_latency_factor", "store_bandwidth_factor", "store_iops_factor", "cores")
+_POSITIVE = ("store_latency_factor", "store_bandwidth_factor", "store_iops_factor", "cores", "cpu_speed_factor")
 
 
 def _word(name: str) -> str:

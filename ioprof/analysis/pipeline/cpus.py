@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from ioprof.analysis.measured import RankSteps
+from ioprof.analysis.measured import RankSteps, measured_ranks
+from ioprof.host.spin import METRIC
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
+
+_FEWEST_TIMED = 5
+"""Of fewer timings nothing is said of a run's CPUs."""
 
 
 def cores_of(run: RunRecord) -> float:
@@ -44,3 +48,20 @@ def _used_cores(trace: Trace, rank: RankSteps, metric: str) -> float | None:
     times, values = times[inside], values[inside]
     lasted = float(np.ptp(times))
     return float(values[-1] - values[0]) / lasted * 1e9 if lasted > 0 else None
+
+
+def cpu_work_ns(trace: Trace) -> float | None:
+    """Return what a fixed piece of work took of a CPU during the measured steps; None: it was not timed.
+
+    Half of the time at half the speed is three quarters of the work: of speeds the mean is taken, not of times.
+    """
+    if trace.host is None:
+        return None
+    rows = trace.host.filter(pc.equal(pc.cast(trace.host["metric"], "string"), METRIC))
+    times, values = rows["time_ns"].to_numpy(), rows["value"].to_numpy()
+    ranks = [rank for rank in measured_ranks(trace.steps, trace.run, trace.checkpoints) if rank.measured]
+    if not ranks:
+        return None
+    rank = ranks[0]
+    inside = (times >= rank.opened_ns[rank.first]) & (times <= rank.busy_end_ns[-1]) & (values > 0)
+    return float(1.0 / np.mean(1.0 / values[inside])) if inside.sum() >= _FEWEST_TIMED else None
