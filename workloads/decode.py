@@ -1,7 +1,8 @@
 """CPU work per sample, calibrated on this host: real arithmetic on the sample's bytes, not a sleep.
 
 The transform is the normalisation that image pipelines end in: bytes to float32, scaled and shifted, window by
-window. What a window takes is measured once, before the run; from then on the amount of work is fixed, so that a crowded CPU stretches it as it would stretch a real decoder.
+window. What a window takes is measured once, before the run; from then on the amount of work is fixed, so that a
+crowded CPU stretches it as it would stretch a real decoder.
 """
 
 from __future__ import annotations
