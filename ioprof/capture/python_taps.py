@@ -286,37 +286,23 @@ _READS = {
 """Place and name of the descriptor that is read from, and the place of the offset."""
 
 
-def _file_read(taps: PythonTaps, original: Call) -> Call:
-    def read(self: io.FileIO, /, *size: object) -> object:
-        return taps.read_of_file(self, lambda: original(self, *size))
+def _file_reader(taps: PythonTaps, original: Call) -> Call:
+    def read(self: io.FileIO, /, *arguments: object, **named: object) -> object:
+        return taps.read_of_file(self, lambda: original(self, *arguments, **named))
 
     return read
 
 
-def _file_readall(taps: PythonTaps, original: Call) -> Call:
-    def readall(self: io.FileIO, /) -> object:
-        return taps.read_of_file(self, lambda: original(self))
-
-    return readall
-
-
-def _file_readinto(taps: PythonTaps, original: Call) -> Call:
-    def readinto(self: io.FileIO, buffer: object, /) -> object:
-        return taps.read_of_file(self, lambda: original(self, buffer))
-
-    return readinto
-
-
 def _file_close(taps: PythonTaps, original: Call) -> Call:
-    def close(self: io.FileIO, /) -> object:
+    def close(self: io.FileIO, /, *arguments: object, **named: object) -> object:
         fd = _descriptor(self)
         was = taps.forget(fd) if fd >= 0 and self.closefd else 0
-        return taps.closed(was, lambda: original(self))
+        return taps.closed(was, lambda: original(self, *arguments, **named))
 
     return close
 
 
-_FILE_CALLS = {"read": _file_read, "readall": _file_readall, "readinto": _file_readinto, "close": _file_close}
+_FILE_CALLS = {"read": _file_reader, "readall": _file_reader, "readinto": _file_reader, "close": _file_close}
 
 
 def _number(arguments: tuple[object, ...], place: int, named: Mapping[str, object], name: str) -> int:
