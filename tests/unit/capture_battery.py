@@ -6,7 +6,6 @@ Run: python capture_battery.py FOLDER [TRACE]: the taps are in place where a tra
 from __future__ import annotations
 
 import copy
-import gc
 import inspect
 import io
 import json
@@ -58,7 +57,6 @@ def outcome(call: Callable[[], object]) -> list[str]:
         except BaseException as error:
             facts = getattr(error, "errno", ""), getattr(error, "filename", ""), error.__cause__, error.__context__
             value = f"{type(error).__mro__} {error!r} {traceback.format_exception_only(error)[-1]!r} {facts}"
-        gc.collect()
     told = str([f"{one.category.__name__}: {one.message}" for one in caught])
     return [re.sub(r"0x[0-9a-f]+|name=\d+", "", text) for text in (value, told)]
 

@@ -35,7 +35,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 def test_values_errors_and_warnings_are_the_same_with_taps_and_without(
     reads: str, bare: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    """More than a hundred calls: what they return, how they fail, what they warn of; and again once the taps are gone."""
+    """Over a hundred calls: what they return, how they fail, what they warn of; again once the taps are gone."""
     tapped = _found(tmp_path, reads, tapped=True)
     assert len(bare) > 120
     assert {name: tapped[name] for name in bare if tapped[name] != bare[name]} == {}
