@@ -62,6 +62,9 @@ class Answer:
     findings: tuple[Finding, ...] | None
 
 
+UNDECIDED = "findings.undecided"
+"""Key of the reasons that tells what might help where nothing does for certain."""
+
 Answering = Callable[[Trace, Measurements, Reasons], Answer]
 
 
@@ -102,6 +105,8 @@ def _answer(known: Measurements, reasons: Reasons, try_cures: Callable[[str | No
     reasons.by_key.update(no_verdict)
     tried = try_cures(no_verdict.get("verdict.bound"))
     reasons.known("findings", tried.findings, tried.reason or "")
+    if tried.undecided is not None:
+        reasons.by_key[UNDECIDED] = tried.undecided
     return Answer(verdict=_relied_on(found, known, tried, reasons), findings=tried.findings)
 
 
@@ -148,6 +153,7 @@ def _cured(trace: Trace, known: Measurements, no_bound: str | None) -> Cured:
         most_probed=max((level.processes for level in trace.probe.levels), default=0) if trace.probe else 0,
         is_at_store_limit=is_at_store_limit(known.roofline),
         bytes_share=bytes_share_of(trace.probe),
+        directory=trace.directory,
         client_hit_ratio=known.client_hit_ratio,
         tracing_share=known.tracing_share,
         idle_by_cause=_shares(known.use.idle_by_cause),

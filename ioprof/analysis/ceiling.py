@@ -10,13 +10,15 @@ from ioprof.trace.trace import Trace
 
 NO_RECORD = "there is no probe.json: the run ended before the probe, or an earlier version recorded it"
 NO_LEVEL = "no level of the probe read anything"
+NO_LEVEL_OPENINGS = ("with ", "the climb ended before ")
+"""How caveats of a probe begin that tell why it has no level, or no more."""
 
 
 def ceiling(trace: Trace, reasons: Reasons) -> Ceiling | None:
     """Return the ceiling that the probe found."""
     probe = trace.probe
     found = None if probe is None else probe.ceiling
-    why = missing(trace) or NO_LEVEL
+    why = missing(trace) or no_level(probe, NO_LEVEL)
     reasons.known("ceiling_samples_per_s", None if found is None else found.samples_per_s, why)
     if found is None or probe is None:
         return reasons.known("ceiling", None, why)
@@ -71,6 +73,12 @@ def missing(trace: Trace) -> str | None:
     if probe is None:
         return trace.probe_defect or NO_RECORD
     return None if probe.outcome == "complete" else f"the probe was {_ENDINGS[probe.outcome]}: {probe.reason}"
+
+
+def no_level(probe: ProbeRecord | None, otherwise: str) -> str:
+    """Return the probe's own reasons why levels are missing, each once; ``otherwise`` where it gives none."""
+    told = [one for one in (probe.caveats if probe is not None else ()) if one.startswith(NO_LEVEL_OPENINGS)]
+    return "; ".join(dict.fromkeys(told)) or otherwise
 
 
 def is_otherwise_cached(probe: ProbeRecord | None, client_hit_ratio: float | None) -> bool:

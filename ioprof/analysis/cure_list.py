@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ioprof.analysis.cures import Cost, Cure, CureId, Ladder
 from ioprof.analysis.operations import KindTotals
@@ -47,6 +48,8 @@ class Situation:
     """It got all that the store gives, however many ask: only asking for less, or another store, brings more."""
     bytes_share: float | None = None
     """Share of what a read takes at the store's limit that goes with its bytes; None: not known."""
+    directory: Path | None = None
+    """Of the run."""
     client_hit_ratio: float | None
     tracing_share: float | None
     idle_by_cause: Mapping[str, float]
@@ -271,7 +274,8 @@ def _larger_objects(s: Situation) -> Cure | None:
     return Cure(
         id="larger-objects",
         cost="other format",
-        action="many samples in each object (shards): no stat, open and close for every one",
+        action="many samples in each object (shards): no stat, open and close for every one; read in another order, so "
+        "its run compares only roughly",
         change=Change(stage_factors=dict.fromkeys(_PER_OBJECT, 0.0)),
         settings=settings,
         workload="streaming-shards",
@@ -302,14 +306,24 @@ def _stores(s: Situation) -> list[Cure]:
 
 
 def _store(s: Situation, name: CureId, told: str, change: Change, evidence: dict[str, float]) -> Cure:
+    """A throttled store becomes another one by its address; of a real one only the prediction can be had."""
+    stronger = stronger_url(str(s.run.spec.get("store", {}).get("url", "")), name)
     return Cure(
         id=name,
         cost="other storage",
         action=f"a store with {told}",
         change=change,
-        settings={("store", "url"): stronger_url(str(s.run.spec.get("store", {}).get("url", "")), name)},
+        settings={} if stronger is None else {("store", "url"): stronger},
+        predicted_by=None if s.directory is None else ("ioprof", "predict", str(s.directory), *_STRONGER[name]),
         evidence=evidence,
     )
+
+
+_STRONGER: dict[CureId, tuple[str, str]] = {
+    "store-latency": ("--store-latency", "x0.5"),
+    "store-bandwidth": ("--store-bandwidth", "x2"),
+    "store-iops": ("--store-iops", "x2"),
+}
 
 
 def _faster_link(s: Situation) -> Cure | None:

@@ -37,6 +37,8 @@ class Cure:
     change: Change
     settings: Settings = field(default_factory=dict)
     """What of the run's own spec is different; empty where no flag does it."""
+    predicted_by: tuple[str, ...] | None = None
+    """The command that predicts it, where no flag of a run does it."""
     workload: str | None = None
     """The other workload that shows it; None: the same."""
     evidence: Mapping[str, Told] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -68,6 +69,8 @@ class Cured:
     findings: tuple[Finding, ...] | None
     reason: str | None
     """Why there are no findings; None: there are, or nothing would help."""
+    undecided: str | None = None
+    """What might help where nothing does for certain: it brings more, but its interval leaves open whether it does."""
 
     @property
     def gains(self) -> Mapping[CureId, float]:
@@ -98,7 +101,24 @@ def cured(model: Predictor, situation: Situation) -> Cured:
     tried += _joined(trial, situation, tried)
     tried += [] if situation.is_at_store_limit else _on_more_cores(trial, situation, tried)
     helpful = ranked([one for one in tried if one.is_shown])
-    return Cured(tried=tuple(tried), findings=tuple(_finding(one, now, situation) for one in helpful), reason=None)
+    return Cured(
+        tried=tuple(tried),
+        findings=tuple(_finding(one, now, situation) for one in helpful),
+        reason=None,
+        undecided=None if helpful else _undecided(tried),
+    )
+
+
+def _undecided(tried: list[Tried]) -> str | None:
+    """Return what would bring most of what is not certain, in words; None: nothing would bring anything."""
+    best = max(tried, key=lambda one: one.gain_ratio, default=None)
+    if best is None or best.gain_ratio < LEAST_GAIN:
+        return None
+    interval = best.prediction.samples_per_s_ci95
+    told = f"{best.cure.action} would bring {best.gain_ratio:.2f} x as much"
+    if interval is not None:
+        told += f" ({interval[0]:,.0f} - {interval[1]:,.0f} samples/s)"
+    return f"{told}, but that may be nothing; a longer run tells more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +237,7 @@ def _finding(one: Tried, now: Prediction, situation: Situation) -> Finding:
 
 def _command(cure: Cure, situation: Situation) -> str | None:
     if not cure.settings:
-        return None
+        return None if cure.predicted_by is None else shlex.join(cure.predicted_by)
     if cure.workload is not None:
         return other_workload_command(situation.run, cure.workload, cure.settings)
     return changed_command(situation.run, cure.settings)

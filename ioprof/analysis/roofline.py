@@ -10,7 +10,7 @@ from typing import Literal
 
 import pyarrow.compute as pc
 
-from ioprof.analysis.ceiling import NO_LEVEL, is_otherwise_cached, missing, workers_of
+from ioprof.analysis.ceiling import NO_LEVEL, is_otherwise_cached, missing, no_level, workers_of
 from ioprof.analysis.reasons import Reasons
 from ioprof.analysis.roofs import Roof, Roofline, RoofName
 from ioprof.analysis.summary import Baselines, CpuTime
@@ -142,7 +142,7 @@ def _at_workers(trace: Trace) -> _Found:
     probe, count = trace.probe, max(1, workers_of(trace.run))
     level = None if probe is None else probe.level(count)
     if probe is None or level is None:
-        return _Found(rate=missing(trace) or _LEVEL_TOO_FEW)
+        return _Found(rate=missing(trace) or no_level(probe, _LEVEL_TOO_FEW))
     return _Found(
         rate=level.samples_per_s,
         basis=f"{_processes(count)}, {_cached(probe, level)}",
@@ -154,7 +154,7 @@ def _store(trace: Trace, wanted: Literal["cold", "warm"]) -> _Found:
     probe = trace.probe
     best = None if probe is None else probe.ceiling
     if probe is None or best is None:
-        return _Found(rate=missing(trace) or NO_LEVEL)
+        return _Found(rate=missing(trace) or no_level(probe, NO_LEVEL))
     level = probe.level(best.at_processes)
     state = probe.cache if level is None else _state(probe, level)
     if state != wanted:

@@ -1,4 +1,4 @@
-"""The address of a store that is better in one way: a throttled one's own parameters, changed; else a placeholder."""
+"""The address of a store that is better in one way: a throttled one's own parameters, changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 
 from ioprof.analysis.cures import CureId
 
-OTHER_STORE = "URL-OF-THE-OTHER-STORE"
 _THROTTLED = "throttle+"
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(.*)")
 _CHANGES: dict[tuple[CureId, str], float] = {
@@ -16,8 +15,10 @@ _CHANGES: dict[tuple[CureId, str], float] = {
 }
 
 
-def stronger_url(url: str, better: CureId) -> str:
+def stronger_url(url: str, better: CureId) -> str | None:
     """Return what to give ``--store`` for half the latency, or twice the bandwidth or operations per second.
+
+    None: no address says that.
 
     Args:
         url: the store's, as in the spec.
@@ -25,9 +26,9 @@ def stronger_url(url: str, better: CureId) -> str:
     """
     base, mark, parameters = url.partition("?")
     if not url.startswith(_THROTTLED) or not mark:
-        return OTHER_STORE
+        return None
     changed = "&".join(_better(pair, better) for pair in parameters.split("&"))
-    return OTHER_STORE if changed == parameters else f"{base}?{changed}"
+    return None if changed == parameters else f"{base}?{changed}"
 
 
 def _better(pair: str, better: CureId) -> str:

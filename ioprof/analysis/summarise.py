@@ -200,6 +200,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         findings=concluded.findings,
         errors=errors,
         sample_every=run.sample_every,
+        host_missing=run.host_missing,
         caveats=caveats(
             run,
             cache=cache,

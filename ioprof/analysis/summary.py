@@ -6,7 +6,7 @@ A key that was added after the first version has a default: summaries of before 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from ioprof.analysis.idle_causes import IdleByCause, IdleSpent
 from ioprof.analysis.lateness import Lateness
@@ -377,6 +377,8 @@ class Summary:
     errors: dict[str, OperationErrors]
     sample_every: int
     """Spans were kept for one batch in this many; operation counts are exact regardless."""
+    host_missing: dict[str, str] = field(default_factory=dict)
+    """Why a series of the host, or a family of them (``psi_io_*``), was not recorded."""
     caveats: tuple[str, ...]
     reasons: dict[str, str]
     """Why a value is null, by dotted key."""

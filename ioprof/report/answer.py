@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from ioprof.analysis.answer import UNDECIDED
 from ioprof.analysis.cures import COSTS
 from ioprof.analysis.retry import changed_command
 from ioprof.analysis.summary import Finding, Summary, Verdict
@@ -49,12 +50,17 @@ def headline(summary: Summary, width: int) -> list[Text]:
 def _reliance(verdict: Verdict, width: int) -> list[Text]:
     if verdict.bound is None or verdict.confidence is None:
         return []
-    count = len(verdict.agreeing) + len(verdict.contradictions)
-    told = f"Confidence {verdict.confidence:.2f}: {len(verdict.agreeing)} of {_counted(count, 'measurement')} "
-    told += f"beside it {'agrees' if len(verdict.agreeing) == 1 else 'agree'}"
-    if verdict.contradictions:
-        told += f"; against it: {'; '.join(verdict.contradictions)}"
-    return paragraph(f"{told}.", width, style="yellow" if verdict.contradictions else "dim")
+    for_it, against = len(verdict.agreeing), len(verdict.contradictions)
+    told = f"Confidence {verdict.confidence:.2f}: {_counted(for_it, 'other measurement')} "
+    told += "speaks for it" if for_it == 1 else "speak for it"
+    if not against:
+        return paragraph(f"{told}, none against it.", width, style="dim")
+    lines = paragraph(f"{told}, {against} against it:", width, style="yellow")
+    return lines + [
+        Text(line, style="yellow")
+        for one in verdict.contradictions
+        for line in wrapped(one, width, first="    - ", rest="      ")
+    ]
 
 
 def _cures(summary: Summary, width: int) -> list[Text]:
@@ -68,7 +74,8 @@ def _cures(summary: Summary, width: int) -> list[Text]:
         return paragraph(f"What would help is not predicted: {why}.", width, style="dim") if is_judged else []
     if not found:
         is_fed = summary.verdict.bound == "accelerator" or not summary.samples_per_s
-        told = "No change that can be predicted would help by more than its interval leaves open."
+        told = "No change that can be predicted would help by more than its interval leaves open"
+        told += f": {summary.reasons[UNDECIDED]}." if UNDECIDED in summary.reasons else "."
         return [] if is_fed else paragraph(told, width, style="dim")
     return _table(found, width)
 

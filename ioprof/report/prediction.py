@@ -98,7 +98,7 @@ def _rate(per_s: float) -> str:
 
 
 def _interval(bounds: tuple[float, float] | None, times: float, digits: int) -> str:
-    return "?" if bounds is None else f"{bounds[0] * times:,.{digits}f} - {bounds[1] * times:,.{digits}f}"
+    return "too few steps" if bounds is None else f"{bounds[0] * times:,.{digits}f} - {bounds[1] * times:,.{digits}f}"
 
 
 def _assumptions(then: Prediction, width: int) -> list[Text]:

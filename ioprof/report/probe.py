@@ -13,6 +13,7 @@ from ioprof.units import format_count, format_duration, format_rate_bytes
 _BAR_COLUMNS = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _WIDE = 104
+_UNKNOWN = "?"
 _LIMITS = {
     "store": "the store's limit",
     "client": "a lower bound: this host's CPUs were the limit",
@@ -52,6 +53,7 @@ def _levels(levels: list[LevelRecord], width: int) -> list[Text]:
         share = level.samples_per_s / most if most else 0.0
         rows.append([*_cells(level), *(_wide_cells(level) if wide else []), bar(share)])
     told = "mean, p50, p99: of reading a whole sample; on CPU: of all CPUs that the processes may use"
+    told += "".join({"; ?: too few windows for an interval" for level in levels if _plus_minus(level) == _UNKNOWN})
     return [*columns(rows, indent=2, gap=2 if wide else 1), *paragraph(told, width, style="dim")]
 
 
@@ -86,7 +88,7 @@ def bar(share: float) -> str:
 
 def _plus_minus(level: LevelRecord) -> str:
     if level.samples_per_s_ci95 is None or not level.samples_per_s:
-        return "?"
+        return _UNKNOWN
     return percent((level.samples_per_s_ci95[1] - level.samples_per_s) / level.samples_per_s)
 
 

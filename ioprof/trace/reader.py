@@ -43,6 +43,7 @@ def load_trace(directory: Path) -> Trace:
         probe=probe,
         probe_defect=probe_defect,
         replay=read_replay(directory),
+        directory=directory,
     )
 
 

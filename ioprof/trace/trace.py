@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -33,5 +34,7 @@ class Trace:
     """Why probe.json cannot be read, in a line; None: it can, or there is none."""
     replay: ReplayRecord | None = None
     """None: the run repeats no other one."""
+    directory: Path | None = None
+    """Where it was read from; None: it was not."""
     has_spans: bool = True
     """False: they were left out when the run was published, and `spans` yields none."""

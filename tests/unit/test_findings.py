@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +242,18 @@ def test_stages_are_known_by_the_model_that_cures_speak_of() -> None:
     gains = {one.id: one.evidence["gain_ratio"] for one in found_in(waiting()).findings or ()}
     assert Stage.OPEN.key == "open"
     assert float(gains["larger-objects"]) == pytest.approx(2.0, rel=0.15)
+
+
+def test_what_might_help_is_told_where_nothing_does_for_certain() -> None:
+    """A short run: `ioprof predict` would show the same gain, so the report must not say that there is none."""
+    found = cured(Oracle(only(prefetch=1.04)), situation())
+    assert (found.findings, "batches ahead" in str(found.undecided)) == ((), True)
+    assert "1.04 x as much (" in str(found.undecided)
+    assert cured(Oracle(lambda _: 1.0), situation()).undecided is None
+
+
+def test_a_real_stores_cure_names_a_command_that_runs(tmp_path: Path) -> None:
+    """No address makes a filer twice as fast: the run's own directory predicts it, with nothing to fill in."""
+    own = situation(run=situation().run.model_copy(update={"spec": {"store": {"url": "/mnt/nas"}}}), directory=tmp_path)
+    (first,) = cured(Oracle(only(store_latency_factor=2.0)), own).findings or ()
+    assert first.command == f"ioprof predict {tmp_path} --store-latency x0.5"

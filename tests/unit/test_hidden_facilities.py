@@ -91,9 +91,9 @@ def test_without_pressure_files_their_series_are_missing_by_name(
     """The run's record says which series of the host there are not, and why."""
     hidden = {"psi_io_*": "/proc/pressure/io: No such file or directory"}
     monkeypatch.setattr(finish, "missing_metrics", lambda path: hidden)
-    run(tmp_path)
+    summary = run(tmp_path)
     (directory,) = (tmp_path / "results").iterdir()
-    assert load_trace(directory).run.host_missing == hidden
+    assert load_trace(directory).run.host_missing == summary.host_missing == hidden
 
 
 def test_without_the_right_to_drop_caches_a_run_that_asks_for_it_is_refused(

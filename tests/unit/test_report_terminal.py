@@ -21,6 +21,7 @@ from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Finding, Summary
 from ioprof.cli.report import print_report
 from ioprof.report.answer import next_command
+from ioprof.report.host_missing import not_recorded_lines
 from ioprof.report.terminal import render
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.run_record import AcceleratorRecord, CacheRecord, EpochRecord, RunRecord
@@ -232,3 +233,15 @@ def test_the_hosts_cpus_are_not_called_the_workers_time() -> None:
     text = shown(dataclasses.replace(trace, batches=empty), 120)
     assert "workers' time  " not in text
     assert "  host            all CPUs of the host 61.0 % busy" in text
+
+
+def test_series_of_the_host_that_are_missing_are_told_by_reason_and_folded() -> None:
+    """Containers without pressure files, schedstat and more: one line, not one for each."""
+    psi = {f"psi_{kind}_*": "no /proc/pressure" for kind in ("cpu", "io")}
+    more = {"run_queue_s_total": "no schedstat", "tree_*": "no children", "disk_*": "no diskstats"}
+    (line,) = not_recorded_lines(psi | more, 200)
+    assert line.plain.split(maxsplit=2)[2] == (
+        "of the host: psi_cpu_*, psi_io_* (no /proc/pressure); run_queue_s_total (no schedstat); "
+        "and 2 more in --json (host_missing)"
+    )
+    assert not_recorded_lines({}, 80) == []
