@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ioprof.errors import RunError
 from ioprof.replay.lanes import lanes_of
+from ioprof.replay.openings import with_openings
 from ioprof.trace.kinds import CHECKPOINT_BATCH, STORAGE_KINDS, Kind
 from ioprof.trace.trace import Trace
 
@@ -67,6 +68,8 @@ class Recorded:
     epochs: int
     left_out: dict[str, int]
     """Operations that are not repeated, by why."""
+    openings: int
+    """Objects that are openings, as the run does not say of which object these operations were."""
     offsets_known: bool
     """False: some reads do not say where they began."""
 
@@ -79,6 +82,7 @@ def recorded(trace: Trace) -> Recorded:
     """
     left_out: dict[str, int] = {}
     every = _repeatable(_spans(trace), left_out)
+    every, openings = with_openings(every)
     discovering = _is_discovery(every)
     found = {name: values[~discovering] for name, values in every.items()}
     if not len(found["kind"]):
@@ -97,6 +101,7 @@ def recorded(trace: Trace) -> Recorded:
         lanes=lanes,
         epochs=epochs,
         left_out=left_out,
+        openings=openings,
         offsets_known=not bool((loading.offset[reading] == UNKNOWN).any()),
     )
 
@@ -107,8 +112,6 @@ def _repeatable(every: _Columns, left_out: dict[str, int]) -> _Columns:
     every = _without(every, ~np.isin(every["kind"], STORAGE_KINDS), "", left_out)
     every = _without(every, every["error"] != 0, "failed when they were recorded", left_out)
     every = _without(every, ~np.isin(every["kind"], REPEATED), "write or change names", left_out, with_objects=True)
-    named = np.isin(every["kind"], (Kind.LIST, Kind.STAT))
-    every = _without(every, (every["object"] < 0) & ~named, "of objects that are not known", left_out)
     mapped = np.isin(every["object"], every["object"][every["kind"] == Kind.TOUCH])
     mapped &= np.isin(every["kind"], (Kind.OPEN, Kind.MAP, Kind.CLOSE))
     every = _without(every, mapped, "map a file, which its first access does again", left_out)

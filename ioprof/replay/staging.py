@@ -45,7 +45,7 @@ def staged(directory: Path, run: RunRecord, recorded: Recorded, *, anonymise: bo
         UsageError: the key for hiding names is too short.
     """
     table = read_objects(directory)
-    own = _own_layout(run) if table is None else None
+    own = _own_layout(run) if table is None and not recorded.openings else None
     if own is not None and not anonymise:
         _check_reach(own.count, recorded)
         return Staging(name=run.workload.name, layout=own, dataset="prepared")
@@ -93,7 +93,7 @@ def _objects(
     known = () if table is None else table.sizes_bytes
     for index, size_bytes in enumerate(known):
         sizes[index] = max(int(sizes[index]), size_bytes or 0)
-    return _paths(table, count), sizes, _unknown(table, known)
+    return _paths(table, count), sizes, _unknown(table, known, recorded.openings)
 
 
 def _paths(table: ObjectTable | None, count: int) -> list[str]:
@@ -103,7 +103,12 @@ def _paths(table: ObjectTable | None, count: int) -> list[str]:
     return relative_paths(table.paths) + numbered
 
 
-def _unknown(table: ObjectTable | None, known: Sequence[int | None]) -> tuple[str, ...]:
+def _unknown(table: ObjectTable | None, known: Sequence[int | None], openings: int) -> tuple[str, ...]:
+    if openings:
+        return (
+            f"The run does not say which objects it read: each of {openings:,} openings counts as an object of its "
+            "own, as large as what was read of it; of a file that was read twice the stand-in has two.",
+        )
     if table is None:
         return (
             "The run does not name its objects: the stand-in's are numbered, a thousand in a directory, and as large "

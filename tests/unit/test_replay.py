@@ -178,6 +178,23 @@ def test_offsets_of_before_they_were_kept_are_front_to_back(records_run: Path, t
     )
 
 
+def test_a_run_that_does_not_say_which_objects_it_read_has_one_for_each_opening(
+    files_run: Path, tmp_path: Path
+) -> None:
+    """As many opens, reads and closes of as many bytes; the stand-in's names are numbers."""
+    copy = _copy(files_run, tmp_path)
+    spans = pq.read_table(copy / "spans.parquet")
+    unknown = pa.array([-1] * spans.num_rows, pa.int64())
+    pq.write_table(spans.set_column(spans.schema.get_field_index("object"), "object", unknown), copy / "spans.parquet")
+    done = _replay(copy, tmp_path, pace="fastest")
+    assert any("each of 80 openings counts as an object" in caveat for caveat in done.summary.caveats)
+    for kind in READING:
+        sizes = Counter(size for _, _, _, size in _done(files_run, kind).elements())
+        assert Counter(size for _, _, _, size in _done(done.directory, kind).elements()) == sizes
+    objects = [path for path in (tmp_path / "there").rglob("*") if path.is_file() and ".ioprof" not in path.parts]
+    assert len(objects) == 80
+
+
 def _sampled(directory: Path, folder: Path) -> Path:
     """Return a copy of a run that kept the operations of every other batch."""
     copy = _copy(directory, folder)
