@@ -25,5 +25,5 @@ class Spdl(ThreadLoader):
         """Return the session; a pipeline is built for each epoch."""
         from ioprof.loaders.spdl_session import spdl_session
 
-        self._warn_of_crowd()
+        self._warn_of_crowd(self._params.workers)
         return spdl_session(job, self._params)

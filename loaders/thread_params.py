@@ -37,7 +37,7 @@ class ThreadLoader:
         """Import the library."""
         importlib.import_module(self.session_module)
 
-    def _warn_of_crowd(self) -> None:
+    def _warn_of_crowd(self, threads: int) -> None:
         warn_of_crowded_workers(
-            self._params.workers, "threads that wait for storage do no harm, those that compute wait for each other"
+            threads, "threads that wait for storage do no harm, those that compute wait for each other"
         )

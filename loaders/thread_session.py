@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Protocol, cast
@@ -42,7 +42,7 @@ class _Failure:
         return True
 
 
-class _Worker:
+class ThreadWorker:
     """One thread's reader and trace."""
 
     def __init__(self, job: WorkerJob, number: int) -> None:
@@ -55,16 +55,26 @@ class _Worker:
         """Serve the calling thread from now on."""
         self._io.follow()
 
+    def read(self, samples: Sequence[int]) -> Sequence[bytes | memoryview]:
+        """Read and decode samples of the batch that the trace has begun."""
+        return self._reader.read(self.trace.tap, samples)
+
+    def sealed(self, content: Sequence[bytes | memoryview]) -> Envelope:
+        """Join the samples of the batch, all of which are read."""
+        self.trace.fetched()
+        envelope = joined(content), self.trace.end(len(content)).packed()
+        # The library ends its threads when it likes: what a thread has read is not to be learnt from it afterwards.
+        self._io.read()
+        return envelope
+
     def made(self, request: Request) -> Envelope:
-        """Read, decode and join the samples of one batch."""
-        trace = self.trace
+        """Make one batch."""
         epoch, number, samples, is_last = request
-        trace.begin(epoch, number)
-        content = self._reader.read(trace.tap, samples)
+        self.trace.begin(epoch, number)
+        content = self.read(samples)
         if is_last:
-            trace.end_epoch()
-        trace.fetched()
-        return joined(content), trace.end(len(content)).packed()
+            self.trace.end_epoch()
+        return self.sealed(content)
 
 
 class ThreadMaker:
@@ -77,41 +87,46 @@ class ThreadMaker:
         self._making = 0
         """Batches that are being made now."""
         self._is_open = True
-        self._workers: list[_Worker] = []
-        self._idle: list[_Worker] = []
+        self._workers: list[ThreadWorker] = []
+        self._idle: list[ThreadWorker] = []
         """Those whose threads ended with an epoch, the first to be taken last."""
 
     def make(self, request: Request) -> Made:
         """Make the batch of a request, or return what went wrong."""
         failure = _Failure()
-        with failure, self._counted():
-            return self._here().made(request)
+        with failure, self.worker() as worker:
+            return worker.made(request)
         return failure.error
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def worker(self) -> Iterator[ThreadWorker]:
+        """Lend the calling thread its own reader and trace; `close` waits until it gives them back.
+
+        Raises:
+            RunError: the loader is closed.
+        """
         with self._lock:
             if not self._is_open:
                 raise RunError("the loader was closed before this batch was made")
             self._making += 1
         try:
-            yield
+            yield self._here()
         finally:
             with self._lock:
                 self._making -= 1
                 self._lock.notify_all()
 
-    def _here(self) -> _Worker:
+    def _here(self) -> ThreadWorker:
         worker = getattr(self._own, "worker", None)
-        if not isinstance(worker, _Worker):
+        if not isinstance(worker, ThreadWorker):
             with self._lock:
                 worker = self._own.worker = self._idle.pop() if self._idle else self._opened()
             worker.serve_here()
         return worker
 
-    def _opened(self) -> _Worker:
+    def _opened(self) -> ThreadWorker:
         # Numbered only once it is open: one that cannot be opened takes no number.
-        worker = _Worker(self._job, len(self._workers))
+        worker = ThreadWorker(self._job, len(self._workers))
         self._workers.append(worker)
         return worker
 

@@ -25,5 +25,5 @@ class TorchdataNodes(ThreadLoader):
         """Return the session; the nodes are made anew for each epoch."""
         from ioprof.loaders.torchdata_nodes_session import nodes_session
 
-        self._warn_of_crowd()
+        self._warn_of_crowd(self._params.workers)
         return nodes_session(job, self._params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ioprof.clock import as_ns
@@ -253,21 +254,33 @@ class Tap:
         """
         contents = []
         for path, size_bytes, obj in zip(paths, sizes_bytes, objects, strict=True):
-            start = _now()
-            try:
-                content = self.store.read(path)
-            except OSError as error:
-                self._failed(Kind.GET, start, obj, error_code(error))
-                continue
-            end = _now()
-            self._tapped(len(content))
-            if len(content) == size_bytes:
-                self.recorder.record(GET_FROM_0, start, end, size_bytes, obj, 0)
+            content = self.get(partial(self.store.read, path), size_bytes, obj)
+            if content is not None:
                 contents.append(content)
-            else:
-                self.failed_samples += 1
-                self.recorder.record(GET_FROM_0, start, end, len(content), obj, SHORT_READ)
         return contents
+
+    def get(self, read: Callable[[], bytes], size_bytes: int, obj: int) -> bytes | None:
+        """Let a client read a whole object, the store's or a library's own; return it, None where that failed.
+
+        Args:
+            read: returns the content; an `OSError` is its failure, and is counted, as is a content of another length.
+            size_bytes: how long the object is.
+            obj: the object's index.
+        """
+        start = _now()
+        try:
+            content = read()
+        except OSError as error:
+            self._failed(Kind.GET, start, obj, error_code(error))
+            return None
+        end = _now()
+        self._tapped(len(content))
+        if len(content) == size_bytes:
+            self.recorder.record(GET_FROM_0, start, end, size_bytes, obj, 0)
+            return content
+        self.failed_samples += 1
+        self.recorder.record(GET_FROM_0, start, end, len(content), obj, SHORT_READ)
+        return None
 
     def decode(self, transform: Callable[[_Content], _Content], content: _Content, obj: int) -> _Content:
         """Spend the CPU work of a sample of object ``obj`` and record it as an operation of kind decode."""

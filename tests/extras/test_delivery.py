@@ -15,6 +15,7 @@ from ioprof.runner.worker_death import worker_deaths_told
 from tests.extras.known_samples import SAMPLE_BYTES, known_samples, opened, samples_in, usable
 
 CASES = [
+    ("grain", "files"),
     ("spdl", "files"),
     ("torchdata-nodes", "files"),
     ("torchdata-stateful", "files"),

@@ -1,4 +1,4 @@
-"""WebDataset on shards that are not as they should be, and what a run over it tells."""
+"""WebDataset on shards that are not as they should be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ioprof import api
 from tests.extras.known_samples import known_samples, opened, samples_in, usable
 
 pytestmark = [
@@ -36,26 +35,3 @@ def test_a_damaged_shard_costs_its_samples_and_no_others(damage: str, tmp_path: 
     assert set(delivered) < set(known.contents())
     assert len(delivered) + errors == known.count
     assert errors == 15 if damage == "missing" else 1 <= errors < 15
-
-
-def test_a_run_sees_every_read(tmp_path: Path) -> None:
-    """Shards are opened through the tap: coverage is whole, and operations are those that tarfile asks for."""
-    usable("webdataset")
-    run = api.run(
-        {
-            "workload": {"name": "streaming-shards", "shards": 4, "samples_per_shard": 64, "sample_size": "20KiB"},
-            "loader": {"name": "webdataset", "batch_size": 16},
-            "accelerator": {"name": "none"},
-            "run": {
-                "epochs": 2,
-                "warmup": 0,
-                "results": str(tmp_path / "results"),
-                "probe": False,
-            },
-            "store": {"url": str(tmp_path / "data")},
-        }
-    )
-    assert run.summary.coverage.ratio is not None
-    assert run.summary.coverage.ratio == pytest.approx(1.0, abs=0.01)
-    assert run.summary.samples == 2 * 4 * 64
-    assert run.summary.operations["open"].count == 8

@@ -1,0 +1,39 @@
+"""What a whole run through other libraries' loaders tells: how much of the reading was seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ioprof import api
+from tests.extras.known_samples import usable
+
+pytestmark = [
+    pytest.mark.usefixtures("nothing_left"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+FILES = {"name": "small-files", "files": 256, "file_size": "20KiB"}
+SHARDS = {"name": "streaming-shards", "shards": 4, "samples_per_shard": 64, "sample_size": "20KiB"}
+
+
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [("grain", FILES), ("spdl", FILES), ("torchdata-nodes", FILES), ("webdataset", SHARDS | {"format": "tar"})],
+)
+def test_a_run_sees_every_read(name: str, workload: dict[str, str | int], tmp_path: Path) -> None:
+    """The bytes that passed the taps are those that the kernel counted, thread by thread and process by process."""
+    usable(name)
+    run = api.run(
+        {
+            "workload": workload,
+            "loader": {"name": name, "batch_size": 16},
+            "accelerator": {"name": "none"},
+            "run": {"epochs": 2, "warmup": 0, "results": str(tmp_path / "results"), "probe": False},
+            "store": {"url": str(tmp_path / "data")},
+        }
+    )
+    assert run.summary.outcome == "complete"
+    assert run.summary.coverage.ratio == pytest.approx(1.0, abs=0.01)
+    assert run.summary.samples == 512
+    assert run.summary.operations["open"].count == (8 if name == "webdataset" else 512)
