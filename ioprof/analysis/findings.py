@@ -11,7 +11,7 @@ from typing import Protocol
 from ioprof.analysis.cure_list import Situation, ladders, more_cores, single_cures, together
 from ioprof.analysis.cures import COSTS, Cure, CureId, Ladder
 from ioprof.analysis.pipeline.change import Change
-from ioprof.analysis.pipeline.model import MODEL_ERROR_RATIO, Interval, Prediction
+from ioprof.analysis.pipeline.model import Interval, Prediction
 from ioprof.analysis.retry import changed_command, other_workload_command
 from ioprof.analysis.summary import Finding
 from ioprof.errors import IoprofError
@@ -22,6 +22,8 @@ EQUAL_RATIO = 1.03
 """Gains within this ratio are the same; so are those inside the interval of the best. Then the cheaper goes first."""
 TRUSTED_REPLAY = 1.5
 """A model whose replay of the run as it was differs by more is not asked."""
+_SAME_REPLAY = 0.04
+"""A replay of the run as it was that is off by no more is taken as it is; else predictions are put right by it."""
 MOST_EVENTS = 40_000
 """Of one replay: about twenty are made for every report, of which none shall take long."""
 FED = 0.99
@@ -95,7 +97,7 @@ def cured(model: Predictor, situation: Situation) -> Cured:
             f"replayed as it was, the run would deliver {now.samples_per_s:,.0f} samples/s where it delivered "
             f"{situation.delivered_per_s:,.0f}: its model is not good enough to predict changes from"
         )
-    trial = _Trial(model, now, off_ratio if abs(off_ratio - 1.0) > MODEL_ERROR_RATIO else 1.0)
+    trial = _Trial(model, now, off_ratio if abs(off_ratio - 1.0) > _SAME_REPLAY else 1.0)
     tried = [one for ladder in ladders(situation) if (one := _smallest_enough(trial, ladder)) is not None]
     tried += [one for cure in single_cures(situation) if (one := trial.of(cure)) is not None]
     tried += _joined(trial, situation, tried)

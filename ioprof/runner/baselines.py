@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ioprof.clock import now_ns
 from ioprof.contract import (
@@ -112,6 +112,27 @@ def without_workers(
 
 def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> BaselineRecord:
     """Return what the run's loader delivers of samples that are in memory already: the price of moving them."""
+    return _fed_from_memory(plan, dataset, plan.loader, _made_ahead(plan.spec.loader_params), duration_ns)
+
+
+def fed_to_one_worker(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> BaselineRecord | None:
+    """Return the same of the run's loader with one worker process, for a run without any; None: it had some, or cannot.
+
+    What moving a batch would take is not to be seen in such a run.
+    """
+    params = plan.spec.loader_params
+    if getattr(params, "workers", None) != 0:
+        return None
+    try:
+        one = type(params).model_validate(params.model_dump() | {"workers": 1})
+    except ValidationError:
+        return None
+    return _fed_from_memory(plan, dataset, find_loader(plan.spec.loader)(one), _made_ahead(one), duration_ns)
+
+
+def _fed_from_memory(
+    plan: RunPlan, dataset: RunDataset, loader: Loader, ahead: int, duration_ns: int
+) -> BaselineRecord:
     lengths = _lengths(plan, dataset)
     if not lengths:
         return _unknown("no sample could be read to know how long they are")
@@ -121,9 +142,7 @@ def fed_from_memory(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> Bas
         source = MemoryStream(lengths, plan.workload.samples())
     else:
         order = cast("MapWorkload", plan.workload).order
-    found, read_bytes = _delivered(
-        plan, dataset, plan.loader, source, order, duration_ns, ahead=_made_ahead(plan), epochs=None
-    )
+    found, read_bytes = _delivered(plan, dataset, loader, source, order, duration_ns, ahead=ahead, epochs=None)
     if read_bytes:
         return _unknown(f"{plan.spec.loader} reads the store by itself, whatever it is given to read with")
     return found
@@ -206,9 +225,8 @@ def _delivered(
     return found
 
 
-def _made_ahead(plan: RunPlan) -> int:
-    """Return how many batches of the run's loader may be there before the first is taken."""
-    params = plan.spec.loader_params
+def _made_ahead(params: BaseModel) -> int:
+    """Return how many batches of a loader may be there before the first is taken."""
     return max(1, int(getattr(params, "workers", 0)) * int(getattr(params, "prefetch", 0)))
 
 
@@ -219,6 +237,8 @@ def _rate(batches: Iterator[Batch], ahead: int, duration_ns: int) -> tuple[Basel
     end_ns = start_ns
     for batch in batches:
         end_ns = now_ns()
+        # Workers that are spawned take longer to come up than all the rest does.
+        start_ns = start_ns if taken else end_ns
         taken, read_bytes = taken + 1, read_bytes + batch.size_bytes
         if taken <= ahead:
             from_ns = end_ns

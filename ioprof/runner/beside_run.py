@@ -9,7 +9,7 @@ from ioprof.contract import WritingWorkload
 from ioprof.errors import IoprofError
 from ioprof.probe.pattern import Pattern
 from ioprof.probe.probe import MOST_PROCESSES, probe
-from ioprof.runner.baselines import fed_from_memory, without_workers
+from ioprof.runner.baselines import fed_from_memory, fed_to_one_worker, without_workers
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.runner.observer import Observer
 from ioprof.runner.plan import RunPlan
@@ -122,6 +122,7 @@ class _Beside:
         self._keep("no_workers", self._without_workers(pattern))
         self._observer.phase("measuring the loader fed from memory")
         self._keep("transport", fed_from_memory(self._plan, self._dataset, self._budget.baseline_ns))
+        self._keep("one_worker", fed_to_one_worker(self._plan, self._dataset, self._budget.baseline_ns))
 
     def _without_workers(self, pattern: Pattern) -> BaselineRecord:
         if self._budget.no_workers is not None:

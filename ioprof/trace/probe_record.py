@@ -197,6 +197,8 @@ class ProbeRecord(_Record):
     """The run's loader without worker processes, nothing taking time between batches."""
     transport: BaselineRecord | None = None
     """The run's loader fed from memory."""
+    one_worker: BaselineRecord | None = None
+    """The same with one worker process, beside a run without any: what moving a batch would take."""
     caveats: list[str] = Field(default_factory=list)
 
     def level(self, processes: int) -> LevelRecord | None:

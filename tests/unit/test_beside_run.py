@@ -13,7 +13,7 @@ from ioprof import api
 from ioprof.analysis.summary import Summary
 from ioprof.contract import EpochStart, SampleReader
 from ioprof.runner import beside_run
-from ioprof.runner.baselines import MemoryReader, MemoryStream, fed_from_memory, without_workers
+from ioprof.runner.baselines import MemoryReader, MemoryStream, fed_from_memory, fed_to_one_worker, without_workers
 from ioprof.runner.interrupt import Interrupted
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
@@ -57,6 +57,16 @@ def test_a_loader_fed_from_memory_reads_nothing(loader: dict[str, object], tmp_p
     found = fed_from_memory(plan, dataset, BASELINE_NS)
     assert found.reason is None
     assert (found.samples_per_s or 0.0) == pytest.approx(found.batches * 8 / found.seconds)
+
+
+def test_beside_a_run_without_workers_one_worker_is_fed_from_memory(tmp_path: Path) -> None:
+    """What moving a batch would take is not to be seen in such a run: it is a good deal more than handing one over."""
+    plan, dataset = prepared(tmp_path, {"name": "torch-map", "workers": 0})
+    moved, handed = fed_to_one_worker(plan, dataset, BASELINE_NS), fed_from_memory(plan, dataset, BASELINE_NS)
+    assert moved is not None
+    assert (moved.samples_per_s or 0.0) < 0.5 * (handed.samples_per_s or 0.0)
+    plan, dataset = prepared(tmp_path, {"name": "torch-map", "workers": 1})
+    assert fed_to_one_worker(plan, dataset, BASELINE_NS) is None
 
 
 class OpeningReader:

@@ -36,7 +36,7 @@ def predicted(samples_per_s: float) -> Predicted:
 def rerun(samples_per_s: float, change: str = "workers 2 -> 4") -> Rerun:
     """Return a rerun that gave 100 samples/s."""
     said = predicted(samples_per_s)
-    return Rerun(scenario="latency", change=change, calibrated=MEASURED, measured=MEASURED, predicted=said)
+    return Rerun(scenario="latency", change=change, calibrated=MEASURED, measured=MEASURED, predicted=said, untold=said)
 
 
 def test_each_rerun_differs_from_its_base_by_what_the_model_is_told() -> None:
@@ -96,11 +96,31 @@ def test_the_page_holds_every_rerun_and_the_answer() -> None:
     """Controls stand in the table, and are not judged."""
     reruns = [rerun(101.0), rerun(90.0, "workers 2 -> 8"), rerun(100.0, "")]
     page = readme(reruns, "a host", "make validate")
-    row = "| latency | workers 2 -> 8 | 90.0 (86.4 - 93.6) | 100.0 (99.5 - 100.5) | -10.0% |"
+    row = "| latency | workers 2 -> 8 | 90.0 (86.4 - 93.6) | 100.0 (99.5 - 100.5) | -10.0% |  |"
     assert f"{row} x0.900, x1.000 | 50.0%, 50.0% |" in page
     assert page.count("| latency |") == 3
-    assert verdict(reruns)[0].startswith("2 real reruns: error of samples/s in the median 5.5%, 95th percentile 10.0%")
-    assert verdict(reruns)[1] == "1 of 2 measured rates lie in the interval that was predicted."
+    first = "2 real reruns, the speed of the CPUs told: error of samples/s in the median 5.5%, 95th percentile 10.0%"
+    assert verdict(reruns)[0].startswith(first)
+    assert verdict(reruns)[2] == "1 of 2 measured rates lie in the interval that was predicted."
+
+
+def test_reruns_of_a_host_that_changed_are_shown_and_counted_apart() -> None:
+    """A control that misses says so; no rerun is dropped for its own miss."""
+    steady = [rerun(101.0), rerun(100.0, "")]
+    changed = [replace(one, scenario="decode") for one in (rerun(130.0), rerun(94.0, ""))]
+    told = verdict([*steady, *changed])
+    assert told[0].startswith("1 real reruns, the speed of the CPUs told: error of samples/s in the median 1.0%")
+    assert any(one.startswith("1 more reruns, while the host changed: error") and "30.0%" in one for one in told)
+    page = readme([*steady, *changed], "host", "command")
+    assert "- decode: its control missed by -6.0%" in page
+    assert page.count("| decode |") == 2
+
+
+def test_what_a_prediction_missed_without_knowing_the_cpus_speed_stands_beside_it() -> None:
+    """Both errors are in the table, and the reason names the speed."""
+    slower = replace(rerun(101.0), untold=predicted(125.0), speed_factor=0.8)
+    assert "| +1.0% | +25.0% |" in readme([slower], "host", "command")
+    assert reason(slower, None) == "the CPUs were x0.80 as fast"
 
 
 def test_kept_cases_read_back_as_they_were(tmp_path: Path) -> None:

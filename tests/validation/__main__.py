@@ -23,10 +23,10 @@ from pathlib import Path
 
 from ioprof.runner.interrupt import Interrupted
 from tests.validation.case import Case, read_cases, write_cases
-from tests.validation.judge import Rerun, figures
+from tests.validation.judge import MOVED, Rerun, figures
 from tests.validation.measure import Bench, Measured, NotMeasuredError
 from tests.validation.predict import rerun_of
-from tests.validation.report import line, readme, split, verdict
+from tests.validation.report import judged_of, line, readme, verdict
 from tests.validation.scenarios import SCENARIOS, Scenario
 
 PUBLISHED = Path("results/published/validation")
@@ -46,11 +46,11 @@ def main() -> int:
                 print(line(reruns[-1]), flush=True)
         except Interrupted as signal:
             print(f"{signal.signal_name} received; what was measured until then:", file=sys.stderr)
-    if not split(reruns)[0]:
+    if not judged_of(reruns):
         return 1
     print("", *verdict(reruns), f"{time.perf_counter() - started:,.0f} s", sep="\n")
     _write(options.output or (PARTIAL if options.quick or options.only else PUBLISHED), reruns)
-    return 0 if figures([one.error_ratio for one in split(reruns)[0]]).holds else 1
+    return 0 if figures([one.error_ratio for one in judged_of(reruns)]).holds else 1
 
 
 def _options() -> argparse.Namespace:
@@ -93,23 +93,42 @@ def _measured(options: argparse.Namespace, folder: Path) -> Iterator[Case]:
             yield case
 
 
-def _cases(bench: Bench, scenario: Scenario, *, quick: bool) -> Iterator[Case]:
+def _cases(bench: Bench, scenario: Scenario, *, quick: bool) -> list[Case]:
+    """Run a scenario, and once more where its control shows that the host changed; the steadier one counts."""
+    found = _once(bench, scenario, quick=quick)
+    if _moved_ratio(found) > MOVED:
+        print(f"{scenario.name}: its control missed by {_moved_ratio(found):.1%}; once more", file=sys.stderr)
+        again = _once(bench, scenario, quick=quick)
+        found = min((found, again), key=lambda one: (-len(one), _moved_ratio(one)))
+    return found
+
+
+def _moved_ratio(cases: Sequence[Case]) -> float:
+    """Return by how much the control missed its prediction; 0 where there is none."""
+    return max((abs(rerun_of(case).error_ratio) for case in cases if not case.change), default=0.0)
+
+
+def _once(bench: Bench, scenario: Scenario, *, quick: bool) -> list[Case]:
     """Run the base, all reruns in drawn order, and the base again."""
     settings = scenario.settings(quick=quick)
     random.Random(SEED).shuffle(settings)
     base: Measured | None = None
+    found = list[Case]()
     for setting in [scenario.base, *settings, scenario.base]:
         try:
             measured = bench.measured(setting, setting.about_samples_per_s, probe=base is None)
         except NotMeasuredError as error:
             print(f"{scenario.name}: {scenario.base.unlike(setting) or 'base'}: {error}", file=sys.stderr)
             if base is None:
-                return
+                return found
             continue
         if base is None:
             base = measured
             continue
-        yield Case(scenario=scenario.name, base=scenario.base, setting=setting, calibrated=base, measured=measured)
+        found.append(
+            Case(scenario=scenario.name, base=scenario.base, setting=setting, calibrated=base, measured=measured)
+        )
+    return found
 
 
 def _write(folder: Path, reruns: Sequence[Rerun]) -> None:
@@ -120,7 +139,14 @@ def _write(folder: Path, reruns: Sequence[Rerun]) -> None:
     words = shlex.join(["python", "-m", "tests.validation", *sys.argv[1:]])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(readme(reruns, host, words))
-    rows = [asdict(one) | {"error_ratio": one.error_ratio if one.predicted else None} for one in reruns]
+    rows = [
+        asdict(one)
+        | {
+            "error_ratio": one.error_ratio if one.predicted else None,
+            "untold_error_ratio": one.untold_error_ratio if one.untold else None,
+        }
+        for one in reruns
+    ]
     record = {"host": host, "command": words, "reruns": rows}
     (folder / "validation.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from tests.validation.measure import DISTURBED_CORES, WIDE, Measured, PerBatch
 
 MEDIAN_BAR, P95_BAR = 0.02, 0.06
+MOVED = 0.05
+"""A control that misses its prediction by more shows that the host changed between calibration and reruns."""
 _STEADY = 0.05
 """A mean that differs by less between two runs of one setting is told to be the same."""
 _FASTER = 0.05
@@ -36,7 +38,11 @@ class Rerun:
     calibrated: Measured
     measured: Measured
     predicted: Predicted | None
-    """From the one calibration run; None: the model refused."""
+    """From the one calibration run, for CPUs of the rerun's speed where that is known; None: the model refused."""
+    untold: Predicted | None = None
+    """The same without knowing how fast the CPUs were in the rerun."""
+    speed_factor: float | None = None
+    """Speed of the CPUs in the rerun over that in the calibration, timed beside both; None: not timed."""
     refused: str = ""
 
     @property
@@ -47,9 +53,15 @@ class Rerun:
     @property
     def error_ratio(self) -> float:
         """By how much the prediction is too high (below 0: too low), relative to the rerun; infinite: none."""
-        if self.predicted is None:
-            return math.inf
-        return self.predicted.samples_per_s / self.measured.samples_per_s - 1
+        return self._error_of(self.predicted)
+
+    @property
+    def untold_error_ratio(self) -> float:
+        """The same of the prediction that does not know how fast the CPUs were."""
+        return self._error_of(self.untold)
+
+    def _error_of(self, predicted: Predicted | None) -> float:
+        return math.inf if predicted is None else predicted.samples_per_s / self.measured.samples_per_s - 1
 
     @property
     def is_in_interval(self) -> bool:
@@ -95,9 +107,7 @@ def reason(rerun: Rerun, control: Rerun | None) -> str:
     """
     told = [rerun.refused] if rerun.refused else []
     told += _differences(rerun.calibrated.per_batch, rerun.measured.per_batch)
-    speed = rerun.measured.cpu_speed_ns / rerun.calibrated.cpu_speed_ns - 1 if rerun.calibrated.cpu_speed_ns else 0.0
-    if abs(speed) > _FASTER:
-        told.append(f"a fixed piece of arithmetic took {speed:+.0%}")
+    told += _speeds(rerun)
     if rerun.measured.others_cores > DISTURBED_CORES:
         told.append(f"others used {rerun.measured.others_cores:.2f} CPUs meanwhile")
     if rerun.measured.interval_ratio > WIDE:
@@ -106,6 +116,24 @@ def reason(rerun: Rerun, control: Rerun | None) -> str:
         moved = control.measured.samples_per_s / rerun.calibrated.samples_per_s - 1
         told.append(f"the calibration's own setting, run again, gave {moved:+.1%}")
     return "; ".join(told)
+
+
+def _speeds(rerun: Rerun) -> list[str]:
+    if rerun.speed_factor is not None:
+        return [f"the CPUs were x{rerun.speed_factor:.2f} as fast"] if abs(rerun.speed_factor - 1) > _FASTER else []
+    before_ns = rerun.calibrated.cpu_speed_ns
+    slower = rerun.measured.cpu_speed_ns / before_ns - 1 if before_ns else 0.0
+    return [f"a fixed piece of arithmetic took {slower:+.0%}"] if abs(slower) > _FASTER else []
+
+
+def unsteady(reruns: Sequence[Rerun]) -> dict[str, float]:
+    """Return the scenarios whose host was another one at their end, by how far their control missed its prediction.
+
+    A control is the calibration's own setting, run again: nothing is to be predicted in it. What it gave otherwise,
+    with the speed of the CPUs taken into account, the reruns between the two were off by as well.
+    """
+    missed = {one.scenario: one.error_ratio for one in reruns if one.is_control}
+    return {scenario: error for scenario, error in missed.items() if abs(error) > MOVED}
 
 
 def _differences(before: PerBatch, after: PerBatch) -> list[str]:

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ioprof.analysis.pipeline.cpus import cpu_work_ns
 from ioprof.api import Run, run
 from ioprof.errors import IoprofError
 from ioprof.host.proc_values import cpu_values
+from ioprof.trace.reader import load_trace
 from tests.validation.setting import Setting
 
 WIDE = 0.015
@@ -58,6 +60,8 @@ class Measured:
     per_batch: PerBatch
     attempts: int
     """Runs that were made to get it."""
+    cpu_work_ns: float | None = None
+    """What a fixed piece of work took of the CPUs while the steps went on; None: not timed."""
 
     @property
     def interval_ratio(self) -> float:
@@ -153,6 +157,7 @@ def _measured(done: Run, others_cores: float, attempts: int) -> Measured:
         cpu_speed_ns=sum(speeds) / len(speeds),
         per_batch=_per_batch(done.directory),
         attempts=attempts,
+        cpu_work_ns=cpu_work_ns(load_trace(done.directory)),
     )
 
 

@@ -1,7 +1,8 @@
-"""Predictions for cases, each from its calibration run alone."""
+"""Predictions for cases, each from its calibration run alone, and once more for CPUs as fast as the rerun's were."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,15 +15,25 @@ from tests.validation.judge import Predicted, Rerun
 
 def rerun_of(case: Case) -> Rerun:
     """Return a case beside what is predicted for it."""
-    predicted, refused = _predicted(case)
+    speed = _speed_factor(case)
+    untold, refused = _predicted(case, None)
+    predicted = untold if speed is None else _predicted(case, speed)[0]
     return Rerun(
         scenario=case.scenario,
         change=case.change,
         calibrated=case.calibrated,
         measured=case.measured,
+        speed_factor=speed,
         predicted=predicted,
+        untold=untold,
         refused=refused,
     )
+
+
+def _speed_factor(case: Case) -> float | None:
+    """Return the speed of the CPUs during the rerun over that during the calibration; None: not timed in both."""
+    before_ns, now_ns = case.calibrated.cpu_work_ns, case.measured.cpu_work_ns
+    return None if before_ns is None or now_ns is None else before_ns / now_ns
 
 
 @cache
@@ -30,10 +41,11 @@ def _model(directory: str) -> PipelineModel:
     return PipelineModel.of(load_trace(Path(directory)))
 
 
-def _predicted(case: Case) -> tuple[Predicted | None, str]:
+def _predicted(case: Case, speed: float | None) -> tuple[Predicted | None, str]:
     """Return the prediction, or why there is none."""
+    change = replace(case.base.change_to(case.setting), cpu_speed_factor=speed)
     try:
-        found = _model(case.calibrated.directory).predict(case.base.change_to(case.setting))
+        found = _model(case.calibrated.directory).predict(change)
     except IoprofError as error:
         return None, str(error)
     return Predicted(

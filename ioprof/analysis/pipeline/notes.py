@@ -26,14 +26,16 @@ class Notes:
 def note_general(measured: Measured, setting: Setting, notes: Notes) -> None:
     """Note what any prediction from this run rests on."""
     before, transport = measured.setting, measured.transport
-    both_ms = (transport.send_ns + transport.unwrap_ns) / 1e6
-    if setting.workers and transport.from_memory:
-        notes.assume(
-            f"Moving a batch between processes takes {both_ms:.2g} ms, as on other machines: this run moved none."
+    consumer_ns = transport.unwrap_ns + transport.handover_ns
+    if setting.workers and before.workers == 0:
+        both_ms = (transport.send_ns + consumer_ns) / 1e6
+        known = (
+            "as on other machines" if transport.from_memory else "as the loader with one worker fed from memory told"
         )
+        notes.assume(f"Moving a batch between processes takes {both_ms:.2g} ms, {known}: this run moved none.")
     elif setting.workers and not transport.is_split_known:
         notes.assume(
-            f"Receiving a batch takes the consumer {transport.unwrap_ns / 1e6:.2g} ms: that was not seen by itself, as "
+            f"Receiving a batch takes the consumer {consumer_ns / 1e6:.2g} ms: that was not seen by itself, as "
             "no batch lay ready."
         )
     if not measured.recipe.is_accounted:

@@ -45,7 +45,7 @@ def completed(first: Measured, others: Sequence[Measured]) -> Measured:
         and other.setting.batch_size == first.setting.batch_size
         and other.transport.is_split_known
     ]
-    if moved and (transport.from_memory or not transport.is_split_known):
+    if moved and (first.setting.workers == 0 or not transport.is_split_known):
         transport = replace(moved[0], inline_ns=transport.inline_ns)
     measured = [other.curve for other in others if other.curve.is_measured]
     if measured and not curve.is_measured:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ioprof.analysis.accounted import floats
 from ioprof.analysis.measured import RankSteps
+from ioprof.trace.probe_record import BaselineRecord
 from ioprof.trace.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -212,11 +213,14 @@ def _fed_from_memory_ns(trace: Trace, rank: RankSteps, delivered: float | None) 
 
     Its consumer does nothing but receive: where its workers are not slower than that, this is what receiving takes.
     """
-    baseline = trace.probe.transport if trace.probe is not None else None
+    taken_ns = _moved_ns(trace.probe.transport, rank) if trace.probe is not None else None
+    return taken_ns if taken_ns is None or delivered is None else min(taken_ns, delivered * _MOST_UNWRAP_SHARE)
+
+
+def _moved_ns(baseline: BaselineRecord | None, rank: RankSteps) -> float | None:
     if baseline is None or not baseline.samples_per_s or baseline.batches < _FEWEST_MOVED:
         return None
-    taken_ns = float(rank.samples[rank.first :].mean()) / baseline.samples_per_s * 1e9
-    return taken_ns if delivered is None else min(taken_ns, delivered * _MOST_UNWRAP_SHARE)
+    return float(rank.samples[rank.first :].mean()) / baseline.samples_per_s * 1e9
 
 
 def _without_workers(trace: Trace, rank: RankSteps) -> Transport:
@@ -225,9 +229,10 @@ def _without_workers(trace: Trace, rank: RankSteps) -> Transport:
     made, started, _, _ = _stamps(trace.batches, rank)
     waited = (rank.wait_end_ns - rank.wait_start_ns)[rank.first :]
     inline = _usual(waited - (made - started))
-    received = _FIXED_UNWRAP_NS + UNWRAP_NS_PER_MIB * mib
+    moved = _moved_ns(trace.probe.one_worker, rank) if trace.probe is not None else None
+    received = _FIXED_UNWRAP_NS + UNWRAP_NS_PER_MIB * mib if moved is None else moved
     return Transport(
-        send_ns=_FIXED_SEND_NS + SEND_NS_PER_MIB * mib,
+        send_ns=_FIXED_SEND_NS + SEND_NS_PER_MIB * mib if moved is None else moved * (1 / _UNWRAP_SHARE - 1),
         after_ns=0.0,
         send_wait_ns=0.0,
         unwrap_ns=received * (1 - _HANDOVER_SHARE),
@@ -237,5 +242,5 @@ def _without_workers(trace: Trace, rank: RankSteps) -> Transport:
         inline_ns=_INLINE_NS if inline is None else max(0.0, inline),
         wake_ns=_WAKE_NS,
         between_ns=_BETWEEN_NS,
-        from_memory=True,
+        from_memory=moved is None,
     )
