@@ -9,7 +9,7 @@ METRICS = {
     "cpu_iowait_s_total": "time cores stood idle while I/O of theirs was pending",
     "cpu_steal_s_total": "time the hypervisor gave to others",
     "core_busy_s_total": "busy time of one core (device: cpuN)",
-    "core_work_ns": "CPU time of a fixed piece of work on this core: how slow it is just now (device: cpuN)",
+    "core_work_ns": "CPU time of a fixed piece of work, on each core in turn since the last value: how slow they are",
     "context_switches_total": "switches between tasks",
     "procs_running": "tasks running or ready to run",
     "procs_blocked": "tasks that wait for I/O to complete",

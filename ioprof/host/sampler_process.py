@@ -27,7 +27,7 @@ from ioprof.host.proc_values import (
 )
 from ioprof.host.process_tree import ProcessTree
 from ioprof.host.raw_format import RawWriter, Series
-from ioprof.host.spin import METRIC, Spinner
+from ioprof.host.spin import EVERY_NS, METRIC, Spinner
 
 _REFRESH_NS = 1_000_000_000
 """How often new processes of the tree are looked for."""
@@ -80,7 +80,8 @@ class Gatherer:
         else:
             note("tree_*", "the kernel does not list children (CONFIG_PROC_CHILDREN)")
         self._readers["dev_shm_used_bytes"] = dev_shm_values
-        self._readers[METRIC] = Spinner().read
+        self._spinner = Spinner()
+        self._readers[METRIC] = self._spinner.read
 
     def read(self, now_ns: int) -> Values:
         """Return every value that can be read now."""
@@ -96,6 +97,15 @@ class Gatherer:
                 del self._readers[name]
         values["sampler_cpu_s_total", ""] = time.process_time_ns() / 1e9
         return values
+
+    def spin(self) -> None:
+        """Time the CPU whose turn it is; what cannot be done is noted once."""
+        if METRIC in self._readers:
+            try:
+                self._spinner.turn()
+            except OSError as error:
+                self._note(METRIC, f"unreadable: {error!r}")
+                del self._readers[METRIC]
 
     def _open(self, name: str, path: str, parse: Callable[[bytes], Values]) -> None:
         try:
@@ -117,6 +127,10 @@ class Recorder:
         self._writer = writer
         self._gatherer = gatherer
         self._series: tuple[Series, ...] = ()
+
+    def between(self) -> None:
+        """Do what is done more often than ticks are written."""
+        self._gatherer.spin()
 
     def tick(self) -> None:
         """Read everything and append it."""
@@ -157,7 +171,12 @@ def sample(recorder: Recorder, parent: Parent, interval_ns: int) -> None:
     while True:
         # After a pause (a suspended machine) skip what was missed rather than catch up in a burst.
         due_ns = max(due_ns + interval_ns, time.perf_counter_ns())
-        if parent.says_stop(due_ns - time.perf_counter_ns()):
+        while (left_ns := due_ns - time.perf_counter_ns()) > EVERY_NS:
+            if parent.says_stop(min(left_ns, EVERY_NS)):
+                recorder.tick()
+                return
+            recorder.between()
+        if parent.says_stop(left_ns):
             break
         recorder.tick()
     recorder.tick()

@@ -152,5 +152,5 @@ class _Beside:
             raise
         self.record = with_figures(self.record, found)
 
-    def _keep(self, name: str, found: BaselineRecord) -> None:
+    def _keep(self, name: str, found: BaselineRecord | None) -> None:
         self.record = self.record.model_copy(update={name: found})

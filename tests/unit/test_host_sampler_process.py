@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 from pathlib import Path
+
+import pytest
 
 import ioprof.host
 from ioprof.host.process_tree import ProcessTree
@@ -99,17 +102,22 @@ def test_the_sampler_imports_the_standard_library_only() -> None:
         assert own <= {f"ioprof.host.{light}" for light in LIGHT}, name
 
 
-def test_each_cpu_is_timed_in_its_turn_and_the_sampler_stays_bound_to_none() -> None:
-    """Two readings are of two CPUs where there are two, and every CPU may be used again afterwards."""
+def test_each_cpu_is_timed_in_its_turn_and_the_mean_is_that_of_speeds() -> None:
+    """One of two turns at half the speed: the work takes 4/3 of the time, as it would of work that never ends."""
     allowed, seen = os.sched_getaffinity(0), list[set[int]]()
+    taken = itertools.cycle([100_000, 200_000])
 
     def worked_ns() -> int:
         seen.append(os.sched_getaffinity(0))
-        return 100_000
+        return next(taken)
 
     spinner = Spinner(worked_ns)
-    readings = [spinner.read() for _ in range(len(allowed))]
-    assert readings == [{("core_work_ns", f"cpu{cpu}"): 100_000.0} for cpu in sorted(allowed)]
-    assert seen == [{cpu} for cpu in sorted(allowed)]
-    assert os.sched_getaffinity(0) == allowed
-    assert all(taken_ns > 0 for taken_ns in Spinner().read().values())
+    try:
+        for _ in range(2 * len(allowed)):
+            spinner.turn()
+        assert spinner.read()["core_work_ns", ""] == pytest.approx(400_000 / 3)
+        assert seen == [{cpu} for cpu in sorted(allowed)] * 2
+        assert spinner.read()["core_work_ns", ""] == pytest.approx(100_000)
+        assert Spinner().read()["core_work_ns", ""] > 0
+    finally:
+        os.sched_setaffinity(0, allowed)
