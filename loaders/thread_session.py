@@ -62,7 +62,7 @@ class ThreadWorker:
     def sealed(self, content: Sequence[bytes | memoryview]) -> Envelope:
         """Join the samples of the batch, all of which are read."""
         self.trace.fetched()
-        envelope = joined(content), self.trace.end(len(content)).packed()
+        envelope = joined(content), self.trace.end_packed(len(content))
         # The library ends its threads when it likes: what a thread has read is not to be learnt from it afterwards.
         self._io.read()
         return envelope

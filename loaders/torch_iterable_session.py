@@ -95,7 +95,7 @@ class _Envelopes:
         if samples is None:
             raise StopIteration
         tensor = joined(samples)
-        return tensor, self._trace.end(len(samples)).packed()
+        return tensor, self._trace.end_packed(len(samples))
 
 
 def as_it_is(envelope: Envelope) -> Envelope:

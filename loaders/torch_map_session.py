@@ -90,7 +90,7 @@ def collate(fetched: Fetched) -> Envelope:
     """Join samples into one tensor and seal the stamps."""
     trace, samples = fetched
     tensor = joined(samples)
-    return tensor, trace.end(len(samples)).packed()
+    return tensor, trace.end_packed(len(samples))
 
 
 class TorchMapSession(TorchSession):

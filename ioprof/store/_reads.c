@@ -21,7 +21,7 @@
 
 #define INTERFACE 6 /* see ioprof.store.compiled */
 #define MOST_FILES 256 /* prepared at once; a file that fails makes the preparation of those behind it futile */
-#define RESPONSIVE_NS 1000000
+#define RESPONSIVE_NS 20000000
 #define STAMPS 4
 #define STAMPS_BYTES (STAMPS * sizeof(double))
 #define CACHESTAT 451 /* the same on every architecture */

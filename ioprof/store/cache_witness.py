@@ -4,7 +4,7 @@ Asking costs half a microsecond in the compiled loop over files, two elsewhere; 
 takes three or four. So whole batches are
 asked about, or not at all: all of them where that costs at most `BUDGET` of the worker's time, which is nearly always
 so where a device is waited for; else one in N, N a power of two that follows what asking and batches were seen to cost.
-Which batches those are depends on their number, as in `ioprof.trace.recorder.sampled`, and on the worker's own N: those
+Which batches those are depends on their number, as in `ioprof.trace.sampling`, and on the worker's own N: those
 of a larger N are among those of a smaller one. Each batch is also counted N times, for an estimate in which those asked
 about stand for those that were not.
 
@@ -20,11 +20,10 @@ from ioprof.host.residency import METHODS, PAGE_BYTES, CacheStat, Method, NoWait
 from ioprof.store.page_counts import PageCounts, count_pages
 from ioprof.trace.hits import ALL_CACHED, SOME_MISSING, UNKNOWN
 from ioprof.trace.opsfile import CACHE_METHODS
-from ioprof.trace.recorder import Recorder, is_sampled
+from ioprof.trace.recorder import Recorder
 
 BUDGET = 0.0025
 """Share of the worker's time that asking may take."""
-_SPARSEST = 1 << 16
 _OBJECTS, _RANGES = 0, 3
 """Where the reads, pages and cached pages of whole objects stand in the sums of a batch, and those of ranges."""
 _NONE_ANSWERS = -1
@@ -35,9 +34,10 @@ _now_s = time.perf_counter
 class CacheWitness:
     """What the page cache held of one worker's reads.
 
+    What asking and batches cost is kept by the recorder's tally.
+
     Attributes:
         asking: whether the open batch is asked about; looked at before each read.
-        budget: share of the worker's time that asking may take; 0 never asks, infinity always.
     """
 
     def __init__(self, recorder: Recorder, *, methods: Sequence[Method] = METHODS) -> None:
@@ -48,14 +48,11 @@ class CacheWitness:
             methods: ways to ask that may be tried.
         """
         self.asking = False
-        self.budget = 0.0
         self._recorder = recorder
+        self._tally = recorder.tally
         self._methods = methods
         self._way: Residency | None = None
         self._method = 0
-        self._every = 1
-        self._cost_s = self._made_s = 0.0
-        """Smoothed: what asking about a batch takes, and making a batch without that."""
         self._found: list[int] = []
         self._took: list[float] = []
         """Of objects opened since `objects_read`: cached pages of each, -1 for unknown, and what asking took."""
@@ -73,16 +70,18 @@ class CacheWitness:
         """What asking has read of files so far, in bytes: none, unless nothing but a read tells."""
         return self._way.read_bytes if isinstance(self._way, NoWaitRead) else 0
 
+    @property
+    def budget(self) -> float:
+        """Share of the worker's time that asking may take; 0 never asks, infinity always."""
+        return self._tally.ask_budget
+
+    @budget.setter
+    def budget(self, ratio: float) -> None:
+        self._tally.ask_budget = ratio
+
     def begin(self, number: int) -> None:
         """Say which batch the coming reads are for."""
-        every, allowed_s = self._every, self.budget * self._made_s
-        # From where it stood: it seldom moves.
-        while self._cost_s > allowed_s * every and every < _SPARSEST:
-            every *= 2
-        while every > 1 and self._cost_s <= allowed_s * every / 2:
-            every //= 2
-        self._every = every
-        self.asking = self.budget > 0 and self._method != _NONE_ANSWERS and is_sampled(number, every)
+        self.asking = self._tally.asks(number)
 
     def end(self, made_ns: int) -> int:
         """Count the batch; return those of its bytes that were in the page cache, -1 where that is not known.
@@ -91,7 +90,7 @@ class CacheWitness:
             made_ns: time that making the batch took.
         """
         if not self.asking:
-            self._made_s += (made_ns / 1e9 - self._made_s) / 4
+            self._tally.made_s += (made_ns / 1e9 - self._tally.made_s) / 4
             if self.budget > 0:
                 self._recorder.note_unasked_batch()
             return UNKNOWN_BYTES
@@ -101,10 +100,10 @@ class CacheWitness:
         self.asking = False
         took_s, sums, unanswered, hit_bytes = self._cost_of_batch(), self._sums, self._unanswered, self._hit_bytes
         made_s = max(0.0, made_ns / 1e9 - took_s)
-        is_first = not self._made_s
-        self._made_s += (made_s - self._made_s) / (1 if is_first else 4)
-        self._cost_s += (took_s - self._cost_s) / (1 if is_first else 4)
-        scaled = [self._every * sums[at] for at in (_OBJECTS + 1, _OBJECTS + 2, _RANGES + 1, _RANGES + 2)]
+        is_first = not self._tally.made_s
+        self._tally.made_s += (made_s - self._tally.made_s) / (1 if is_first else 4)
+        self._tally.ask_cost_s += (took_s - self._tally.ask_cost_s) / (1 if is_first else 4)
+        scaled = [self._tally.ask_every * sums[at] for at in (_OBJECTS + 1, _OBJECTS + 2, _RANGES + 1, _RANGES + 2)]
         self._recorder.note_cache(self._method, (1, 1, round(took_s * 1e9), unanswered, *sums, *scaled))
         self._clear()
         known = not unanswered and (sums[_OBJECTS] or sums[_RANGES])
@@ -191,7 +190,7 @@ class CacheWitness:
             return self._way.pages(descriptor, offset, size_bytes)
         answer = first_answer(descriptor, offset, size_bytes, methods=self._methods)
         if answer is None:
-            self._method = _NONE_ANSWERS
+            self._method, self._tally.is_answered = _NONE_ANSWERS, 0
             return -1
         self._way, found = answer
         self._method = CACHE_METHODS.index(self._way.method)

@@ -11,16 +11,17 @@ import os
 from ioprof.errors import UsageError
 
 VARIABLE = "IOPROF_READS"
-_READS, _COUNTS = 6, 1
-"""Interfaces of the two; a module of another number was left over by another version."""
+_INTERFACES = (6, 1, 1)
+"""Of `_reads`, `_counts` and `ioprof.trace._tally`; a module of another number was left over by another version."""
 
 
 def _built() -> bool:
     try:
         from ioprof.store import _counts, _reads
+        from ioprof.trace import _tally
     except ImportError:
         return False
-    return (_reads.INTERFACE, _counts.INTERFACE) == (_READS, _COUNTS)
+    return (_reads.INTERFACE, _counts.INTERFACE, _tally.INTERFACE) == _INTERFACES
 
 
 _IS_BUILT = _built()

@@ -11,7 +11,7 @@ from ioprof.errors import StoreError
 from ioprof.store.base import Store
 from ioprof.store.calls import Calls, SlowedCalls
 from ioprof.store.direct_file import AlignedBuffer, DirectTapFile
-from ioprof.store.object_reads import Reads, compiled_read_files, reads_in_use
+from ioprof.store.object_reads import Reads, Stop, compiled_read_files, reads_in_use
 from ioprof.store.plain_reads import Stopped, read_files
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import LocalTapFile
@@ -43,23 +43,44 @@ class LocalTap(Tap):
         self.calls = calls
         self._compiled = compiled_read_files()
         self.root = f"{(store.local_root or '').rstrip('/')}/"
-        self._summed: Sequence[int] = ()
-        self._sums = (0, 0)
-        """Bytes, and bytes of whole pages, of the sizes summed last: batches of equal files share one list."""
 
     def read_objects(self, paths: Sequence[str], sizes_bytes: Sequence[int], objects: Sequence[int]) -> Sequence[bytes]:
         """Open, read and close files; see `Tap.read_objects`."""
+        if self._compiled is None or self.calls is not os or self.witness.asking:
+            return self._read_from(paths, sizes_bytes, objects, list[bytes](), -1, 0.0, None)
+        # What happens to nearly every batch is written out here: where files are large, each function that a batch
+        # goes through has left the CPU's caches since the batch before, and costs microseconds to call.
+        contents, tally = list[bytes](), self._tally
+        try:
+            trouble = tally.read_whole(self._compiled, self.recorder.mapping, paths, sizes_bytes, objects, contents)
+        except BaseException:
+            if tally.in_room:
+                self._name(objects, sizes_bytes, len(contents), [], 0.0)
+            raise
+        if trouble is not None:
+            return self._read_from(paths, sizes_bytes, objects, contents, *trouble)
+        return contents
+
+    def _read_from(
+        self,
+        paths: Sequence[str],
+        sizes_bytes: Sequence[int],
+        objects: Sequence[int],
+        contents: list[bytes],
+        first: int,
+        took_s: float,
+        told: Stop | None,
+    ) -> Sequence[bytes]:
+        """Read all objects, or go on where one made trouble; see `Tally.read_whole` for the last three arguments."""
         if len(paths) > READS:
             return self._in_pieces(paths, sizes_bytes, objects)
-        contents, left_out, took_s, recorder = list[bytes](), list[int](), 0.0, self.recorder
-        first = recorder.room_for(objects, sizes_bytes)
+        left_out = list[int]()
+        is_begun = told is not None
+        if not is_begun:
+            first = self.recorder.room_for(objects, sizes_bytes)
+        stopped = Stopped(*told) if told is not None else None
         try:
-            # What happens to nearly every batch is written out here: where files are large, each function that a batch
-            # goes through has left the CPU's caches since the batch before, and costs microseconds to call.
-            if self._compiled is not None and self.calls is os and not self.witness.asking:
-                took_s, told = self._compiled(paths, sizes_bytes, 0, contents, recorder.mapping, first, None, None)
-                stopped = None if told is None else Stopped(*told)
-            else:
+            if not is_begun:
                 took_s, stopped = self._read(paths, sizes_bytes, 0, contents, first)
             while stopped is not None:
                 place = len(contents) + len(left_out)
@@ -72,7 +93,10 @@ class LocalTap(Tap):
                 segment_s, stopped = self._read(paths, sizes_bytes, place + 1, contents, first)
                 took_s += segment_s
         finally:
-            self._name(objects, sizes_bytes, len(contents), left_out, took_s)
+            if len(contents) == len(objects) and not self.witness.asking:
+                self._tally.all_read(took_s)
+            else:
+                self._name(objects, sizes_bytes, len(contents), left_out, took_s)
         return contents
 
     def _read(
@@ -230,28 +254,23 @@ class LocalTap(Tap):
         left_out: list[int],
         took_s: float,
     ) -> None:
-        """Tell the recorder of the ``done`` stamps; which objects they belong to where it was told of others."""
-        if left_out or done < len(objects):
+        """Tell the recorder whose the ``done`` stamps are, and what asking found of them."""
+        if done < len(objects):
             kept = sorted(set(range(done + len(left_out))).difference(left_out))
             objects, sizes_bytes = [objects[place] for place in kept], [sizes_bytes[place] for place in kept]
-            words = self.witness.objects_read(sizes_bytes) if self.witness.asking else sizes_bytes
-            self.recorder.name_reads(objects, words, took_s)
-        elif self.witness.asking:
-            self.recorder.name_reads(objects, self.witness.objects_read(sizes_bytes), took_s)
-        else:
-            self.recorder.reads_done(done, took_s)
-        if sizes_bytes is not self._summed:
-            self._summed, self._sums = sizes_bytes, (sum(sizes_bytes), whole_pages(sizes_bytes))
-        self.tapped_bytes += self._sums[0]
-        self.tapped_page_bytes += self._sums[1]
-        self.touched_page_bytes += self._sums[1]
+        words = self.witness.objects_read(sizes_bytes) if self.witness.asking else sizes_bytes
+        self.recorder.name_reads(objects, words, took_s)
+        page_bytes = whole_pages(sizes_bytes)
+        self._tally.tapped_bytes += sum(sizes_bytes)
+        self._tally.tapped_page_bytes += page_bytes
+        self._tally.touched_page_bytes += page_bytes
 
     def _tapped_blocks(self, size_bytes: int, offset: int) -> None:
         """Count what was read around the page cache: the kernel fetches these bytes, not the pages they lie in."""
         pages = pages_of_range(offset, size_bytes)
-        self.tapped_bytes += size_bytes
-        self.tapped_page_bytes += pages
-        self.touched_page_bytes += pages
+        self._tally.tapped_bytes += size_bytes
+        self._tally.tapped_page_bytes += pages
+        self._tally.touched_page_bytes += pages
 
     def _object_failed(self, obj: int, descriptor: int, start_s: float, opened_s: float, error: OSError) -> None:
         """Record what was done of an object read up to the operation that failed, and close the file."""
@@ -269,7 +288,7 @@ class LocalTap(Tap):
         self.recorder.record(Kind.READ, as_ns(opened_s), failed, got_bytes, obj, code)
         self.recorder.record(Kind.CLOSE, failed, _now(), 0, obj, 0)
         self._tapped(got_bytes)
-        self.failed_samples += 1
+        self._tally.failed_samples += 1
 
 
 def tap_store(store: Store, recorder: Recorder) -> Tap:

@@ -17,6 +17,10 @@ from ioprof.store.plain_reads import read_files_unstamped
 Reads = Literal["compiled", "python"]
 
 
+Stop = tuple[float, int, float, bytes, OSError | None]
+"""The file that made trouble: see `ioprof.store._reads.read_files`."""
+
+
 class CompiledReadFiles(Protocol):
     """`ioprof.store._reads.read_files`."""
 
@@ -31,7 +35,7 @@ class CompiledReadFiles(Protocol):
         found: list[int] | None,
         took: list[float] | None,
         /,
-    ) -> tuple[float, tuple[float, int, float, bytes, OSError | None] | None]:
+    ) -> tuple[float, Stop | None]:
         """Open, read and close whole files."""
         ...
 
@@ -77,7 +81,7 @@ def unstamped_reads() -> Callable[[Sequence[str], Sequence[int]], list[bytes]]:
     return read_unstamped
 
 
-def _trouble(stopped: tuple[float, int, float, bytes, OSError | None], path: str, size_bytes: int) -> OSError:
+def _trouble(stopped: Stop, path: str, size_bytes: int) -> OSError:
     _, descriptor, _, content, error = stopped
     if descriptor >= 0:
         os.close(descriptor)

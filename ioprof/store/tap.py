@@ -35,11 +35,6 @@ class Tap:
 
     Attributes:
         root: what goes in front of object paths for `read_objects`.
-        tapped_bytes: bytes read so far; compared with the kernel's own count.
-        tapped_page_bytes: the same with every object rounded up to whole pages, as the kernel counts what it fetches.
-        touched_page_bytes: the same with every page that a range reaches into: above the former where ranges begin or
-            end inside pages, and so the most that the kernel may have had to fetch.
-        failed_samples: object reads that did not deliver.
         mapped_bytes: those of the tapped bytes that were copied out of mapped files, which read(2) knows nothing of.
         kept: files that a reader keeps open from batch to batch; they end with the tap.
         pace: what makes the operations of a throttled store last; None where they are the store's own.
@@ -51,16 +46,40 @@ class Tap:
         self.store = store
         self.root = ""
         self.recorder = recorder
-        self.tapped_bytes = 0
-        self.tapped_page_bytes = 0
-        self.touched_page_bytes = 0
+        self._tally = recorder.tally
         self._range_end = -1
-        self.failed_samples = 0
         self.mapped_bytes = 0
         self.kept: OpenFiles | None = None
         self.pace: Pace | None = None
         self.decodes = True
         self.witness = CacheWitness(recorder)
+
+    @property
+    def tapped_bytes(self) -> int:
+        """Bytes read so far; compared with the kernel's own count."""
+        return self._tally.tapped_bytes
+
+    @property
+    def tapped_page_bytes(self) -> int:
+        """The same with every object rounded up to whole pages, as the kernel counts what it fetches."""
+        return self._tally.tapped_page_bytes
+
+    @property
+    def touched_page_bytes(self) -> int:
+        """The same with every page that a range reaches into.
+
+        It is above the former where ranges begin or end inside pages: the most that the kernel may have had to fetch.
+        """
+        return self._tally.touched_page_bytes
+
+    @property
+    def failed_samples(self) -> int:
+        """Object reads that did not deliver."""
+        return self._tally.failed_samples
+
+    @failed_samples.setter
+    def failed_samples(self, samples: int) -> None:
+        self._tally.failed_samples = samples
 
     def list(self, path: str) -> list[Entry]:
         """List a directory.
@@ -144,7 +163,7 @@ class Tap:
 
     def lose(self, samples: int) -> None:
         """Count samples that will not be delivered; the operation that failed has been recorded already."""
-        self.failed_samples += samples
+        self._tally.failed_samples += samples
 
     def reject(self, code: int, obj: int, samples: int = 1) -> None:
         """Count samples of object ``obj`` whose bytes came but are wrong: one error of kind decode.
@@ -155,7 +174,7 @@ class Tap:
             samples: how many will not be delivered for it.
         """
         self._failed(Kind.DECODE, _now(), obj, code)
-        self.failed_samples += samples - 1
+        self._tally.failed_samples += samples - 1
 
     def write(self, path: str, content: bytes | bytearray | memoryview, obj: int = -1, *, sync: bool = False) -> None:
         """Create or replace an object; ``sync`` also makes it durable.
@@ -278,7 +297,7 @@ class Tap:
         if len(content) == size_bytes:
             self.recorder.record(GET_FROM_0, start, end, size_bytes, obj, 0)
             return content
-        self.failed_samples += 1
+        self._tally.failed_samples += 1
         self.recorder.record(GET_FROM_0, start, end, len(content), obj, SHORT_READ)
         return None
 
@@ -293,14 +312,14 @@ class Tap:
 
     def _tapped(self, size_bytes: int, offset: int | None = None) -> None:
         """Count bytes and the pages they are fetched in; ``offset`` is None for an object that is read whole."""
-        self.tapped_bytes += size_bytes
+        self._tally.tapped_bytes += size_bytes
         if offset is None:
             pages = (size_bytes + PAGE_MASK) & ~PAGE_MASK
-            self.tapped_page_bytes += pages
-            self.touched_page_bytes += pages
+            self._tally.tapped_page_bytes += pages
+            self._tally.touched_page_bytes += pages
         else:
-            self.tapped_page_bytes += pages_of_range(offset, size_bytes)
-            self.touched_page_bytes += touched_pages(offset, size_bytes, self._range_end)
+            self._tally.tapped_page_bytes += pages_of_range(offset, size_bytes)
+            self._tally.touched_page_bytes += touched_pages(offset, size_bytes, self._range_end)
             self._range_end = offset + size_bytes
 
     def _touched(self, size_bytes: int, offset: int, major_faults: int, minor_faults: int) -> None:
@@ -310,7 +329,7 @@ class Tap:
             self.recorder.note_faults(major_faults, minor_faults)
 
     def _failed(self, kind: Kind, start_ns: int, obj: int, error: int) -> None:
-        self.failed_samples += 1
+        self._tally.failed_samples += 1
         self.recorder.record(kind, start_ns, _now(), 0, obj, error)
 
     def _timed(self, kind: Kind, obj: int, call: Callable[[], _Result], size_bytes: int = 0) -> _Result:

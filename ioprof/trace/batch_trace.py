@@ -30,7 +30,9 @@ WORTH_SPARING = 0.05
 """Share of the overhead's budget from which on it helps to keep fewer full spans."""
 
 _cpu_ns = time.thread_time_ns
-_ACCOUNTED = Look.ACCOUNTED
+_COUNTED, _TIMED, _ACCOUNTED = Look
+_NEVER = (1 << 62) - 1
+"""The number of the first measured batch, before there is one."""
 _WARMUP, _STEADY, _EPOCH_START = int(Phase.WARMUP), int(Phase.STEADY), int(Phase.EPOCH_START)
 _CLOSING = int(Phase.CLOSING)
 
@@ -93,6 +95,7 @@ class BatchTrace:
         self.worker = worker
         self.recorder = Recorder(job.trace_dir, rank=job.rank, worker=worker, span_budget=job.span_budget)
         self.tap: Tap = tap_store(job.store, self.recorder)
+        self._tally = self.recorder.tally
         self._witness = self.tap.witness
         self._witness.budget = job.cache_budget
         self._job = job
@@ -100,66 +103,67 @@ class BatchTrace:
         self._epoch_ender = job.source if isinstance(job.source, EpochEnder) else None
         self._epoch = -1
         self._warmup_batches = job.warmup_batches
+        self._tally.steady_from = _NEVER
         self._accounting = ThreadAccounting()
         # The consumer's own process also has children that are ioprof's: the host's sampler, other workers.
         self._io = io if io is not None else FamilyIo() if worker >= 0 else ProcessIo()
-        self._next_io_ns = 0
-        self._number = -1
-        self._start_ns = self._fetched_ns = -1
         self._begun: ThreadReading | None = None
         self._fetched: ThreadReading | None = None
-        self._batches = 0
         self._handed_over_batches = 0
         """Batches begun when the reader last handed over what it held."""
         self._budget = Budget(job.overhead_budget)
-        self._look = Look.COUNTED
+        self._look = _COUNTED
         self._hooks_ns = self._flushes = 0
-        self._is_steady = False
         self._noted_batches = -1
         """Batches begun when `note_last_io` took its reading."""
-        self._start_bytes = self._start_failed = 0
-        self._start_sums = (0, 0)
 
     def begin(self, epoch: int, number: int) -> None:
         """A batch's fetch starts now."""
-        look = self._look = self._budget.next_look()
+        # Most batches need no more than the tally does: what goes further finds its code and its numbers far away.
+        if not self._tally.begin(epoch, number):
+            self._begin(epoch, number)
+
+    def _begin(self, epoch: int, number: int) -> None:
+        """Begin a batch that is looked at closely, or for which more is due."""
+        look = self._look = self._budget.look(self._tally.begun - 1)
         entered_ns = _cpu_ns() if look else 0
-        self._number = number
-        self._batches += 1
-        self._start_bytes, self._start_failed = self.tap.tapped_bytes, self.tap.failed_samples
-        self._start_sums = self.recorder.storage_ns, self.recorder.prep_ns
-        self._begun = self._accounting.read() if look == _ACCOUNTED else None
-        self._start_ns = start_ns = now_ns()
+        if not (look == _TIMED and self._tally.begin_counted(epoch, number)):
+            self._begin_fully(epoch, number)
+        if self._look:
+            self._hooks_ns = _cpu_ns() - entered_ns
+
+    def _begin_fully(self, epoch: int, number: int) -> None:
+        self._tally.snapshot()
+        self._begun = self._accounting.read() if self._look == _ACCOUNTED else None
+        start_ns = now_ns()
         if epoch != self._epoch:
             self._begin_epoch(epoch, number, start_ns)
         phase = _WARMUP if number < self._warmup_batches else _STEADY
-        if phase == _STEADY and not self._is_steady:
+        if phase == _STEADY and self._tally.steady_from == _NEVER:
             self._begin_steady()
         self.recorder.begin(phase, epoch=epoch, batch=number, start_ns=start_ns)
-        if start_ns >= self._next_io_ns:
+        if start_ns >= self._tally.next_io_ns:
             self._note_io(start_ns)
         self._witness.begin(number)
-        if look:
-            self._hooks_ns = _cpu_ns() - entered_ns
 
     def _begin_steady(self) -> None:
         """What a throttle gave is set beside the operations of the measured phase: it is counted from here on."""
-        self._is_steady = True
+        self._tally.steady_from = self._warmup_batches
         if self.tap.pace is not None:
             self.tap.pace.begin_count()
 
     def _begin_epoch(self, epoch: int, number: int, start_ns: int) -> None:
-        self._epoch = epoch
+        self._epoch = self._tally.ordinary_epoch = epoch
         if self._epoch_reader is not None:
             self.recorder.begin(_EPOCH_START, epoch=epoch, batch=number, start_ns=start_ns)
             start = EpochStart(epoch=epoch, rank=self._job.rank, worker=self.worker, scratch=self._job.scratch)
             self._epoch_reader.begin_epoch(self.tap, start)
             self.recorder.end()
-        self._look = Look.COUNTED  # what it did by itself is no cost of tracing, and cannot be told from it
+        self._look = _COUNTED  # what it did by itself is no cost of tracing, and cannot be told from it
 
     def fetched(self) -> None:
         """The last sample is there."""
-        self._fetched_ns = now_ns()
+        self._tally.fetched()
         if self._begun is not None:
             entered_ns = _cpu_ns()
             self._fetched = self._accounting.read()
@@ -167,52 +171,65 @@ class BatchTrace:
 
     def end(self, samples: int) -> BatchStamps:
         """The batch is joined: return its stamps and make its operations survive this process."""
-        return self._end(samples, now_ns(), is_joined=True)
+        return BatchStamps.unpacked(self.end_packed(samples))
+
+    def end_packed(self, samples: int) -> bytes:
+        """Do what `end` does, and return what `BatchStamps.packed` gives."""
+        if self._look:
+            return self._end_looked_at(samples, is_joined=True)
+        return self._tally.end(samples, True) or self._end_fully(samples, is_joined=True)
 
     def end_unjoined(self, samples: int) -> BatchStamps:
         """The batch is fetched, and its samples are dropped as they are: do what `end` does; joining took nothing."""
-        return self._end(samples, self._fetched_ns, is_joined=False)
+        if self._look:
+            return BatchStamps.unpacked(self._end_looked_at(samples, is_joined=False))
+        return BatchStamps.unpacked(self._tally.end(samples, False) or self._end_fully(samples, is_joined=False))
 
-    def _end(self, samples: int, end_ns: int, *, is_joined: bool) -> BatchStamps:
-        look, recorder = self._look, self.recorder
-        entered_ns = _cpu_ns() - recorder.flush_ns if look else 0
+    def _end_looked_at(self, samples: int, *, is_joined: bool) -> bytes:
+        look, recorder, tally = self._look, self.recorder, self._tally
+        entered_ns, worked_ns = _cpu_ns() - recorder.flush_ns, tally.worker_time_ns
+        packed = tally.end(samples, is_joined) or self._end_fully(samples, is_joined=is_joined)
+        took_ns = self._hooks_ns + _cpu_ns() - recorder.flush_ns - entered_ns
+        self._learn(look, took_ns, tally.worker_time_ns - worked_ns)
+        self._begun = self._fetched = None
+        self._look = _COUNTED
+        return packed
+
+    def _end_fully(self, samples: int, *, is_joined: bool) -> bytes:
+        recorder, tally = self.recorder, self._tally
+        end_ns = now_ns() if is_joined else tally.fetched_ns
         begun, fetched = self._begun, self._fetched
         account, every = UNACCOUNTED, -1
         if begun is not None and fetched is not None:
             account = account_of(begun, fetched, self._accounting.read() if is_joined else fetched)
             every = self._budget.every
-        made_ns = end_ns - self._start_ns
+        made_ns = end_ns - tally.start_ns
         recorder.end_batch(made_ns)
-        storage_ns = recorder.storage_ns - self._start_sums[0]
-        prep_ns = recorder.prep_ns - self._start_sums[1]
-        # By position, in the order of the fields: keywords cost a microsecond per batch.
-        stamps = BatchStamps(
+        return _PACKED.pack(
             self.worker,
-            self._number,
+            tally.batch,
             samples,
-            self.tap.tapped_bytes - self._start_bytes,
-            self.tap.failed_samples - self._start_failed,
-            self._start_ns,
-            self._fetched_ns,
+            tally.tapped_bytes - tally.start_bytes,
+            tally.failed_samples - tally.start_failed,
+            tally.start_ns,
+            tally.fetched_ns,
             end_ns,
-            storage_ns,
-            prep_ns,
+            tally.storage_ns - tally.start_storage_ns,
+            tally.prep_ns - tally.start_prep_ns,
             *account,
             self._witness.end(made_ns),
             every,
         )
-        if look:
-            self._learn(look, self._hooks_ns + _cpu_ns() - recorder.flush_ns - entered_ns, made_ns)
-        return stamps
 
     def _learn(self, look: Look, hooks_ns: int, made_ns: int) -> None:
         """Note what the hooks took of a batch, and look at fewer if that is too much."""
         recorder, budget = self.recorder, self._budget
         budget.took(look, hooks_ns, made_ns)
+        self._tally.account_every = budget.every
         recorder.note_hooks(look == _ACCOUNTED, hooks_ns)
         if recorder.flushes != self._flushes:
             self._flushes = recorder.flushes
-            spans_ratio = recorder.operations * self._job.span_ns / max(recorder.worker_time_ns, 1)
+            spans_ratio = self._tally.operations * self._job.span_ns / max(self._tally.worker_time_ns, 1)
             if budget.hooks_ratio + spans_ratio > self._job.overhead_budget:
                 recorder.spare(WORTH_SPARING * self._job.overhead_budget)
 
@@ -230,7 +247,7 @@ class BatchTrace:
                 mapped_bytes=tap.mapped_bytes,
                 touched_page_bytes=tap.touched_page_bytes,
             )
-        self._next_io_ns = at_ns + IO_INTERVAL_NS
+        self._tally.next_io_ns = at_ns + IO_INTERVAL_NS
 
     def end_epoch(self) -> None:
         """No batch of this epoch is left: called inside this worker's last one, before `fetched`.
@@ -241,16 +258,16 @@ class BatchTrace:
             StoreError: the store refused what was handed over.
         """
         if self._epoch_ender is not None:
-            self._handed_over_batches = self._batches
+            self._handed_over_batches = self._tally.begun
             self._epoch_ender.end_epoch(self.tap)
         self.tap.unmap()
         self.note_last_io()
 
     def note_last_io(self) -> None:
         """Read /proc/PID/io, once after each batch at most: what this process reads later is not the loader's."""
-        if self._noted_batches != self._batches:
+        if self._noted_batches != self._tally.begun:
             self._note_io(now_ns())
-            self._noted_batches = self._batches
+            self._noted_batches = self._tally.begun
 
     def close(self) -> None:
         """Hand over what the reader still holds, take the last counters and release the files."""
@@ -264,9 +281,9 @@ class BatchTrace:
             self.recorder.close()
 
     def _hand_over_at_last(self) -> None:
-        if self._epoch_ender is None or self._handed_over_batches == self._batches:
+        if self._epoch_ender is None or self._handed_over_batches == self._tally.begun:
             return
-        self._handed_over_batches = self._batches
+        self._handed_over_batches = self._tally.begun
         self.recorder.end()
         self.recorder.begin(_CLOSING, epoch=self._epoch, start_ns=now_ns())
         # No batch is left to tell it by: what the store refuses now is counted in the trace, and told from there.

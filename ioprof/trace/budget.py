@@ -42,17 +42,15 @@ class Budget:
         self.every = 1
         self.hooks_ratio = 0.0
         self._ratio = ratio
-        self._batches = -1
         self._hooks_ns = [0.0, 0.0, 0.0]
         self._made_ns = [0.0, 0.0, 0.0]
         self._counted = [0, 0, 0]
 
-    def next_look(self) -> Look:
-        """Say how closely the coming batch is looked at."""
-        self._batches += 1
-        if self._batches % self.every == 0:
+    def look(self, place: int) -> Look:
+        """Say how closely a worker's batch is looked at; ``place``: how many it began before."""
+        if place % self.every == 0:
             return _ACCOUNTED
-        return _TIMED if self._batches % TIMED_ONE_IN == 1 else _COUNTED
+        return _TIMED if place % TIMED_ONE_IN == 1 else _COUNTED
 
     def took(self, look: Look, hooks_ns: int, made_ns: int) -> None:
         """Learn what the hooks took of a batch that was timed or accounted.

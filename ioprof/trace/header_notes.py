@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
 from collections.abc import Mapping, Sequence
 
 from ioprof.trace import opsfile
 from ioprof.trace.kinds import Kind, Phase
-from ioprof.trace.opsfile import WORD, CacheWord, Header, Words
+from ioprof.trace.opsfile import CacheWord, Header, Words
+from ioprof.trace.tally import Tally
 
-TOTALS = struct.Struct("<2q")
-TOTALS_AT = Header.WORKER_TIME_NS * WORD
 _CACHE_BATCHES = [int(Header.CACHE + phase * len(CacheWord) + CacheWord.BATCHES) for phase in range(len(Phase))]
 
 
@@ -19,21 +16,16 @@ class HeaderNotes:
     """The part of `ioprof.trace.recorder.Recorder` that writes header words.
 
     Attributes:
-        worker_time_ns: time spent on batches so far.
+        tally: what every batch changes.
     """
 
-    mapping: mmap.mmap
-    worker_time_ns: int
+    tally: Tally
     _ints: memoryview[int]
     _words: Words
-    _phase: int
-    _batches: int
 
     def note_batch(self, worker_time_ns: int) -> None:
         """Add a finished batch to the totals that the overhead is judged against."""
-        self.worker_time_ns += worker_time_ns
-        self._batches += 1
-        TOTALS.pack_into(self.mapping, TOTALS_AT, self.worker_time_ns, self._batches)
+        self.tally.add_batch(worker_time_ns)
 
     def note_hooks(self, accounted: bool, hooks_ns: int) -> None:
         """Add what the hooks around one batch took; some batches stand for all of their kind."""
@@ -49,17 +41,17 @@ class HeaderNotes:
             counts: amounts, added to those of the open phase.
         """
         self._ints[Header.CACHE_METHOD] = method
-        for at, count in enumerate(counts, Header.CACHE + self._phase * len(CacheWord)):
+        for at, count in enumerate(counts, Header.CACHE + self.tally.phase * len(CacheWord)):
             if count:
                 self._ints[at] += count
 
     def note_unasked_batch(self) -> None:
         """Count the open batch as one whose pages nobody asked about."""
-        self._ints[_CACHE_BATCHES[self._phase]] += 1
+        self._ints[_CACHE_BATCHES[self.tally.phase]] += 1
 
     def note_faults(self, major_faults: int, minor_faults: int) -> None:
         """Add the page faults of one copy out of a mapped file."""
-        at = Header.FAULTS + self._phase * opsfile.FAULT_WORDS
+        at = Header.FAULTS + self.tally.phase * opsfile.FAULT_WORDS
         self._ints[at] += major_faults
         self._ints[at + 1] += minor_faults
         self._ints[at + 2] += major_faults > 0

@@ -17,9 +17,9 @@ from ioprof.trace.hits import ALL_CACHED, UNKNOWN
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import COUNTERS, KINDS, Block, CacheWord, Header, Operations, Words
 from ioprof.trace.place_word import DIRECT_OPEN, NOTE_SHIFT
-from ioprof.trace.recorder import sampled
 from ioprof.trace.recordlog import read_log
 from ioprof.trace.run_record import CacheCounts, EpochRecord, HeldKind, HeldOperations, KernelIo, PageFaults
+from ioprof.trace.sampling import sampled
 from ioprof.trace.schema import BATCHES, CHECKPOINTS, OPERATIONS, SPANS, STEPS
 
 EPOCHS = pa.schema(

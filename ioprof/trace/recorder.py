@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ioprof.errors import FREE_SPACE, RunDirectoryError
 from ioprof.trace import opsfile
 from ioprof.trace.chains import Chains, Objects
-from ioprof.trace.header_notes import TOTALS, TOTALS_AT, HeaderNotes
+from ioprof.trace.header_notes import HeaderNotes
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.opsfile import (
     MARKS,
@@ -37,16 +37,13 @@ from ioprof.trace.opsfile import (
     Seconds,
     Words,
 )
+from ioprof.trace.sampling import sampled
+from ioprof.trace.tally import new_tally
 from ioprof.trace.words import put_words
 
-_GOLDEN = 0x9E3779B97F4A7C15
-"""2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly (Knuth, vol. 3, 6.4)."""
 MOST_THINNED = 1 << 16
 """Full spans are kept for at least one batch in so many: beyond, nothing is left that thinning could save."""
-_OBJECTS_AT, _SIZES_AT, _MARKS_AT = opsfile.OBJECTS_AT * WORD, opsfile.SIZES_AT * WORD, opsfile.MARKS_AT * WORD
-_MARK_BYTES = opsfile.MARK_WORDS * WORD
-_MARK = struct.Struct("<8q")
-_WORD = struct.Struct("<q")
+_OBJECTS_AT, _SIZES_AT = opsfile.OBJECTS_AT * WORD, opsfile.SIZES_AT * WORD
 _STAMP = struct.Struct("<d")
 READ_STAMPS = struct.Struct(f"<{STAMPS}d")
 """The stamps of one object read."""
@@ -61,10 +58,7 @@ class Recorder(HeaderNotes):
         worker: who does them.
         mapping: where `LocalTap` packs the `READ_STAMPS` of each object read, from the place on that `room` tells.
         singles: other operations of the open batch, six integers each.
-        storage_ns: time in storage operations so far, those in `singles` not counted before `end`.
-        prep_ns: time in decoding, likewise.
-        operations: how many were moved so far.
-        worker_time_ns: time spent on batches so far.
+        tally: what every batch changes; times of what is in `singles` are not in its sums before `end`.
         flushes: how often a half was folded into the statistics.
         flush_ns: CPU time that took.
     """
@@ -78,20 +72,14 @@ class Recorder(HeaderNotes):
         self.rank, self.worker = rank, worker
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
         self.singles = array("q")
-        self.storage_ns = self.prep_ns = 0
         self._chains = Chains()
         self._put_words = put_words()
-        self._pending = 0
-        """Object reads of the open batch, named, for which no mark stands yet."""
-        self._in_room = False
-        """Between `room` and `name_reads`."""
         self._budget = span_budget
         self._kept = 0
         self._sample_every = 1
         self._changed: list[int] = []
-        self.operations = self.worker_time_ns = self.flushes = self.flush_ns = 0
+        self.flushes = self.flush_ns = 0
         self._keep_ns = 0.0
-        self._batches = 0
         try:
             self.mapping = _reserved_map(stem.with_suffix(".ops"))
             self._spans = os.open(stem.with_suffix(".spans"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
@@ -99,6 +87,7 @@ class Recorder(HeaderNotes):
             raise RunDirectoryError(
                 f"{stem}: cannot record operations there: {error.strerror}; {FREE_SPACE}"
             ) from error
+        self.tally = new_tally(self.mapping, self.singles, worker)
         self._words = np.frombuffer(self.mapping, dtype=np.int64)
         self._ints = memoryview(self.mapping).cast("q")
         for half in (1, 0):
@@ -109,19 +98,31 @@ class Recorder(HeaderNotes):
         self._words[Header.MAGIC] = opsfile.MAGIC
         self.begin(Phase.DISCOVERY)
 
+    @property
+    def storage_ns(self) -> int:
+        """Time in storage operations so far, those in `singles` not counted before `end`."""
+        return self.tally.storage_ns
+
+    @property
+    def prep_ns(self) -> int:
+        """Time in decoding so far, likewise."""
+        return self.tally.prep_ns
+
     def _use_half(self, half: int) -> None:
-        self._start = opsfile.half_start(half)
-        self._marks_used = self._reads_used = self._singles_used = 0
+        tally = self.tally
+        tally.start = opsfile.half_start(half)
+        tally.marks_used = tally.reads_used = tally.singles_used = 0
 
     def begin(self, phase: int, *, epoch: int = 0, batch: int = -1, start_ns: int = 0) -> None:
         """Say what the coming operations belong to; ``phase`` is a number of `Phase`."""
-        self._phase, self._epoch, self._batch, self._batch_start_ns = phase, epoch, batch, start_ns
+        tally = self.tally
+        tally.phase, tally.epoch, tally.batch, tally.start_ns = phase, epoch, batch, start_ns
 
     def record(self, kind: int, start_ns: int, end_ns: int, size_bytes: int, obj: int, error: int) -> None:
         """Record one operation; ``kind`` is a `Kind`, or a word of `ioprof.trace.place_word`."""
         self.singles.extend((kind, start_ns, end_ns, size_bytes, obj, error))
         # Not in the middle of `LocalTap.read_objects`, whose stamps have a place already: the batch's end moves all.
-        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS and not self._in_room:
+        if len(self.singles) >= SINGLES // 2 * SINGLE_WORDS and not self.tally.in_room:
             self.end()
 
     def record_chain(self, kinds: Sequence[Kind], stamps_s: Sequence[float], objects: Objects | None) -> None:
@@ -133,6 +134,7 @@ class Recorder(HeaderNotes):
             objects: whose operations they are, in order; None where they are of none.
         """
         self._chains.add(kinds, stamps_s, objects)
+        self.tally.is_ordinary = 0
         if self._chains.operations >= SINGLES // 2:
             self.end()
 
@@ -142,33 +144,28 @@ class Recorder(HeaderNotes):
         The place is an offset into `mapping`, in bytes; `name_reads` must follow, also where none came about, or
         `reads_done` where they were named before.
         """
-        self._in_room = True
-        if self._reads_used + self._pending + reads > READS:
-            if self._pending + reads > READS:
+        tally = self.tally
+        tally.in_room = 1
+        if tally.reads_used + tally.pending + reads > READS:
+            if tally.pending + reads > READS:
                 self.end()
             self._flush()
-        return (self._start + opsfile.STAMPS_AT + (self._reads_used + self._pending) * STAMPS) * WORD
+        return (tally.start + opsfile.STAMPS_AT + (tally.reads_used + tally.pending) * STAMPS) * WORD
 
     def room_for(self, objects: Sequence[int], sizes_bytes: Sequence[int]) -> int:
         """Make room as `room` does, and say beforehand which objects will be read, and how long they are.
 
-        Of what a worker has just been asked for everything is in the CPU's caches; after the reads nothing is.
+        Of what a worker has just been asked for everything is in the CPU's caches; after the reads nothing is. Where
+        all of them come whole, `Tally.all_read` follows.
 
         Raises:
             ValueError: objects and sizes differ in number.
         """
-        if len(objects) != len(sizes_bytes):
-            raise ValueError(f"{len(objects)} objects and {len(sizes_bytes)} sizes")
-        first = self.room(len(objects))
-        at = (self._start + self._reads_used + self._pending) * WORD
-        self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
+        first = self.tally.room_for(objects, sizes_bytes)
+        if first < 0:
+            self.room(len(objects))
+            first = self.tally.room_for(objects, sizes_bytes)
         return first
-
-    def reads_done(self, reads: int, took_s: float) -> None:
-        """All reads that `room_for` was told of are packed, and took so long together."""
-        self._pending += reads
-        self.storage_ns += round(took_s * 1e9)
-        self._in_room = False
 
     def put_off(self, first: int, by_s: Sequence[float]) -> None:
         """Let object reads begin so much later, those packed from ``first`` on, which is a place as `room` tells it."""
@@ -183,24 +180,28 @@ class Recorder(HeaderNotes):
             sizes_bytes: how long each is.
             took_s: time that the reads took together.
         """
-        reads = len(objects)
+        reads, tally = len(objects), self.tally
         if reads:
-            at = (self._start + self._reads_used + self._pending) * WORD
+            at = (tally.start + tally.reads_used + tally.pending) * WORD
             self._put_words(self.mapping, at + _OBJECTS_AT, objects, at + _SIZES_AT, sizes_bytes)
-        self.reads_done(reads, took_s if reads else 0.0)
+            tally.pending += reads
+            tally.storage_ns += round(took_s * 1e9)
+        tally.in_room = 0
 
     def pending_reads_s(self) -> NDArray[np.float64]:
         """Return how long each object read of the open batch took, from its opening to its closing; one dimension."""
-        first = self._start + opsfile.STAMPS_AT + self._reads_used * STAMPS
-        stamps = self._words[first : first + self._pending * STAMPS].view(np.float64).reshape(-1, STAMPS)
+        tally = self.tally
+        first = tally.start + opsfile.STAMPS_AT + tally.reads_used * STAMPS
+        stamps = self._words[first : first + tally.pending * STAMPS].view(np.float64).reshape(-1, STAMPS)
         took: NDArray[np.float64] = stamps[:, -1] - stamps[:, 0]
         return took
 
     def last_end_ns(self) -> int:
         """Return when the last operation of the open batch ended, chains left aside; 0 where none is held any more."""
         ended_ns = self.singles[2 - SINGLE_WORDS] if self.singles else 0
-        if self._pending:
-            behind = (self._start + opsfile.STAMPS_AT + (self._reads_used + self._pending) * STAMPS) * WORD
+        tally = self.tally
+        if tally.pending:
+            behind = (tally.start + opsfile.STAMPS_AT + (tally.reads_used + tally.pending) * STAMPS) * WORD
             ended_ns = max(ended_ns, round(_STAMP.unpack_from(self.mapping, behind - WORD)[0] * 1e9))
         return ended_ns
 
@@ -209,7 +210,7 @@ class Recorder(HeaderNotes):
         if self._chains.operations:
             self.singles.frombytes(self._chains.take_rows().tobytes())
         if not self.singles:
-            if self._pending:
+            if self.tally.pending:
                 self._mark(0, 0)
             return
         self._add_up()
@@ -220,43 +221,27 @@ class Recorder(HeaderNotes):
 
     def end_batch(self, made_ns: int) -> None:
         """End what was recorded since `begin`, and add a finished batch to the totals; see `end` and `note_batch`."""
-        if self.singles or self._chains.operations:
-            self.end()
-        elif self._pending:
-            self._mark(0, 0)
-        self.worker_time_ns += made_ns
-        self._batches += 1
-        TOTALS.pack_into(self.mapping, TOTALS_AT, self.worker_time_ns, self._batches)
+        self.end()
+        self.tally.add_batch(made_ns)
 
     def _add_up(self) -> None:
         """Add the time of the singles to the sums."""
         rows = np.frombuffer(self.singles, dtype=np.int64).reshape(-1, SINGLE_WORDS)
         took_ns = rows[:, 2] - rows[:, 1]
         prep_ns = int(took_ns[rows[:, 0] == Kind.DECODE].sum())
-        self.prep_ns += prep_ns
-        self.storage_ns += int(took_ns.sum()) - prep_ns
+        self.tally.prep_ns += prep_ns
+        self.tally.storage_ns += int(took_ns.sum()) - prep_ns
 
     def _mark(self, first_single: int, singles: int) -> None:
         """Write the mark of the pending reads, and of some singles, which are moved before."""
-        if self._singles_used + singles > SINGLES or self._marks_used == MARKS:
+        tally = self.tally
+        if tally.singles_used + singles > SINGLES or tally.marks_used == MARKS:
             self._flush()
-        start, reads = self._start, self._pending
         if singles:
             part = self.singles[first_single * SINGLE_WORDS : (first_single + singles) * SINGLE_WORDS]
-            singles_at = start + opsfile.SINGLES_AT + self._singles_used * SINGLE_WORDS
+            singles_at = tally.start + opsfile.SINGLES_AT + tally.singles_used * SINGLE_WORDS
             self._ints[singles_at : singles_at + len(part)] = memoryview(part)
-        mark_at = start * WORD + _MARKS_AT + self._marks_used * _MARK_BYTES
-        _MARK.pack_into(
-            self.mapping, mark_at,
-            0, self._epoch, self._batch, self._batch_start_ns, self._reads_used, reads, self._singles_used, singles,
-        )  # fmt: skip
-        # The first word comes last: until it stands, a reader finds the end of the half here.
-        _WORD.pack_into(self.mapping, mark_at, self._phase + 1)
-        self._marks_used += 1
-        self._reads_used += reads
-        self._pending = 0
-        self._singles_used += singles
-        self.operations += reads * (STAMPS - 1) + singles
+        tally.mark(singles)
 
     def _flush(self) -> None:
         """Fold the current half into the statistics and the spans file; the last store makes it true."""
@@ -280,12 +265,13 @@ class Recorder(HeaderNotes):
 
     def _take_along(self, half: int) -> None:
         """Copy the pending reads to the beginning of the half that comes next: a batch has one mark and one place."""
-        if not self._pending:
+        tally = self.tally
+        if not tally.pending:
             return
-        there, here = opsfile.half_start(half), self._start
+        there, here = opsfile.half_start(half), tally.start
         for column, width in ((opsfile.STAMPS_AT, STAMPS), (opsfile.OBJECTS_AT, 1), (opsfile.SIZES_AT, 1)):
-            first = here + column + self._reads_used * width
-            kept = self._words[first : first + self._pending * width]
+            first = here + column + tally.reads_used * width
+            kept = self._words[first : first + tally.pending * width]
             self._words[there + column : there + column + len(kept)] = kept
 
     def _keep_spans(self, block: Block, generation: int) -> None:
@@ -316,7 +302,7 @@ class Recorder(HeaderNotes):
 
     def spare(self, worth_ratio: float) -> None:
         """Keep the spans of half as many batches, if keeping them takes more of the worker's time than this share."""
-        if self._keep_ns > worth_ratio * self.worker_time_ns and self._sample_every < MOST_THINNED:
+        if self._keep_ns > worth_ratio * self.tally.worker_time_ns and self._sample_every < MOST_THINNED:
             self._keep_ns /= 2
             self._thin()
 
@@ -327,29 +313,6 @@ class Recorder(HeaderNotes):
         self.end()
         os.close(self._spans)
         self._spans = -1
-
-
-def sampled(block: Block, sample_every: int) -> Block:
-    """Return the batches that sampling keeps; discovery is always kept.
-
-    Which batches those are depends on their number alone, so that all processes keep the same ones, and those kept
-    at 1 in 2N are among those kept at 1 in N. Numbers are scattered first: workers take turns, and every Nth batch
-    may be one worker's.
-
-    Args:
-        block: fresh or kept operations.
-        sample_every: a power of two.
-    """
-    if sample_every == 1:
-        return block
-    batch = block.marks[:, 2]
-    scattered = batch.astype(np.uint64) * np.uint64(_GOLDEN)
-    return block.where((scattered < np.uint64(2**64 // sample_every)) | (batch < 0))
-
-
-def is_sampled(batch: int, sample_every: int) -> bool:
-    """Tell the same of one batch by its number, from 0."""
-    return sample_every == 1 or batch * _GOLDEN % 2**64 < 2**64 // sample_every
 
 
 def _reserved_map(path: Path) -> mmap.mmap:

@@ -25,8 +25,8 @@ MS = 1_000_000
 def looks(budget: Budget, batches: int, *, accounted_ns: int, timed_ns: int, made_ns: int) -> list[Look]:
     """Return how closely so many batches are looked at that cost so much."""
     found = []
-    for _ in range(batches):
-        look = budget.next_look()
+    for place in range(batches):
+        look = budget.look(place)
         found.append(look)
         if look:
             budget.took(look, accounted_ns if look == Look.ACCOUNTED else timed_ns, made_ns)
