@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ioprof.api import Run, load, run
+    from ioprof.watcher.watching import watch
 
 __version__ = _version("ioprof")
-__all__ = ["Run", "__version__", "load", "run"]
+__all__ = ["Run", "__version__", "load", "run", "watch"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,4 +21,8 @@ def __getattr__(name: str) -> object:
         from ioprof import api
 
         return getattr(api, name)
+    if name == "watch":
+        from ioprof.watcher.watching import watch
+
+        return watch
     raise AttributeError(f"module 'ioprof' has no attribute {name!r}")

@@ -171,7 +171,7 @@ def _cache(run: RunRecord, cache: CacheEvidence) -> Iterator[str]:
 def _why_not_warm(run: RunRecord) -> str:
     """Return what is known of why memory did not keep the dataset: it was larger, or something else."""
     memory, total_bytes = run.host.get("memory_available_bytes"), run.workload.total_bytes
-    if not isinstance(memory, int):
+    if not isinstance(memory, int) or total_bytes is None:
         return "perhaps the dataset does not fit the memory that is free for it"
     sizes = f"the dataset has {format_bytes(total_bytes)}, and {format_bytes(memory)} of memory were available"
     if total_bytes > memory:

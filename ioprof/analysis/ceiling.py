@@ -9,6 +9,7 @@ from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 NO_RECORD = "there is no probe.json: the run ended before the probe, or an earlier version recorded it"
+WATCHED = "a program's own loader was watched: what it reads is not known beforehand, so nothing was measured beside it"
 NO_LEVEL = "no level of the probe read anything"
 NO_LEVEL_OPENINGS = ("with ", "the climb ended before ")
 """How caveats of a probe begin that tell why it has no level, or no more."""
@@ -70,6 +71,8 @@ def _rate(key: str, part: BaselineRecord | None, why: str, reasons: Reasons) -> 
 def missing(trace: Trace) -> str | None:
     """Return why figures may be missing; None: the probe went to its end."""
     probe = trace.probe
+    if probe is None and trace.run.accelerator.is_measured:
+        return WATCHED
     if probe is None:
         return trace.probe_defect or NO_RECORD
     return None if probe.outcome == "complete" else f"the probe was {_ENDINGS[probe.outcome]}: {probe.reason}"

@@ -228,9 +228,9 @@ def _page_cache(s: Situation) -> Cure | None:
     """On a throttled store it would change nothing: there every operation is slowed, also those served from memory."""
     hits, facts = s.client_hit_ratio, s.run.store
     is_cached_here = "filesystem" in facts and not facts.get("is_memory") and "throttle" not in facts
-    if hits is None or hits > 1 - _WORTH_A_SHARE or not is_cached_here:
-        return None
     size, memory = s.run.workload.total_bytes, s.run.host.get("memory_available_bytes")
+    if hits is None or hits > 1 - _WORTH_A_SHARE or not is_cached_here or size is None:
+        return None
     has_room = isinstance(memory, int | float) and size < memory * _ROOM_SHARE
     room = f", of which {format_bytes(float(memory))} are free" if isinstance(memory, int | float) else ""
     return Cure(

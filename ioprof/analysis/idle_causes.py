@@ -22,6 +22,8 @@ class IdleByCause:
     """Every other storage operation: mapping and touching files, writing, renaming, ..."""
     decode: float | None = None
     augment: float | None = None
+    dataset: float | None = None
+    """The dataset's own code, reading and preparing samples, beside the operations that were timed."""
     collate: float | None = None
     loader: float | None = None
     """The worker's own code between operations, and between being asked for a batch and beginning to fetch it."""
@@ -55,6 +57,7 @@ class IdleByCause:
 GROUPS = {
     "storage": ("list", "stat", "open", "read", "close", "get", "other_storage"),
     "prep": ("decode", "augment", "collate"),
+    "dataset": ("dataset",),
     "delivery": ("loader", "ipc", "pin"),
     "transfer": ("transfer",),
     "rules": ("prefetch_limit", "in_order"),

@@ -31,7 +31,7 @@ class _Block:
     steps_per_s: float
 
 
-def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: int) -> MlperfRates | str:
+def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: int | None) -> MlperfRates | str:
     """Return MLPerf Storage's accelerator utilisation and samples/s, or why there are none.
 
     One block is one epoch of one rank, with all its N steps, warm-up included; a checkpoint ends a block, and the
@@ -53,9 +53,11 @@ def mlperf_rates(ranks: list[RankSteps], epochs: list[EpochRecord], batch_size: 
     Args:
         ranks: all steps of each rank.
         epochs: when each epoch started and ended.
-        batch_size: samples per batch, as asked for.
+        batch_size: samples per batch, as asked for; None: nothing was asked for, a program of its own was watched.
     Source: mlcommons/storage and argonne-lcf/dlio_benchmark, statscounter (``end_block``).
     """
+    if batch_size is None:
+        return "a program of its own was watched, and none of their workloads"
     bounds = {record.epoch: record for record in epochs}
     au: list[float] = []
     steps_per_s = 0.0

@@ -23,7 +23,12 @@ def overrun(run: RunRecord, ranks: list[RankSteps]) -> str | None:
     """
     asked_ns = run.accelerator.busy_ns_per_batch
     steps = sum(rank.measured for rank in ranks)
-    if not asked_ns or not steps or run.spec.get("accelerator", {}).get("compute_spread") is not None:
+    if (
+        run.accelerator.is_measured
+        or not asked_ns
+        or not steps
+        or run.spec.get("accelerator", {}).get("compute_spread") is not None
+    ):
         return None
     busy_ns, idle_ns = sum(int(rank.busy_ns.sum()) for rank in ranks), sum(int(rank.idle_ns.sum()) for rank in ranks)
     if busy_ns <= steps * asked_ns:

@@ -81,7 +81,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
     run, reasons = trace.run, Reasons()
     ranks = measured_ranks(trace.steps, run, trace.checkpoints)
     done = progress(run, ranks, reasons)
-    theirs = mlperf_rates(ranks, run.epochs, run.batch_size)
+    theirs = mlperf_rates(ranks, run.epochs, None if run.accelerator.is_measured else run.batch_size)
     prefetched = made_before_window(ranks, trace.batches)
     steady, phase = _measured_totals(trace.operations)
     counted = counted_ranks(ranks, trace.steps, run, trace.checkpoints)
@@ -222,7 +222,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
             handed_over=totals_by_kind(trace.operations, (Phase.CLOSING,)),
             written_bytes=bytes_written(everything),
             tracing_share=overhead.share_of_worker_time,
-            delivering=len(trace.batches["worker"].unique()) if repeated is None else repeated.processes,
+            delivering=_delivering(trace) if repeated is None else repeated.processes,
             defects=_defects(trace, _spans_defect(trace, everything, spans), phase),
         ),
         reasons=reasons.by_key,
@@ -400,6 +400,11 @@ def _spans_defect(trace: Trace, totals: list[KindTotals], spans: SpanCounts) -> 
         return "The spans were left out when the run was published: its errors cannot be named." if failed else None
     kept_all = run.outcome == "complete" and run.sample_every == 1 and run.dropped_spans == 0
     return disagreement(totals, spans) if kept_all else None
+
+
+def _delivering(trace: Trace) -> int:
+    """Return how many workers delivered a batch; of batches whose maker is not known, none."""
+    return sum(worker >= 0 for worker in trace.batches["worker"].unique().to_pylist())
 
 
 def _defects(trace: Trace, of_spans: str | None, phase: str) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ def undelivered(run: RunRecord, ranks: list[RankSteps], batches: pa.Table, stead
         batches: the batches table: the samples left out.
         steady: totals of the steady phase.
     """
-    if run.outcome == "complete" or run.workload.objects != run.workload.samples_per_epoch:
+    objects = run.workload.objects
+    if run.outcome == "complete" or objects is None or objects != run.workload.samples_per_epoch:
         return Undelivered(reads=0, lost=0)
     reads = sum(totals.count for totals in steady if totals.kind in _ONE_PER_SAMPLE)
     delivered = sum(int(rank.samples[rank.first :].sum()) for rank in ranks)

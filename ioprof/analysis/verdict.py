@@ -22,6 +22,7 @@ NO_EVIDENCE = "needs the store's ceiling and the loader's baselines, which were 
 _CAUSE_WORDS = {
     "storage": "inside storage operations",
     "prep": "preparing samples on the CPU",
+    "dataset": "for the dataset's own code, which reads and prepares samples",
     "delivery": "in the loader's own code, and for batches on their way to the consumer",
     "transfer": "copying batches to the accelerator",
     "rules": "while workers had to stand still: by the prefetch limit, or by delivery in order",

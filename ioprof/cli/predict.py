@@ -155,7 +155,7 @@ def _busy_ns(asked: Asked, run: RunRecord) -> int | None:
         return compute_ns
     name = str(asked.accelerator)
     model = None if compute_ns is not None or name.lower() == NONE else find_workload(run.workload.name).reference_model
-    return resolve(name, compute_ns, model, size).record.busy_ns_per_batch or 0
+    return resolve(name, compute_ns, model, size or 1).record.busy_ns_per_batch or 0
 
 
 def _words(asked: Asked, change: Change) -> list[str]:

@@ -260,7 +260,7 @@ def _run_plan(replay: Replay, loader: ReplayLoader, caveats: Sequence[str]) -> R
         workload_params=ReplayParams(of="" if asked.anonymise else replay.source.name, anonymise=asked.anonymise),
         store=StoreSection(url=asked.store_url),
         loader=f"{REPLAY}-{asked.pace}",
-        loader_section=LoaderSection(batch_size=max(1, run.batch_size), drop_last=False),
+        loader_section=LoaderSection(batch_size=max(1, run.batch_size or 1), drop_last=False),
         loader_params=LaneParams(workers=found.lanes * _per_lane(replay), start_method=asked.start_method),
         accelerator=AcceleratorSection.model_validate({"name": NONE}),
         checkpoint=CheckpointSection.model_validate({}),
@@ -269,7 +269,7 @@ def _run_plan(replay: Replay, loader: ReplayLoader, caveats: Sequence[str]) -> R
                 "epochs": found.epochs,
                 "warmup": warmup,
                 "cache": asked.cache or recorded_cache,
-                "seed": run.seed,
+                "seed": run.seed or 0,
                 "max_errors": 10**12,
                 "span_budget": max(1_000_000, min(100_000_000, 2 * len(found.loading))),
                 "probe": False,
@@ -284,7 +284,7 @@ def _run_plan(replay: Replay, loader: ReplayLoader, caveats: Sequence[str]) -> R
         workload=ReplayWorkload(replay.staging.layout, max(1, samples), found.discovery),
         layout=replay.staging.layout,
         loader=loader,
-        accelerator=resolve(NONE, None, None, max(1, run.batch_size)),
+        accelerator=resolve(NONE, None, None, max(1, run.batch_size or 1)),
         store=replay.store,
     )
 

@@ -52,7 +52,7 @@ def staged(directory: Path, run: RunRecord, recorded: Recorded, *, anonymise: bo
     paths, sizes_bytes, caveats = _objects(own, table, recorded)
     if anonymise:
         paths = anonymised(paths, anonymising_key())
-    layout = StandInLayout(paths, sizes_bytes, run.seed)
+    layout = StandInLayout(paths, sizes_bytes, run.seed or 0)
     return Staging(name=STAND_IN, layout=layout, dataset="stand-in", caveats=caveats)
 
 
@@ -68,7 +68,7 @@ def _own_layout(run: RunRecord) -> Layout | None:
         return None
     given = {key: value for key, value in run.spec.get("workload", {}).items() if key != "name"}
     try:
-        return workload(workload.Params.model_validate(given), run.seed).layout()
+        return workload(workload.Params.model_validate(given), run.seed or 0).layout()
     except (ValidationError, ValueError, OSError) as error:
         first = str(error).splitlines()[0]
         raise RunError(

@@ -24,6 +24,7 @@ _CAUSES = {
     "other_storage": "other storage operations",
     "decode": "decoding on the CPU",
     "augment": "augmenting on the CPU",
+    "dataset": "the dataset's own code",
     "collate": "joining samples into batches",
     "loader": "the loader's own code in the workers",
     "ipc": "batches on their way to the consumer",

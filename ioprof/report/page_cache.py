@@ -33,7 +33,7 @@ def cache_words(summary: Summary, run: RunRecord) -> str:
     if run.store.get("is_memory"):
         return f"{asked} (the store is this host's memory)"
     if ratio is None:
-        return _unknown_words(summary, asked)
+        return _unknown_words(summary, run)
     return (
         _cold_words(summary, run, ratio)
         if asked == "cold"
@@ -41,8 +41,9 @@ def cache_words(summary: Summary, run: RunRecord) -> str:
     )
 
 
-def _unknown_words(summary: Summary, asked: str) -> str:
-    if summary.coverage.tapped_bytes == 0:
+def _unknown_words(summary: Summary, run: RunRecord) -> str:
+    asked = run.cache.requested
+    if summary.coverage.tapped_bytes == 0 and not run.accelerator.is_measured:
         return f"{asked} (nothing read)"
     if asked == "cold" and summary.cache.cold_achieved is False:
         return "cold asked, not achieved (how much was cached is not known)"

@@ -12,6 +12,7 @@ from ioprof.clock import now_ns
 from ioprof.contract import Batch
 from ioprof.errors import TooManyErrorsError
 from ioprof.runner.hooks import StepHook
+from ioprof.trace.batch_row import batch_row
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.schema import BATCHES, STEPS
@@ -104,7 +105,7 @@ class StepLoop:
             self._rank, epoch, self.step, batch.number, batch.worker, batch.samples, batch.size_bytes,
             wait_start_ns, wait_end_ns, h2d_end_ns, h2d_end_ns, busy_end_ns,
         )  # fmt: skip
-        self._record_batch(epoch, batch, wait_end_ns)
+        self._batches.append(*batch_row(self._rank, epoch, batch, wait_end_ns))
         self.step += 1
         self.errors += batch.errors
         if self.errors > self._max_errors:
@@ -113,19 +114,6 @@ class StepLoop:
                 "what was measured is kept (ioprof report shows the errors by kind)"
             )
         return busy_end_ns
-
-    def _record_batch(self, epoch: int, batch: Batch, received_ns: int) -> None:
-        made_ns = batch.collate_end_ns - batch.fetch_start_ns
-        known = batch.on_cpu_ns >= 0 and batch.run_queue_ns >= 0
-        blocked_ns = max(0, made_ns - batch.on_cpu_ns - batch.run_queue_ns) if known else -1
-        self._batches.append(
-            self._rank, epoch, batch.number, batch.worker, batch.dispatch_ns, batch.fetch_start_ns,
-            batch.fetch_end_ns, batch.collate_end_ns, received_ns, batch.storage_ns, batch.prep_ns,
-            batch.on_cpu_ns, batch.run_queue_ns, blocked_ns, batch.fetch_on_cpu_ns, batch.fetch_run_queue_ns,
-            batch.minor_faults, batch.major_faults, batch.voluntary_switches, batch.involuntary_switches,
-            batch.block_io_delay_ns, batch.samples, batch.size_bytes, batch.errors, batch.client_hit_bytes,
-            batch.accounted_every,
-        )  # fmt: skip
 
     def close(self) -> None:
         """Release the log files."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -90,8 +91,10 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
         "flush_ns": raw.flush_ns(processes),
         "batches": sum(process.header(Header.BATCHES) for process in processes),
     }
+    measured = _of_own_program(record, found) if record.accelerator.is_measured else {}
     return record.model_copy(
-        update={
+        update=measured
+        | {
             "epochs": raw.raw_epochs(found.folder),
             "kernel_io": raw.kernel_io(processes),
             "cache_counts": raw.cache_counts(processes),
@@ -104,6 +107,17 @@ def with_raw_facts(record: RunRecord, found: RawRun) -> RunRecord:
             "caveats": list(dict.fromkeys([*record.caveats, *found.caveats])),
         }
     )
+
+
+def _of_own_program(record: RunRecord, found: RawRun) -> dict[str, object]:
+    """Return how long a step of the user's own program usually kept it busy, and how large a batch was at most."""
+    steps = raw.raw_steps(found.folder)
+    if not steps.num_rows:
+        return {}
+    busy_ns = int(np.median(steps["busy_end_ns"].to_numpy() - steps["busy_start_ns"].to_numpy()))
+    size = record.batch_size or int(steps["samples"].to_numpy().max())
+    accelerator = record.accelerator.model_copy(update={"busy_ns_per_batch": busy_ns})
+    return {"accelerator": accelerator, "batch_size": size}
 
 
 def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

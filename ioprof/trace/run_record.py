@@ -25,11 +25,13 @@ class WorkloadRecord(_Record):
     name: str
     access: Literal["map", "stream"] | None = None
     """Whether any sample can be read at any time, or each worker reads a stream; None in runs before it was kept."""
-    samples_per_epoch: int
+    samples_per_epoch: int | None
+    """None: a watched loader does not say."""
     steps_per_epoch: int | None = None
     """Batches of one epoch, of a stream an estimate; None in runs before it was kept."""
-    objects: int
-    total_bytes: int
+    objects: int | None
+    """None: a loader is watched, and what it reads is not listed anywhere."""
+    total_bytes: int | None
     """Bytes of all objects."""
     reads_storage: bool
     """False where the loader delivered prepared batches."""
@@ -45,11 +47,13 @@ class AcceleratorRecord(_Record):
     name: str
     count: int
     busy_ns_per_batch: int | None
-    """Asked busy time per batch; None for `none`."""
+    """Asked busy time per batch; where it is measured, the median of all steps. None for `none`."""
     source: str
     """Where the number comes from."""
     is_estimate: bool
     """True where it was derived from another accelerator's."""
+    is_measured: bool = False
+    """True where a program of the user's own used the batches: nothing was asked for."""
     h2d_bytes_per_s: float | None
     """Modelled host-to-device bandwidth; None: no copy is modelled."""
 
@@ -229,12 +233,14 @@ class RunRecord(_Record):
     ended_utc: str | None = None
     command: list[str]
     label: str | None = None
-    seed: int
+    seed: int | None
+    """None: a program of the user's own has its own."""
     spec: dict[str, dict[str, Scalar]]
     """The spec as resolved, section by section, in plain units (bytes, ns)."""
     workload: WorkloadRecord
     loader: str
-    batch_size: int
+    batch_size: int | None
+    """None: a watched loader does not say, and no batch was received."""
     accelerator: AcceleratorRecord
     cache: CacheRecord
     preparation: PreparationRecord | None = None

@@ -30,7 +30,7 @@ STEPS = _schema(
         _field("batch", pa.int64(), "1", "batch the step used"),
         _field("worker", pa.int32(), "1", "worker that made the batch; -1 is the consumer's own process"),
         _field("samples", pa.int32(), "1", "samples in the batch"),
-        _field("bytes", pa.int64(), "B", "bytes of the samples as stored"),
+        _field("bytes", pa.int64(), "B", "bytes of the samples as stored; null: not known", nullable=True),
         _field("wait_start_ns", pa.int64(), "ns", "consumer asked for the batch"),
         _field("wait_end_ns", pa.int64(), "ns", "consumer held the batch"),
         _field("h2d_end_ns", pa.int64(), "ns", "copy to the accelerator ended"),
@@ -64,7 +64,7 @@ BATCHES = _schema(
         _field("involuntary_switches", pa.int64(), "1", "times the worker was preempted", nullable=True),
         _field("block_io_delay_ns", pa.int64(), "ns", "blocked for block I/O up to fetch end", nullable=True),
         _field("samples", pa.int32(), "1", "samples in the batch"),
-        _field("bytes", pa.int64(), "B", "bytes of the samples as stored"),
+        _field("bytes", pa.int64(), "B", "bytes of the samples as stored; null: not known", nullable=True),
         _field("errors", pa.int32(), "1", "samples left out because an operation failed"),
         _field(
             "client_hit_bytes",

@@ -162,14 +162,16 @@ def _fetch_shares(column: dict[str, Floats], wall: Floats, by_stage: Floats) -> 
     """Return what the time up to fetch end was spent on, in shares of it.
 
     Between operations the worker runs its own code. Where the kernel says that it was blocked for longer than its
-    storage operations lasted, that is neither, and unexplained; so is all of it where nothing was timed.
+    storage operations lasted, that is neither, and unexplained. Where nobody timed what the worker does besides
+    storage operations, or these either, the rest is the dataset's own code, whatever it was doing.
     """
     share = np.zeros((len(wall), STAGES))
     storage, prep = column["storage_ns"], column["prep_ns"]
     timed = ~(np.isnan(storage) | np.isnan(prep)) & (wall > 0)
+    seen = ~np.isnan(storage) & (wall > 0)
     # Threads of one worker may do several things at once: together these then last longer than the batch.
-    whole = np.where(timed, np.maximum(wall, np.nan_to_num(storage + prep)), 1.0)
-    storage, prep = (np.where(timed, part / whole, 0.0) for part in (storage, prep))
+    whole = np.where(seen, np.maximum(wall, np.nan_to_num(storage) + np.nan_to_num(prep)), 1.0)
+    storage, prep = np.where(seen, storage / whole, 0.0), np.where(timed, prep / whole, 0.0)
     between = np.clip(np.where(timed, 1.0, 0.0) - storage - prep, 0.0, None)
     on_cpu, queue = within(wall, column["fetch_on_cpu_ns"], column["fetch_run_queue_ns"])
     blocked = np.nan_to_num((wall - on_cpu - queue) / whole)
@@ -177,14 +179,15 @@ def _fetch_shares(column: dict[str, Floats], wall: Floats, by_stage: Floats) -> 
     share[:, _STORAGE] = storage[:, None] * np.nan_to_num(by_stage)
     share[:, Stage.DECODE] = prep
     share[:, Stage.LOADER] = between - stuck
-    share[:, Stage.UNEXPLAINED] = np.where(timed, stuck, 1.0)
+    share[:, Stage.UNEXPLAINED] = stuck
+    share[:, Stage.DATASET] = np.where(timed, 0.0, 1.0 - storage)
     return share
 
 
 def _spent(column: dict[str, Floats], fetch: Floats, collate: Floats) -> Spent:
     on_cpu, queue = within(fetch, column["fetch_on_cpu_ns"], column["fetch_run_queue_ns"])
     blocked = fetch - on_cpu - queue
-    storage = np.minimum(column["storage_ns"], fetch)
+    storage = np.minimum(np.nan_to_num(column["storage_ns"]), fetch)
     in_storage = np.minimum(blocked, storage)
     joined_cpu, joined_queue = within(
         collate, column["on_cpu_ns"] - column["fetch_on_cpu_ns"], column["run_queue_ns"] - column["fetch_run_queue_ns"]

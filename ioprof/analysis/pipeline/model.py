@@ -16,6 +16,7 @@ from ioprof.analysis.pipeline.basis import Measured, Setting
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.cpus import cores_of, cpu_beside_making_ns, other_load_of
 from ioprof.analysis.pipeline.load import Layout, Load
+from ioprof.analysis.pipeline.measured import shape_of
 from ioprof.analysis.pipeline.notes import Notes, note_general
 from ioprof.analysis.pipeline.recipe import held_ratio, measured_rank, recipe_of, storage_shares
 from ioprof.analysis.pipeline.replay import Replayed, replay
@@ -191,6 +192,11 @@ def _check(run: RunRecord) -> None:
             f"the loader {run.loader} delivers prepared batches and makes none, so there is nothing to replay; "
             "predict from a run with another loader"
         )
+    if run.accelerator.is_measured and shape_of(run) is None:
+        raise RunError(
+            f"what makes the batches of {run.loader} cannot be seen from outside, so there is nothing to replay; "
+            "predict from a run with a torch DataLoader"
+        )
 
 
 def _setting(run: RunRecord) -> Setting:
@@ -199,7 +205,7 @@ def _setting(run: RunRecord) -> Setting:
     return Setting(
         workers=workers_of(run),
         prefetch=prefetch if isinstance(prefetch, int) and prefetch > 0 else 1,
-        batch_size=run.batch_size,
+        batch_size=run.batch_size or 1,
         in_order=loader.get("in_order") is not False,
         pin=loader.get("pin") is True,
         cores=cores_of(run),

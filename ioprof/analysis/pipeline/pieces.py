@@ -44,6 +44,8 @@ class Stage(IntEnum):
     """The step loop stood still for a save."""
     UNEXPLAINED = 19
     """Matches nothing that was recorded; never spread over the others."""
+    DATASET = 20
+    """The user's own dataset making a batch, where it was not timed what of that was reading and what preparing."""
 
     @property
     def key(self) -> str:
@@ -56,7 +58,7 @@ STORAGE_STAGES = (
     Stage.LIST, Stage.STAT, Stage.OPEN, Stage.READ, Stage.CLOSE, Stage.GET, Stage.OTHER_STORAGE,
 )  # fmt: skip
 PREP_STAGES = (Stage.DECODE, Stage.AUGMENT, Stage.COLLATE)
-WORKER_STAGES = (*STORAGE_STAGES, *PREP_STAGES, Stage.LOADER, Stage.START_UP, Stage.UNEXPLAINED)
+WORKER_STAGES = (*STORAGE_STAGES, *PREP_STAGES, Stage.DATASET, Stage.LOADER, Stage.START_UP, Stage.UNEXPLAINED)
 """Done by the worker that makes the batch, one after the other; `START_UP` before all else."""
 DELIVERY_STAGES = (Stage.IPC, Stage.PIN, Stage.TRANSFER)
 """From the worker's hands to the accelerator."""
