@@ -15,6 +15,7 @@ from ioprof.contract import Layout, ObjectSizes
 from ioprof.host.precise_wait import PreciseWait
 from ioprof.replay.accesses import UNKNOWN
 from ioprof.replay.script import WHOLE, Script
+from ioprof.replay.spread import SLOT_NS
 from ioprof.store.direct_file import AlignedBuffer, logical_block_bytes
 from ioprof.store.tap_file import TapFile
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
@@ -117,7 +118,7 @@ class Player:
         offsets, sizes = script.offset[units].tolist(), script.size_bytes[units].tolist()
         direct = script.direct[units].tolist()
         is_open, begun = self._means.pace == "open", False
-        for first, stop in self._together(what, thinks):
+        for first, stop in self._together(what, thinks, starts):
             paths = self._paths(objects[first:stop]) if what[first] == WHOLE else []
             due_ns = self._due_ns(starts[first] + shift_ns, thinks[first], was_idle=was_idle[first])
             if not begun:
@@ -125,12 +126,13 @@ class Player:
                 self.trace.begin(script.epoch, piece.number)
                 begun = True
             self._until(due_ns)
-            if is_open:
-                self.late_ns.append(now_ns() - due_ns)
+            issued_ns = now_ns() if is_open else 0
             if paths:
                 self.trace.tap.read_objects(paths, sizes[first:stop], objects[first:stop])
             else:
                 self._one(what[first], objects[first], offsets[first], sizes[first], direct[first])
+            if is_open:
+                self._note_late(issued_ns, [start + shift_ns for start in starts[first:stop]])
             self._ended_ns = self.trace.recorder.last_end_ns() or now_ns()
 
     def _due_ns(self, recorded_ns: int, think_ns: int, *, was_idle: bool) -> int:
@@ -143,12 +145,23 @@ class Player:
         # behind has what it waited for already; one that is ahead has to wait.
         return max(recorded_ns, self._ended_ns) if was_idle else self._ended_ns + think_ns
 
-    def _together(self, what: Sequence[int], thinks_ns: Sequence[int]) -> Iterator[tuple[int, int]]:
+    def _note_late(self, issued_ns: int, dues_ns: Sequence[int]) -> None:
+        """Note how late each of some units was issued that were asked for together, the first of them at ``issued_ns``.
+
+        Of whole objects the trace knows when each was opened; where one of them failed, only the first is known.
+        """
+        began_ns = self.trace.recorder.pending_starts_ns()[-len(dues_ns) :] if len(dues_ns) > 1 else []
+        if len(began_ns) == len(dues_ns):
+            self.late_ns.extend(began - due for began, due in zip(began_ns, dues_ns, strict=True))
+        else:
+            self.late_ns.append(issued_ns - dues_ns[0])
+
+    def _together(
+        self, what: Sequence[int], thinks_ns: Sequence[int], starts_ns: Sequence[int]
+    ) -> Iterator[tuple[int, int]]:
         """Yield the first and one past the last of units that are asked for together."""
-        if self._means.pace == "open":
-            yield from ((place, place + 1) for place in range(len(what)))
-            return
-        most_ns = _MERGED_THINK_NS if self._means.pace == "closed" else 1 << 62
+        apart_ns = SLOT_NS if self._means.pace == "open" else 1 << 62
+        most_ns = 1 << 62 if self._means.pace == "fastest" else _MERGED_THINK_NS
         place = 0
         while place < len(what):
             stop = place + 1
@@ -157,6 +170,7 @@ class Player:
                     stop < len(what)
                     and what[stop] == WHOLE
                     and thinks_ns[stop] < most_ns
+                    and starts_ns[stop] - starts_ns[place] < apart_ns
                     and stop - place < _MOST_MERGED
                 ):
                     stop += 1

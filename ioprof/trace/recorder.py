@@ -196,6 +196,13 @@ class Recorder(HeaderNotes):
         took: NDArray[np.float64] = stamps[:, -1] - stamps[:, 0]
         return took
 
+    def pending_starts_ns(self) -> list[int]:
+        """Return when each object read of the open batch was opened."""
+        first = self._start + opsfile.STAMPS_AT + self._reads_used * STAMPS
+        stamps = self._words[first : first + self._pending * STAMPS].view(np.float64)[::STAMPS]
+        starts: list[int] = np.rint(stamps * 1e9).astype(np.int64).tolist()
+        return starts
+
     def last_end_ns(self) -> int:
         """Return when the last operation of the open batch ended, chains left aside; 0 where none is held any more."""
         ended_ns = self.singles[2 - SINGLE_WORDS] if self.singles else 0

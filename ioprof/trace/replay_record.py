@@ -34,7 +34,10 @@ class RecordedKind(_Record):
 
 
 class LatenessRecord(_Record):
-    """How long after its recorded time each request was issued, in nanoseconds; a whole object is one request."""
+    """How long after its recorded time each request was issued, in nanoseconds; a whole object is one request.
+
+    Up to half a millisecond less than nothing where a worker issued several within that time: they follow each other.
+    """
 
     requests: int
     p50_ns: float

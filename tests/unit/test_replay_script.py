@@ -135,11 +135,12 @@ def test_offsets_that_were_not_recorded_are_told() -> None:
 
 def test_in_an_open_loop_processes_take_turns_and_a_file_stays_with_one() -> None:
     """A slow request does not hold up those that were issued after it."""
-    rows = [*_object(0, 1), *_object(200, 2), *_object(400, 3), *_object(600, 4)]
+    rows = [row for obj in range(1, 5) for row in _object(obj * 1_000_000, obj)]
+    rows += [*_object(4_000_200, 5), *_object(4_400_000, 6)]
     dealt = spread(_accesses(rows), 3)
     turns = dict(zip(dealt.object.tolist(), dealt.lane.tolist(), strict=True))
-    assert turns == {1: 0, 2: 1, 3: 2, 4: 0}
-    assert len(set(zip(dealt.object.tolist(), dealt.lane.tolist(), strict=True))) == 4
+    assert turns == {1: 0, 2: 1, 3: 2, 4: 0, 5: 0, 6: 0}, "what is of the same half millisecond stays together"
+    assert len(set(zip(dealt.object.tolist(), dealt.lane.tolist(), strict=True))) == 6
     assert [processes_per_lane(lanes) for lanes in (1, 4, 16, 32, 64, 500)] == [4, 4, 4, 2, 1, 1]
 
 
