@@ -78,6 +78,8 @@ class Player:
         """Where the last read of an object ended; reads whose place is not known go on from there."""
         self._listed = 0
         self._ended_ns = 0
+        self._owed_ns = 0
+        """By how much pauses were too long so far: woken late, a process makes it good in the pauses to come."""
         self._aligned = AlignedBuffer()
         self._memory = bytearray(1 << 20)
         self._block_bytes = logical_block_bytes(Path(trace.tap.root)) if means.keeps_direct else 0
@@ -126,7 +128,8 @@ class Player:
                 self.trace.begin(script.epoch, piece.number)
                 begun = True
             self._until(due_ns)
-            issued_ns = now_ns() if is_open else 0
+            issued_ns = now_ns()
+            self._owed_ns += max(0, issued_ns - due_ns) if due_ns else 0
             if paths:
                 self.trace.tap.read_objects(paths, sizes[first:stop], objects[first:stop])
             else:
@@ -143,7 +146,12 @@ class Player:
             return 0
         # A batch that nobody had asked for yet: who asks is not repeated, but when he did is known. A lane that is
         # behind has what it waited for already; one that is ahead has to wait.
-        return max(recorded_ns, self._ended_ns) if was_idle else self._ended_ns + think_ns
+        if was_idle:
+            self._owed_ns = 0
+            return max(recorded_ns, self._ended_ns)
+        made_good_ns = min(think_ns, self._owed_ns)
+        self._owed_ns -= made_good_ns
+        return self._ended_ns + think_ns - made_good_ns
 
     def _note_late(self, issued_ns: int, dues_ns: Sequence[int]) -> None:
         """Note how late each of some units was issued that were asked for together, the first of them at ``issued_ns``.

@@ -198,8 +198,9 @@ class Recorder(HeaderNotes):
 
     def pending_starts_ns(self) -> list[int]:
         """Return when each object read of the open batch was opened."""
-        first = self._start + opsfile.STAMPS_AT + self._reads_used * STAMPS
-        stamps = self._words[first : first + self._pending * STAMPS].view(np.float64)[::STAMPS]
+        tally = self.tally
+        first = tally.start + opsfile.STAMPS_AT + tally.reads_used * STAMPS
+        stamps = self._words[first : first + tally.pending * STAMPS].view(np.float64)[::STAMPS]
         starts: list[int] = np.rint(stamps * 1e9).astype(np.int64).tolist()
         return starts
 
