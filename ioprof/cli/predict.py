@@ -18,7 +18,7 @@ from ioprof.errors import UsageError, nearest
 from ioprof.plugins import find_workload
 from ioprof.report.prediction import Predicted, render_prediction
 from ioprof.trace.reader import load_trace
-from ioprof.trace.run_record import RunRecord
+from ioprof.trace.run_record import AcceleratorRecord, RunRecord
 from ioprof.units import exact_duration, format_duration, parse_duration_ns
 
 
@@ -62,6 +62,7 @@ def predict_command(directory: Path, also: Sequence[Path], asked: Asked, *, as_j
         then=model.predict(change),
         changes=tuple(_words(asked, change)),
         command=_command(asked, change, trace.run),
+        step_time=_step_time(asked, trace.run),
     )
     if as_json:
         print(json.dumps(_as_json(predicted), indent=2))
@@ -153,9 +154,23 @@ def _busy_ns(asked: Asked, run: RunRecord) -> int | None:
         if compute_ns < 0:
             raise UsageError(f"--compute {asked.compute}: must be 0 or more")
         return compute_ns
-    name = str(asked.accelerator)
+    return _resolved(str(asked.accelerator), compute_ns, run, size).busy_ns_per_batch or 0
+
+
+def _resolved(name: str, compute_ns: int | None, run: RunRecord, size: int | None) -> AcceleratorRecord:
     model = None if compute_ns is not None or name.lower() == NONE else find_workload(run.workload.name).reference_model
-    return resolve(name, compute_ns, model, size or 1).record.busy_ns_per_batch or 0
+    return resolve(name, compute_ns, model, size or 1).record
+
+
+def _step_time(asked: Asked, run: RunRecord) -> str | None:
+    """Return where the busy time of an accelerator that was asked for by name is from."""
+    if asked.accelerator is None or asked.compute is not None:
+        return None
+    record = _resolved(asked.accelerator, None, run, asked.batch_size or run.batch_size)
+    if record.busy_ns_per_batch is None:
+        return None
+    known = "is estimated" if record.is_estimate else "is known"
+    return f"The step time of {record.name} {known}: {record.source}."
 
 
 def _words(asked: Asked, change: Change) -> list[str]:
@@ -187,7 +202,9 @@ def _words(asked: Asked, change: Change) -> list[str]:
 
 def _words_of_the_rest(asked: Asked, change: Change) -> list[str]:
     told = [] if change.client_hit_ratio is None else [f"{change.client_hit_ratio:.0%} of reads from the page cache"]
-    if change.busy_ns_per_batch is not None:
+    if change.busy_ns_per_batch == 0:
+        told.append("batches taken as fast as they come, so no utilisation")
+    elif change.busy_ns_per_batch is not None:
         name = asked.accelerator or "the accelerator"
         told.append(f"{name} busy {format_duration(change.busy_ns_per_batch)} per batch")
     told += [] if change.cores is None else [f"{change.cores:g} CPUs"]
@@ -218,6 +235,10 @@ def _command(asked: Asked, change: Change, run: RunRecord) -> str | None:
 _BY_FLAG = ("workers", "prefetch", "batch_size", "in_order", "pin", "busy_ns_per_batch")
 
 
+_PUBLIC = {"steps": "replayed_steps"}
+"""The run's own steps are in `measured`: a replay goes through them several times."""
+
+
 def _as_json(predicted: Predicted) -> Mapping[str, object]:
     then = predicted.then
     return {
@@ -227,7 +248,7 @@ def _as_json(predicted: Predicted) -> Mapping[str, object]:
         "measured": asdict(predicted.now),
         "changes": list(predicted.changes),
         "command": predicted.command,
-        **asdict(then),
-        "assumptions": list(then.assumptions),
+        **{_PUBLIC.get(name, name): value for name, value in asdict(then).items()},
+        "assumptions": [*([predicted.step_time] if predicted.step_time else []), *then.assumptions],
         "outside": list(then.outside),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -26,6 +27,8 @@ class Predicted:
     """What was asked to be different, as words; empty: nothing."""
     command: str | None
     """How to see whether it comes true; None: no flag does that."""
+    step_time: str | None = None
+    """Where the asked accelerator's busy time is from; None: it was not asked for by name."""
 
 
 def render_prediction(predicted: Predicted, width: int = 80) -> list[Text]:
@@ -36,7 +39,7 @@ def render_prediction(predicted: Predicted, width: int = 80) -> list[Text]:
         _changes(predicted.changes, width),
         _table(predicted.now, then),
         [line for told in then.outside for line in paragraph(told, width, first="  ! ", rest="    ", style="yellow")],
-        _assumptions(then, width),
+        _assumptions([*([predicted.step_time] if predicted.step_time else []), *then.assumptions], width),
         _command(predicted.command, width),
     ]
     return [line for block in blocks if block for line in [*block, Text("")]][:-1]
@@ -72,7 +75,7 @@ def _table(now: Delivered, then: Prediction) -> list[Text]:
                 "utilisation",
                 _percent(now.accelerator_utilization),
                 _percent(then.accelerator_utilization),
-                _interval(then.accelerator_utilization_ci95, 100, 1),
+                "" if then.accelerator_utilization is None else _interval(then.accelerator_utilization_ci95, 100, 1),
             ]
         )
     rows.append(
@@ -90,7 +93,7 @@ def _table(now: Delivered, then: Prediction) -> list[Text]:
 
 
 def _percent(ratio: float | None) -> str:
-    return "none" if ratio is None else percent(ratio)
+    return "no accelerator" if ratio is None else percent(ratio)
 
 
 def _rate(per_s: float) -> str:
@@ -101,11 +104,11 @@ def _interval(bounds: tuple[float, float] | None, times: float, digits: int) -> 
     return "too few steps" if bounds is None else f"{bounds[0] * times:,.{digits}f} - {bounds[1] * times:,.{digits}f}"
 
 
-def _assumptions(then: Prediction, width: int) -> list[Text]:
-    if not then.assumptions:
+def _assumptions(assumptions: Sequence[str], width: int) -> list[Text]:
+    if not assumptions:
         return []
     told = [Text("  It assumes", style="bold")]
-    for sentence in then.assumptions:
+    for sentence in assumptions:
         told += [Text(line) for line in wrapped(sentence, width, first="    - ", rest="      ")]
     return told
 

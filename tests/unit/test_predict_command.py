@@ -44,7 +44,31 @@ def test_json_has_the_public_keys(directory: Path, capsys: pytest.CaptureFixture
     assert found["samples_per_s_ci95"][0] < found["samples_per_s"] < found["samples_per_s_ci95"][1]
     assert 0 < found["accelerator_utilization"] < 1 and len(found["accelerator_utilization_ci95"]) == 2
     assert found["setting"]["workers"] == 8 and found["measured"]["steps"] == 80
+    assert found["replayed_steps"] >= 80 and "steps" not in found
     assert isinstance(found["assumptions"], list) and isinstance(found["outside"], list)
+
+
+def test_an_accelerator_says_where_its_step_time_is_from(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number from a table has its source beside it; a time that was typed needs none."""
+    asked = Asked(accelerator="h100")
+    assert "The step time of h100 is" in " ".join(told(directory, capsys, asked).split())
+    assert any("h100" in one for one in json.loads(told(directory, capsys, asked, as_json=True))["assumptions"])
+    assert "step time" not in told(directory, capsys, Asked(compute="2ms"))
+
+
+def test_without_compute_there_is_no_utilisation_and_no_question_mark(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The change says why."""
+    text = told(directory, capsys, Asked(compute="0"))
+    assert "as fast as they come, so no utilisation" in " ".join(text.split())
+    assert "no accelerator" in text and "?" not in text
+
+
+def test_many_ranks_on_one_host_are_told_what_ends_them(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their CPUs do, where they compute."""
+    text = " ".join(told(directory, capsys, Asked(ranks=64, compute="0", cores=1.0)).split())
+    assert "The CPUs are the limit: the 64 ranks of a host keep 1.0 of 1 busy" in text
 
 
 def test_what_no_flag_of_a_run_does_has_no_command(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

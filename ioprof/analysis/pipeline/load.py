@@ -50,6 +50,13 @@ class Load:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def computed_ns(self) -> float:
+        """On a CPU for a mean batch, whoever it is."""
+        return float(
+            (self.cpu_ns + self.send_ns + self.after_ns + self.unwrap_ns + self.handover_ns + self.pin_ns).mean()
+        )
+
     def at_most(self, count: int) -> Load:
         """Return the first batches."""
         return Load(**{name: getattr(self, name)[:count] for name in self.__dataclass_fields__})
