@@ -92,7 +92,7 @@ def caveats(
         *defects,
         *(_cache(run, cache) if steps else ()),
         *([witnesses] if witnesses is not None else ()),
-        *_errors(errors),
+        *_errors(errors, is_watched=run.accelerator.is_measured),
         *_coverage(coverage),
         *_read_ahead(cache, mapped),
         *_cpu(cpu),
@@ -202,11 +202,12 @@ def _what_was_cached(run: RunRecord, ratio: float | None) -> str:
     return f"{served}, although it was empty when each epoch began: read, or read ahead, since then, if only by others"
 
 
-def _errors(errors: dict[str, OperationErrors]) -> Iterator[str]:
+def _errors(errors: dict[str, OperationErrors], *, is_watched: bool) -> Iterator[str]:
     for kind, failed in errors.items():
         names = ", ".join(f"{name} {count:,}" for name, count in failed.by_name.items())
         noun, theirs = ("operation", "its sample is") if failed.count == 1 else ("operations", "their samples are")
-        yield f"{failed.count:,} {kind} {noun} failed ({names}): {theirs} missing."
+        came_of_it = "the program was told so by the operation" if is_watched else f"{theirs} missing"
+        yield f"{failed.count:,} {kind} {noun} failed ({names}): {came_of_it}."
 
 
 def _coverage(coverage: Coverage) -> Iterator[str]:

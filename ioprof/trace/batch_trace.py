@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ioprof.clock import now_ns
 from ioprof.contract import Batch, EpochEnder, EpochReader, EpochStart, WorkerJob
 from ioprof.errors import IoprofError
 from ioprof.host.family_io import FamilyIo
-from ioprof.host.thread_accounting import ProcessIo, ThreadAccounting, ThreadReading
-from ioprof.host.thread_io import ThreadIo
+from ioprof.host.thread_accounting import IoCounters, ProcessIo, ThreadAccounting, ThreadReading
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
 from ioprof.trace.batch_account import UNACCOUNTED, account_of
@@ -79,16 +78,28 @@ class BatchStamps(NamedTuple):
 _PACKED = struct.Struct(f"<{len(BatchStamps._fields)}q")
 
 
+class IoSource(Protocol):
+    """What counts a worker's I/O."""
+
+    def read(self) -> IoCounters | None:
+        """Return the counters now; None where the kernel shows none."""
+        ...
+
+    def close(self) -> None:
+        """Release what is kept open."""
+        ...
+
+
 class BatchTrace:
     """The recorder, the tap and the kernel counters of one worker."""
 
-    def __init__(self, job: WorkerJob, worker: int, *, io: ThreadIo | None = None) -> None:
+    def __init__(self, job: WorkerJob, worker: int, *, io: IoSource | None = None) -> None:
         """Open everything in the process and thread that will make the batches.
 
         Args:
             job: what is read, and what of it is recorded.
             worker: its number.
-            io: what counts its I/O, where it is one of several threads of a process; None: it is the process's.
+            io: what counts its I/O, where that is not all of its process and of those it started; None: it is.
         Raises:
             RunDirectoryError: the trace directory is not writable or full.
         """

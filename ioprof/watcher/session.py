@@ -178,13 +178,19 @@ class WatchSession:
         atexit.unregister(self.close)
         for detach in self._detach:
             detach()
+        self._detach.clear()
+        self._plain.clear()
         # The first one last: its series of the host is the others' too.
         for followed in reversed(self._followed):
             directory = followed.recording.directory
-            with Guard(functools.partial(_warn_of_rest, directory)):
+            with Guard(functools.partial(self._unfinished, directory)):
                 followed.off()
                 followed.recording.close(outcome, reason)
                 write_summary(directory, load(directory, verdict_alone).summary)
+
+    def _unfinished(self, directory: Path, error: Exception) -> None:
+        if self.failure is None:
+            _warn(f"{directory}: {_told(error)}; ioprof report reads what is there")
 
     def forked(self) -> None:
         """This process is a copy of the one that records: it must leave the recording alone."""
@@ -194,10 +200,6 @@ class WatchSession:
 
 def _told(error: Exception) -> str:
     return str(error) if isinstance(error, IoprofError) else told(error)
-
-
-def _warn_of_rest(directory: Path, error: Exception) -> None:
-    _warn(f"{directory}: {_told(error)}; ioprof report reads what is there")
 
 
 def _warn(text: str) -> None:

@@ -83,9 +83,13 @@ def attach(loader: object, follower: Follower) -> Callable[[], None]:
         if begun is not None:
             _follow(there, begun, None, follower)
 
+    held = weakref.ref(loader)  # not the loader itself: its workers end when the program lets go of it
+
     def detach() -> None:
-        if attributes.get(_MAKE) is not hook:
+        still = held()
+        if still is None or vars(still).get(_MAKE) is not hook:
             return
+        attributes = vars(still)
         del attributes[_MAKE]
         if before is not None:
             attributes[_MAKE] = before

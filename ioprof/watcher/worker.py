@@ -24,6 +24,7 @@ from typing import Protocol
 from ioprof.contract import WorkerJob
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 from ioprof.watcher.guard import Guard
+from ioprof.watcher.seen import SeenReads
 
 SEALED = b"ioprof:1:"
 """How the second part of an envelope begins; stamps follow, or nothing where there are none."""
@@ -59,6 +60,7 @@ class BatchMaker:
         self._job = job
         self._trace: BatchTrace | None = None
         self._failure: str | None = None
+        self._seen: SeenReads | None = None
         self._guard = Guard(self._give_up)
         self._passes = _Passes()
         self._is_begun = self._is_fetched = False
@@ -66,7 +68,10 @@ class BatchMaker:
     def open(self, worker: int) -> None:
         """Begin watching in this process."""
         with self._guard:
-            self._trace = BatchTrace(self._job.job, worker)
+            seen = SeenReads(in_consumer=worker == IN_CONSUMER)
+            self._trace = BatchTrace(self._job.job, worker, io=seen)
+            self._seen = seen
+            seen.begin(self._trace.recorder)
             if os.getpid() != self._job.owner_pid:
                 multiprocessing.util.Finalize(None, self.close, exitpriority=1)
 
@@ -83,6 +88,8 @@ class BatchMaker:
         with self._guard:
             epoch, number = self._passes.next_batch(fetcher, told, max(0, trace.worker), self._job.workers)
             self._is_begun, self._is_fetched = True, False
+            if self._seen is not None:
+                self._seen.batch_begins()
             trace.begin(epoch, number)
 
     def fetched(self) -> None:
@@ -104,8 +111,11 @@ class BatchMaker:
         if trace is not None and self._is_fetched:
             self._is_begun = self._is_fetched = False
             with self._guard:
+                if self._seen is not None:
+                    self._seen.batch_made(trace.recorder)
                 stamps = trace.end(samples_in(batch) if samples is None else samples)
-                return batch, SEALED + _without_operations(stamps).packed()
+                # Nobody sees what is decoding, and what is something else, of the rest of the dataset's time.
+                return batch, SEALED + stamps._replace(prep_ns=-1).packed()
         why, self._failure = self._failure, None
         return batch, SEALED if why is None else GAVE_UP + why.encode()
 
@@ -113,7 +123,7 @@ class BatchMaker:
         trace, self._trace = self._trace, None
         self._failure = f"{type(error).__name__}: {error}"
         if trace is not None:
-            _closed_quietly(trace)
+            _closed_quietly(trace, self._seen)
 
     def leave(self) -> None:
         """This process is a copy of the one that watches: touch nothing of it."""
@@ -123,7 +133,7 @@ class BatchMaker:
         """End watching in this process."""
         trace, self._trace = self._trace, None
         if trace is not None:
-            _closed_quietly(trace)
+            _closed_quietly(trace, self._seen)
 
 
 class _Passes:
@@ -143,15 +153,12 @@ class _Passes:
         return _Passes, ()
 
 
-def _closed_quietly(trace: BatchTrace) -> None:
+def _closed_quietly(trace: BatchTrace, seen: SeenReads | None) -> None:
     # The user's process goes on, and what was recorded stands in the files.
     with contextlib.suppress(Exception):
+        if seen is not None:
+            seen.end()
         trace.close()
-
-
-def _without_operations(stamps: BatchStamps) -> BatchStamps:
-    """Return the stamps of a batch whose operations nobody saw: their time and bytes are not known."""
-    return stamps._replace(storage_ns=-1, prep_ns=-1, size_bytes=-1)
 
 
 _own_fetch = operator.attrgetter("fetch")

@@ -186,6 +186,21 @@ def test_leaving_an_epoch_ends_its_workers_at_once(tmp_path: Path) -> None:
     assert trace_of(watched).run.outcome == "complete"
 
 
+def test_persistent_workers_end_with_their_loader(tmp_path: Path) -> None:
+    """They are gone as soon as the program lets go of the loader, while it is watched as well as afterwards."""
+    gc.collect()
+    gc.disable()
+    try:
+        loader = DataLoader(Numbers(8), batch_size=2, num_workers=1, persistent_workers=True)
+        with ioprof.watch(loader, results=tmp_path) as watched:
+            assert len(list(watched)) == len(list(watched)) == 4
+            assert len(multiprocessing.active_children()) == 1
+        del watched, loader
+        assert not multiprocessing.active_children()
+    finally:
+        gc.enable()
+
+
 def test_an_iterator_is_watched_as_an_iterator(tmp_path: Path) -> None:
     """What is asked for its next batch by name gives it."""
     with ioprof.watch(iter([5, 6]), results=tmp_path) as watched:
