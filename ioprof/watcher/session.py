@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import multiprocessing.connection
 import os
 import signal
 import warnings
@@ -39,6 +40,7 @@ from ioprof.watcher.guard import Guard
 from ioprof.watcher.recording import LoaderRecording
 from ioprof.watcher.torch_hooks import attach
 
+_DYING_S = 0.5
 SPAN_BUDGET = 1_000_000
 """Records that each process keeps; beyond, one batch in N is traced in full."""
 LOADERS = "loaders"
@@ -166,9 +168,8 @@ class WatchSession:
         """
         if self._is_on():
             outcome, reason = _outcome_of(error)
-            deaths = [text for followed in self._followed if (text := _deaths(followed)) is not None]
-            if error is not None and deaths:
-                outcome, reason = "failed", "; ".join(deaths)
+            deaths = [_deaths(followed) for followed in self._followed] if isinstance(error, _OF_A_DEATH) else []
+            reason = "; ".join(text for text in deaths if text is not None) or reason
             self._finish(outcome, reason)
         return self.directory
 
@@ -235,8 +236,18 @@ def _outcome_of(error: BaseException | None) -> tuple[Outcome, str | None]:
     return "failed", told(error) if isinstance(error, Exception) else repr(error)
 
 
+_OF_A_DEATH = (RuntimeError, OSError, EOFError)
+"""What the death of a worker shows as in the consumer: torch's own error, or a broken connection."""
+
+
 def _deaths(followed: FollowedLoader) -> str | None:
-    """Return who of the workers was killed, or crashed; torch itself ends those it cannot stop by SIGTERM."""
+    """Return who of the workers was killed, or crashed; torch itself ends those it cannot stop by SIGTERM.
+
+    A connection breaks a little before the process that held it has ended.
+    """
+    alive = [one.sentinel for one in followed.workers if one.exitcode is None]
+    if alive:
+        multiprocessing.connection.wait(alive, _DYING_S)
     dead = [
         DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
         for number, worker in enumerate(followed.workers)
