@@ -36,7 +36,7 @@ from ioprof.trace.run_record import Outcome, OverheadRecord
 from ioprof.trace.rundir import RAW, create_run_directory
 from ioprof.watcher.facts import WORKLOAD, checked_warmup, facts_of, first_record, torch_loader, warmup_steps
 from ioprof.watcher.followed import FollowedLoader
-from ioprof.watcher.guard import Guard
+from ioprof.watcher.guard import Guard, deaths_put_off
 from ioprof.watcher.recording import LoaderRecording
 from ioprof.watcher.torch_hooks import attach
 
@@ -157,7 +157,8 @@ class WatchSession:
         if self.failure is not None or os.getpid() != self._pid:
             return
         self.failure = _told(error)
-        self._finish("failed", f"watching stopped: {self.failure}")
+        with deaths_put_off():
+            self._finish("failed", f"watching stopped: {self.failure}")
         _warn(f"ioprof does not watch any more: {self.failure}")
 
     def close(self, error: BaseException | None = None) -> Path | None:
@@ -166,7 +167,9 @@ class WatchSession:
         Args:
             error: what ended the program's loop; None: it went to its end.
         """
-        if self._is_on():
+        if not self._is_on():
+            return self.directory
+        with deaths_put_off():
             outcome, reason = _outcome_of(error)
             deaths = [_deaths(followed) for followed in self._followed] if isinstance(error, _OF_A_DEATH) else []
             reason = "; ".join(text for text in deaths if text is not None) or reason
