@@ -141,8 +141,12 @@ def _spans(trace: Trace) -> _Columns:
             parts[name].append(_added(batch, name, unknown))
     if not parts["kind"]:
         raise RunError(
-            "the run has no spans, and replay repeats them one by one"
-            + ("" if trace.has_spans else ": they were left out when it was published (spans.parquet is missing)")
+            "the run has no spans, and replay repeats them one by one: "
+            + (
+                "none of its storage operations was traced (native or mapped reads, or a loader watched from outside)"
+                if trace.has_spans
+                else "they were left out when it was published (spans.parquet is missing)"
+            )
         )
     return {name: np.concatenate(values) for name, values in parts.items()}
 

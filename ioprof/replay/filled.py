@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from ioprof.errors import RunError
 from ioprof.replay.accesses import Accesses, Column, Recorded
+from ioprof.trace.sampling import is_sampled
 from ioprof.trace.trace import Trace
 
 
@@ -23,10 +24,10 @@ class Filled:
     caveats: tuple[str, ...] = ()
 
 
-def kept_ratio(trace: Trace, recorded: Recorded) -> float:
-    """Return the share of the run's batches whose operations were kept, 0.0 to 1.0."""
-    made = set(trace.batches["batch"].to_pylist())
-    return len(made & set(np.unique(recorded.loading.batch).tolist())) / len(made) if made else 1.0
+def kept_ratio(trace: Trace) -> float:
+    """Return the share of the run's batches whose operations were kept, if they had any; 0.0 to 1.0."""
+    batches = trace.batches["batch"].to_pylist()
+    return sum(is_sampled(batch, trace.run.sample_every) for batch in batches) / len(batches) if batches else 1.0
 
 
 def refuse_sampled(trace: Trace, ratio: float) -> None:
@@ -57,7 +58,7 @@ def filled(trace: Trace, recorded: Recorded, equal_objects: int) -> Filled:
     """
     loading = recorded.loading
     rows = _batches(trace.batches)
-    kept = np.isin(rows["batch"], loading.batch)
+    kept = np.array([is_sampled(batch, trace.run.sample_every) for batch in rows["batch"].tolist()], dtype=np.bool_)
     if kept.all():
         return Filled(recorded=recorded, filled_ratio=0.0)
     if not kept.any():

@@ -103,9 +103,8 @@ def plan_replay(directory: Path, asked: Asked) -> Replay:
         raise RunError(f"{directory}: is the replay of a run whose names are hidden already; leave out --anonymise")
     found = recorded(trace)
     staging = staged(directory, trace.run, found, anonymise=asked.anonymise)
-    ratio = kept_ratio(trace, found)
     if not asked.fill:
-        refuse_sampled(trace, ratio)
+        refuse_sampled(trace, kept_ratio(trace))
     equal = getattr(staging.layout, "fixed_size_bytes", None) is not None
     whole = filled(trace, found, staging.layout.count if equal else 0)
     return Replay(

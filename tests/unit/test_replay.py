@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ioprof import api
+from ioprof import api, capture
 from ioprof.cli.replay import replay_command
 from ioprof.dataset.prepare import prepare
 from ioprof.errors import RunError, StoreFullError, UsageError
@@ -24,10 +24,13 @@ from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.observer import Silent
 from ioprof.store.base import Capacity
 from ioprof.store.local import LocalStore
-from ioprof.trace.kinds import Kind
+from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.object_table import write_objects
+from ioprof.trace.raw import raw_processes, raw_spans
 from ioprof.trace.reader import load_trace
+from ioprof.trace.recorder import Recorder
 from ioprof.trace.replay_record import read_replay
+from ioprof.trace.sampling import is_sampled
 
 pytestmark = [
     pytest.mark.usefixtures("nothing_left"),
@@ -195,11 +198,33 @@ def test_a_run_that_does_not_say_which_objects_it_read_has_one_for_each_opening(
     assert len(objects) == 80
 
 
+def test_what_the_taps_saw_of_plain_python_is_repeated(files_run: Path, tmp_path: Path, trace_dir: Path) -> None:
+    """Files that any code has read: as many openings, and the bytes of each, front to back."""
+    sizes = [10, 4096, 70_000]
+    for size in sizes:
+        (tmp_path / f"{size}.bin").write_bytes(bytes(size))
+    recorder = Recorder(str(trace_dir), rank=0, worker=0, span_budget=10**6)
+    recorder.begin(int(Phase.STEADY), batch=0)
+    seen = capture.start(recorder)
+    for size in sizes:
+        assert len((tmp_path / f"{size}.bin").read_bytes()) == size
+    seen.close()
+    recorder.close()
+    copy = _copy(files_run, tmp_path)
+    spans = pa.Table.from_batches(list(raw_spans(raw_processes(trace_dir)[0])))
+    pq.write_table(spans, copy / "spans.parquet")
+    done = _replay(copy, tmp_path)
+    read = done.summary.replay
+    assert read is not None and read.operations["open"].replayed is not None
+    assert read.operations["open"].replayed.count == 3
+    assert sorted(size for _, _, _, size in _done(done.directory, Kind.READ).elements() if size) == sizes
+
+
 def _sampled(directory: Path, folder: Path) -> Path:
     """Return a copy of a run that kept the operations of every other batch."""
     copy = _copy(directory, folder)
     spans = pq.read_table(copy / "spans.parquet")
-    kept = [batch < 0 or batch % 4 < 2 for batch in spans["batch"].to_pylist()]
+    kept = [batch < 0 or is_sampled(batch, 2) for batch in spans["batch"].to_pylist()]
     pq.write_table(spans.filter(pa.array(kept)), copy / "spans.parquet")
     run = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(run | {"sample_every": 2}))
