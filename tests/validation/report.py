@@ -21,7 +21,8 @@ misses by more than 5 % all the same, the host changed in another way: its scena
 apart, in a table of their own, and not judged.
 
 A run that was disturbed (others used more than 0.15 CPUs) or whose own rate is not known to 1.5 % was made again,
-whatever its prediction, and the better one counts. A scenario whose control missed was made again as a whole, and the steadier one counts.
+whatever its prediction, and the better one counts. A scenario whose control missed was
+made again as a whole, and the steadier one counts.
 """
 _OVER = "over the calibration's: predicted, measured"
 _CI = "95 % interval"
