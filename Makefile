@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
+.PHONY: bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 

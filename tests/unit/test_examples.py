@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ioprof.runner.plan import plan_run
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import read_toml
 
+TRAINING = Path(__file__).parents[2] / "docs" / "examples" / "watched_training.py"
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "examples").glob("*.toml"))
 
 
@@ -27,3 +29,14 @@ def test_an_example_file_can_be_run_as_it_stands(path: Path, monkeypatch: pytest
         assert [plan_run(one).spec.run.duration for one in specs.values()] == [6 * 10**9] * 3
     else:
         assert plan_run(resolve(read_toml(path))).spec.run.duration == 20 * 10**9
+
+
+def test_the_watched_training_prints_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The loop of the documentation runs as it stands, and the report tells what it waited for."""
+    program = runpy.run_path(str(TRAINING))
+    (tmp_path / "data").mkdir()
+    program["train"](tmp_path / "data", tmp_path / "results")
+    told = capsys.readouterr().out
+    assert "watched · DataLoader · 1 worker" in told
+    assert "accelerator idle" in told
+    assert "workers read passed the taps" in " ".join(told.split())
