@@ -1,8 +1,8 @@
 """What `ioprof.watch` costs a user's own DataLoader: PIL decodes JPEGs in 2 workers; watched and bare take turns.
 
 Both loaders live in one process with persistent workers, and blocks of a few batches alternate: this host's speed moves
-by more than what is to be measured, and hits neighbours alike. The series of the host is recorded during watched
-blocks only: its process stands still meanwhile. Usage: bench_watch.py [PAIRS]
+by more than what is to be measured, and hits neighbours alike. The workers of the one stand still while the other is
+timed, and so does the process that records the host during blocks that are not watched. Usage: bench_watch.py [PAIRS]
 """
 
 from __future__ import annotations
@@ -95,20 +95,27 @@ def main(pairs: int) -> int:
             block_s(seen)
             own = {worker.pid for worker in getattr(seen, "_workers", ())}
             samplers = [pid for pid in children_of(os.getpid()) if pid not in before | own]
+            bare_workers = [worker.pid for worker in getattr(bare, "_workers", ())]
+            watching = [*samplers, *own]
+
+            def timed(name: str) -> float:
+                stop(bare_workers if name == "watched" else watching, True)
+                try:
+                    return block_s(seen if name == "watched" else bare)
+                finally:
+                    stop([*bare_workers, *watching], False)
+
             everyone = [os.getpid(), *children_of(os.getpid())]
             ratios, control, cpu_ratios = [], [], []
             for pair in range(pairs):
                 times, cpus = {}, {}
                 for name in ("bare", "watched") if pair % 2 else ("watched", "bare"):
-                    stop(samplers, name == "bare")
                     before_s = cpu_s(everyone)
-                    times[name] = block_s(seen if name == "watched" else bare)
+                    times[name] = timed(name)
                     cpus[name] = cpu_s(everyone) - before_s
-                stop(samplers, True)
-                control.append(block_s(bare) / times["bare"])
+                control.append(timed("bare") / times["bare"])
                 ratios.append(times["watched"] / times["bare"])
                 cpu_ratios.append(cpus["watched"] / cpus["bare"])
-            stop(samplers, False)
     told = {"bare against bare": control, "watched against bare": ratios, "the same in CPU time": cpu_ratios}
     for name, found in told.items():
         low, high = interval(np.array(found))
