@@ -116,7 +116,7 @@ def _repeatable(every: _Columns, left_out: dict[str, int]) -> _Columns:
     mapped &= np.isin(every["kind"], (Kind.OPEN, Kind.MAP, Kind.CLOSE))
     every = _without(every, mapped, "map a file, which its first access does again", left_out)
     named = np.isin(every["kind"], (Kind.LIST, Kind.STAT))
-    return _without(every, _is_discovery(every) & ~named, "of discovery that read objects", left_out)
+    return _without(every, _is_discovery(every) & ~named, "read objects before the loader was opened", left_out)
 
 
 def _is_discovery(every: _Columns) -> NDArray[np.bool_]:

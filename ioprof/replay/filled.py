@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ioprof.analysis.wording import percent
 from ioprof.errors import RunError
 from ioprof.replay.accesses import Accesses, Column, Recorded
 from ioprof.trace.sampling import is_sampled
@@ -38,9 +39,9 @@ def refuse_sampled(trace: Trace, ratio: float) -> None:
     """
     if ratio < 1.0:
         raise RunError(
-            f"the run kept the operations of {ratio:.1%} of its batches (1 in {trace.run.sample_every:,}): record it "
-            "again with a larger --set run.span_budget=... to have them all, or give --fill to let the others repeat "
-            "those that were kept"
+            f"the run kept the operations of {percent(ratio)} of its batches (1 in {trace.run.sample_every:,}): record "
+            "it again with --set run.overhead_budget=1 and a larger run.span_budget to have them all, or give --fill "
+            "to let the others repeat those that were kept"
         )
 
 
@@ -75,7 +76,7 @@ def filled(trace: Trace, recorded: Recorded, equal_objects: int) -> Filled:
     ratio = float(np.count_nonzero(~kept) / len(kept))
     told = "other objects than those did" if equal_objects else "the same objects, which caches may serve"
     caveat = (
-        f"{ratio:.1%} of the batches repeat what other batches did, as their own operations were not kept; "
+        f"{percent(ratio)} of the batches repeat what other batches did, as their own operations were not kept; "
         f"they read {told}."
     )
     return Filled(
