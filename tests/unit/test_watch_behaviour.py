@@ -233,3 +233,25 @@ def test_what_cannot_be_pickled_fails_as_ever(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="pickle error"):
         again, watched_lines = _watched_error_of(loader, tmp_path)
     assert (again, watched_lines[-1]) == (seen, lines[-1])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stateful_loader_is_saved_and_goes_on_from_there(workers: int, tmp_path: Path) -> None:
+    """The state is the loader's own, asked of it or of what watches it, and leads to the same batches."""
+    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
+
+    def loader() -> DataLoader[torch.Tensor]:
+        made: DataLoader[torch.Tensor] = stateful.StatefulDataLoader(Numbers(24), batch_size=4, num_workers=workers)
+        return made
+
+    original = loader()
+    with ioprof.watch(original, results=tmp_path) as watched:
+        batches = iter(watched)
+        assert [plain(next(batches))[0][0] for _ in range(2)] == [0, 4]
+        state = original.state_dict()
+        del batches
+    restored = loader()
+    with ioprof.watch(restored, results=tmp_path) as watched:
+        watched.load_state_dict(state)
+        assert [plain(batch)[0][0] for batch in watched] == [8, 12, 16, 20]
