@@ -302,6 +302,25 @@ def predict(
     reported(predict_command)(directory, also or [], asked, as_json=as_json)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def profile(
+    program: Annotated[
+        list[str],
+        typer.Argument(metavar="PROGRAM", help="python train.py, torchrun ..., or train.py, and its arguments"),
+    ],
+    results: Results = None,
+    label: Label = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a training program of your own and watch every torch DataLoader that it and its children use.
+
+    Nothing of it is edited, its output is left alone, and its exit code is passed on; the report goes to stderr.
+    """
+    from ioprof.cli.profile import profile_command
+
+    reported(profile_command)(program, results=Path(results or "./results"), label=label, quiet=quiet)
+
+
 @app.command()
 def replay(
     directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a recorded run")],

@@ -1,0 +1,62 @@
+"""What a program left behind: its run directories, completed where a process ended too suddenly to do so itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ioprof.api import load
+from ioprof.errors import RunDirectoryError
+from ioprof.report.jsonfile import write_summary
+from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
+from ioprof.trace.liveness import as_it_stands
+from ioprof.trace.run_record import Outcome
+from ioprof.trace.rundir import RUN_JSON, read_run_json, write_run_json
+
+
+def with_loaders(directory: Path) -> Iterator[Path]:
+    """Yield the run directory of a process and those of its other loaders, which lie below it."""
+    yield directory
+    yield from sorted(found.parent for found in (directory / "loaders").glob(f"*/{RUN_JSON}"))
+
+
+def complete(directories: Iterable[Path], exit_code: int) -> list[str]:
+    """Complete those whose process ended without closing them; return a line for each that cannot be.
+
+    Args:
+        directories: of the program's processes.
+        exit_code: what the program ended with, as shells tell it.
+    """
+    problems = []
+    for directory in directories:
+        for one in with_loaders(directory):
+            try:
+                _complete(one, exit_code)
+            except RunDirectoryError as error:
+                problems.append(str(error))
+            except OSError as error:
+                problems.append(f"{one}: cannot be completed: {error.strerror}; ioprof report reads what is there")
+    return problems
+
+
+def _complete(directory: Path, exit_code: int) -> None:
+    record = read_run_json(directory)
+    if record.outcome != "running" or as_it_stands(directory, record).outcome == "running":
+        return
+    outcome, reason = _ended(exit_code)
+    found = read_raw(directory)
+    ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    record = record.model_copy(update={"outcome": outcome, "reason": reason, "ended_utc": ended})
+    finish_tables(directory, found)
+    write_run_json(directory, with_raw_facts(record, found))
+    remove_raw(directory)
+    write_summary(directory, load(directory).summary)
+
+
+def _ended(exit_code: int) -> tuple[Outcome, str | None]:
+    if exit_code == 0:
+        return "complete", None
+    if exit_code > 128:
+        return "interrupted", f"the program was ended by signal {exit_code - 128}"
+    return "failed", f"the program ended with exit code {exit_code}, past Python's own way to exit"
