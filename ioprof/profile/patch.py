@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import multiprocessing.util
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import MethodType
 
 from ioprof.errors import IoprofError
+from ioprof.profile.notes import note_unwatched
 from ioprof.profile.session import ProfileSession
 from ioprof.watcher.session import WatchSession
 
@@ -74,8 +74,7 @@ class ProcessWatch:
             self._session = WatchSession(Path(wanted.results), label=label, warmup="auto", device="auto")
         except (OSError, ValueError, IoprofError) as error:
             # The one who profiles has gone, or its disk is full: the program goes on all the same.
-            with contextlib.suppress(OSError):
-                self._profile.not_watched(f"process {os.getpid()}: {' '.join(str(error).split())}")
+            note_unwatched(str(self._profile.folder), str(error))
             return
         multiprocessing.util.Finalize(None, self._end, exitpriority=_BEFORE_CHILDREN_ARE_JOINED)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ioprof.clock import now_ns
+from ioprof.profile.notes import UNWATCHED
 
 VARIABLE = "IOPROF_PROFILE"
 """Names the folder to every process of the program."""
 _WANTED = "wanted.json"
 _RUN = "run-"
-_UNWATCHED = "unwatched-"
 
 
 class Wanted(BaseModel):
@@ -59,15 +59,7 @@ class ProfileSession:
 
     def unwatched(self) -> list[str]:
         """Return why interpreters that the program started could not be watched, each reason once."""
-        return sorted({note.read_text(encoding="utf-8") for note in self.folder.glob(f"{_UNWATCHED}*")})
-
-    def not_watched(self, reason: str) -> None:
-        """Say why this process is not watched.
-
-        Raises:
-            OSError: as `wanted`.
-        """
-        (self.folder / f"{_UNWATCHED}{os.getpid()}").write_text(reason, encoding="utf-8")
+        return sorted({note.read_text(encoding="utf-8") for note in self.folder.glob(f"{UNWATCHED}*")})
 
 
 @contextmanager
