@@ -26,8 +26,8 @@ from ioprof.spec.model import RunSpec
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import SECTIONS, RawSpec, Value, read_toml
 from ioprof.trace.reader import load_trace
+from ioprof.trace.results_folder import check_results
 from ioprof.trace.run_record import RunRecord
-from ioprof.trace.rundir import check_results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

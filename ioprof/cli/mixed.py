@@ -22,7 +22,7 @@ from ioprof.report.mixed import render_mixed
 from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.plan import plan_run
 from ioprof.trace.json_record import read_record
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 from ioprof.units import format_duration
 
 

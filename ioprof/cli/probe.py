@@ -25,7 +25,7 @@ from ioprof.spec.flags import raw_spec, refuse_flags_without_part_in_probe
 from ioprof.spec.resolve import resolve
 from ioprof.store.object_reads import reads_in_use
 from ioprof.trace.probe_record import LevelRecord, ProbeRecord, read_probe, write_probe
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 
 DEFAULT_DURATION_NS = 20 * 10**9
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ioprof.cli.console import talk
 from ioprof.profile.launch import program_words, run_program, watching_environment
 from ioprof.profile.session import ProfileSession, Wanted, profile_session
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 
 
 def profile_command(words: list[str], *, results: Path, label: str | None, quiet: bool) -> int:

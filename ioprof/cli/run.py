@@ -37,7 +37,8 @@ from ioprof.spec.render import plugin_lines, to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.store.open_store import open_store
 from ioprof.trace.probe_record import PROBE_JSON
-from ioprof.trace.rundir import RUN_JSON, check_results
+from ioprof.trace.results_folder import check_results
+from ioprof.trace.rundir import RUN_JSON
 from ioprof.tune.record import TUNE_JSON
 
 

@@ -23,7 +23,7 @@ from ioprof.runner.observer import Silent
 from ioprof.runner.plan import plan_run
 from ioprof.spec.model import RunSpec
 from ioprof.trace.json_record import read_record
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 
 
 def suite_command(

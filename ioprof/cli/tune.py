@@ -28,7 +28,7 @@ from ioprof.spec.render import plugin_lines, to_toml
 from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import RawSpec
 from ioprof.trace.json_record import read_record
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 from ioprof.tune.choose import Next
 from ioprof.tune.limits import Limits
 from ioprof.tune.predictor import Corrected, Predicted

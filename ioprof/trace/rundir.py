@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ioprof.errors import RunDirectoryError
 from ioprof.trace.json_record import read_record, replace_record
+from ioprof.trace.results_folder import not_writable
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.schema import FORMAT
 
@@ -31,29 +32,8 @@ def create_run_directory(results: Path, *, started_utc: str, workload: str, load
                 (directory / RAW).mkdir(parents=True)
                 return directory
     except OSError as error:
-        raise _not_writable(results, error) from error
+        raise not_writable(results, error) from error
     raise RunDirectoryError(f"{results}: holds a thousand runs named {name}; use --label")
-
-
-def check_results(results: Path) -> None:
-    """Find out now, not after a long preparation, whether run directories can be made.
-
-    Raises:
-        RunDirectoryError: they cannot.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe = results / f".ioprof-probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise _not_writable(results, error) from error
-
-
-def _not_writable(results: Path, error: OSError) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"{results}: cannot write results there: {error.strerror}; choose another folder with --results"
-    )
 
 
 def write_run_json(directory: Path, record: RunRecord) -> None:

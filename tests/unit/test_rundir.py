@@ -10,7 +10,8 @@ import pytest
 from trace_builder import run_record
 
 from ioprof.errors import RunDirectoryError
-from ioprof.trace.rundir import RAW, RUN_JSON, check_results, create_run_directory, read_run_json, write_run_json
+from ioprof.trace.results_folder import check_results
+from ioprof.trace.rundir import RAW, RUN_JSON, create_run_directory, read_run_json, write_run_json
 from ioprof.trace.schema import FORMAT
 
 
