@@ -11,8 +11,8 @@ from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import write_summary
 from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
 from ioprof.trace.liveness import as_it_stands
-from ioprof.trace.run_record import Outcome
-from ioprof.trace.rundir import RUN_JSON, read_run_json, write_run_json
+from ioprof.trace.run_record import Outcome, RunRecord
+from ioprof.trace.rundir import RAW, RUN_JSON, read_run_json, write_run_json
 
 
 def with_loaders(directory: Path) -> Iterator[Path]:
@@ -22,7 +22,7 @@ def with_loaders(directory: Path) -> Iterator[Path]:
 
 
 def complete(directories: Iterable[Path], exit_code: int) -> list[str]:
-    """Complete those whose process ended without closing them; return a line for each that cannot be.
+    """Analyse run directories, closing first what a process left open; return a line for each that cannot be.
 
     Args:
         directories: of the program's processes.
@@ -41,9 +41,15 @@ def complete(directories: Iterable[Path], exit_code: int) -> list[str]:
 
 
 def _complete(directory: Path, exit_code: int) -> None:
-    record = read_run_json(directory)
-    if record.outcome != "running" or as_it_stands(directory, record).outcome == "running":
-        return
+    record = as_it_stands(directory, read_run_json(directory))
+    if record.outcome == "running":
+        raise RunDirectoryError(f"{directory}: still being recorded; later: ioprof report {directory}")
+    if (directory / RAW).exists():
+        _close(directory, record, exit_code)
+    write_summary(directory, load(directory).summary)
+
+
+def _close(directory: Path, record: RunRecord, exit_code: int) -> None:
     outcome, reason = _ended(exit_code)
     found = read_raw(directory)
     ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -51,7 +57,6 @@ def _complete(directory: Path, exit_code: int) -> None:
     finish_tables(directory, found)
     write_run_json(directory, with_raw_facts(record, found))
     remove_raw(directory)
-    write_summary(directory, load(directory).summary)
 
 
 def _ended(exit_code: int) -> tuple[Outcome, str | None]:

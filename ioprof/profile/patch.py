@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing.util
 import os
@@ -71,7 +72,9 @@ class ProcessWatch:
         try:
             wanted = self._profile.wanted()
             label = "-".join(filter(None, [wanted.label, _rank_label()])) or None
-            self._session = WatchSession(Path(wanted.results), label=label, warmup="auto", device="auto")
+            self._session = WatchSession(
+                Path(wanted.results), label=label, warmup="auto", device="auto", conclude=_left_to_the_profiler
+            )
         except (OSError, ValueError, IoprofError) as error:
             # The one who profiles has gone, or its disk is full: the program goes on all the same.
             note_unwatched(str(self._profile.folder), str(error))
@@ -79,8 +82,15 @@ class ProcessWatch:
         multiprocessing.util.Finalize(None, self._end, exitpriority=_BEFORE_CHILDREN_ARE_JOINED)
 
     def _end(self) -> None:
-        if self._session is not None and self._pid == os.getpid():
+        if self._session is None or self._pid != os.getpid():
+            return
+        # Ctrl-C once more: the profiler completes what is left.
+        with contextlib.suppress(KeyboardInterrupt):
             self._session.close(getattr(sys, "last_value", None))
+
+
+def _left_to_the_profiler(directory: Path) -> None:
+    """Analyse nothing: the program should end when its work is done."""
 
 
 def _rank_label() -> str | None:

@@ -47,10 +47,28 @@ LOADERS = "loaders"
 """Folder in the run directory with the directories of all loaders but the first."""
 
 
+def analysed(directory: Path) -> None:
+    """Analyse a complete run directory and write its summary.
+
+    Raises:
+        RunDirectoryError: it cannot be read.
+        OSError: the results disk is full.
+    """
+    write_summary(directory, load(directory, verdict_alone).summary)
+
+
 class WatchSession:
     """The loaders that this process uses, each with its run directory; the first one's holds the others'."""
 
-    def __init__(self, results: Path, *, label: str | None, warmup: int | str, device: str) -> None:
+    def __init__(
+        self,
+        results: Path,
+        *,
+        label: str | None,
+        warmup: int | str,
+        device: str,
+        conclude: Callable[[Path], None] = analysed,
+    ) -> None:
         """Say where and how; nothing is written before the first loader is used.
 
         Args:
@@ -58,10 +76,12 @@ class WatchSession:
             label: added to its name.
             warmup: first steps to leave out of the figures, or ``auto``: as many as prove to be start-up.
             device: ``cpu``, ``cuda`` or ``auto``: where the accelerator's work is timed.
+            conclude: what is done with each run directory once it is complete.
 
         Raises:
             SpecError: there is no such warm-up.
         """
+        self._conclude = conclude
         self._results, self._label, self._device = results, label, device
         self._warmup = checked_warmup(warmup)
         self._pid = os.getpid()
@@ -190,7 +210,7 @@ class WatchSession:
             with Guard(functools.partial(self._unfinished, directory)):
                 followed.off()
                 followed.recording.close(outcome, reason)
-                write_summary(directory, load(directory, verdict_alone).summary)
+                self._conclude(directory)
 
     def _unfinished(self, directory: Path, error: Exception) -> None:
         if self.failure is None:
