@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import multiprocessing.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MethodType
@@ -82,11 +80,9 @@ class ProcessWatch:
         multiprocessing.util.Finalize(None, self._end, exitpriority=_BEFORE_CHILDREN_ARE_JOINED)
 
     def _end(self) -> None:
-        if self._session is None or self._pid != os.getpid():
-            return
-        # Ctrl-C once more: the profiler completes what is left.
-        with contextlib.suppress(KeyboardInterrupt):
-            self._session.close(getattr(sys, "last_value", None))
+        """End the recording where a process leaves without Python's own exit handlers, as multiprocessing's do."""
+        if self._session is not None and self._pid == os.getpid():
+            self._session.close_at_exit()
 
 
 def _left_to_the_profiler(directory: Path) -> None:

@@ -16,6 +16,7 @@ import functools
 import multiprocessing.connection
 import os
 import signal
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,7 +100,7 @@ class WatchSession:
         self._is_closed = False
         _OPEN.add(self)
         # A program may end without leaving its block, or never enter one.
-        atexit.register(self.close)
+        atexit.register(self.close_at_exit)
 
     def attach(self, loader: object) -> None:
         """Record all further iterations over a torch DataLoader; once is enough."""
@@ -196,10 +197,16 @@ class WatchSession:
             self._finish(outcome, reason)
         return self.directory
 
+    def close_at_exit(self) -> None:
+        """End the recording of a process that ends: by the exception that nobody caught, if there was one."""
+        # Ctrl-C once more leaves what is written as it is: it can be read.
+        with contextlib.suppress(KeyboardInterrupt):
+            self.close(getattr(sys, "last_value", None))
+
     def _finish(self, outcome: Outcome, reason: str | None) -> None:
         self._is_closed = True
         _OPEN.discard(self)
-        atexit.unregister(self.close)
+        atexit.unregister(self.close_at_exit)
         for detach in self._detach:
             detach()
         self._detach.clear()
