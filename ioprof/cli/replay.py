@@ -26,7 +26,7 @@ from ioprof.runner.interrupt import interruptible
 from ioprof.runner.observer import Silent
 from ioprof.spec.model import CacheState, StoreSection
 from ioprof.trace.replay_record import Pace
-from ioprof.trace.rundir import check_results
+from ioprof.trace.results_folder import check_results
 from ioprof.units import format_bytes, format_count, format_duration
 
 SMALLER = "a shorter run"

@@ -261,6 +261,7 @@ def main() -> None:
             show(results[-1])
     if options.json is not None:
         host = {"machine": platform.machine(), "kernel": platform.release(), "python": platform.python_version()}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(
             json.dumps({"host": host, "results": [asdict(one) for one in results]}, indent=1) + "\n"
         )
