@@ -33,6 +33,7 @@ class Files(Numbers):
             return torch.tensor(len(file.read(1 << 16)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [0, 1])
 def test_waiting_for_a_slow_dataset_is_charged_to_the_dataset(workers: int, tmp_path: Path) -> None:
     """The parts sum to the idle time, the dataset has nearly all of it, and the kernel says that it was blocked."""
