@@ -15,9 +15,9 @@ import numpy as np
 from ioprof.loaders.batch_makers import Request, share_of
 from ioprof.loaders.processes_worker import RECORD, REQUEST, Answer, Shared, WorkerPlan, work
 from ioprof.loaders.turns_session import Made, TurnsSession
-from ioprof.loaders.worker_process import dead_among, end_workers
+from ioprof.loaders.worker_process import end_workers
 
-from ioprof.contract import DeadWorker, Indices, LoadJob
+from ioprof.contract import DeadWorker, Indices, LoadJob, dead_among
 from ioprof.errors import RunError
 from ioprof.runner.interrupt import shielded
 from ioprof.trace.batch_trace import BatchStamps

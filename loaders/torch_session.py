@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
-from ioprof.loaders.worker_process import dead_among, end_workers
+from ioprof.loaders.worker_process import end_workers
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from ioprof.contract import Batch, DeadWorker, EpochEnder, WorkerJob
+from ioprof.contract import Batch, DeadWorker, EpochEnder, WorkerJob, dead_among
 from ioprof.errors import RunError
 from ioprof.host.parent_death import become_worker
 from ioprof.runner.interrupt import shielded

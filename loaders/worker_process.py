@@ -9,33 +9,15 @@ import warnings
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
-from ioprof.contract import DeadWorker, EpochEnder, WorkerJob
+from ioprof.contract import EpochEnder, WorkerJob
 from ioprof.errors import CaveatWarning
 
 CLOSING_S = 5.0
 """How long a worker that was told to end is awaited; one stuck in the kernel (a dead file server) never ends."""
 HANDING_OVER_S = 20.0
 """How long one is awaited that may have to put to the store what it still holds."""
-_DYING_S = 0.5
-"""How long a worker whose connection broke may take until its end is known."""
 _POLL_S = 0.001
 """How often a process that is about to end is looked at."""
-
-
-def dead_among(workers: Sequence[BaseProcess]) -> list[DeadWorker]:
-    """Return the workers that a signal or an error code ended; waits a moment where all seem to live."""
-    alive = [worker for worker in workers if worker.exitcode is None]
-    if alive and len(alive) == len(workers):
-        # A connection breaks a little before the process that held it has ended, and so does the sentinel.
-        deadline_s = time.monotonic() + _DYING_S
-        multiprocessing.connection.wait([worker.sentinel for worker in alive], timeout=_DYING_S)
-        while all(worker.exitcode is None for worker in alive) and time.monotonic() < deadline_s:
-            time.sleep(_POLL_S)
-    return [
-        DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
-        for number, worker in enumerate(workers)
-        if worker.pid is not None and worker.exitcode
-    ]
 
 
 def still_alive(workers: Sequence[BaseProcess], limit_s: float = CLOSING_S) -> list[BaseProcess]:

@@ -6,6 +6,7 @@ may send to worker processes is a picklable object of a module-level class (fork
 """
 
 from ioprof.contract.capabilities import START_METHODS, Capabilities, Ordered, ReadsWith, StartMethod, WorkersAre
+from ioprof.contract.deaths import dead_among
 from ioprof.contract.loader import (
     CLOSING_S,
     Batch,
@@ -86,4 +87,5 @@ __all__ = [
     "WorkersAre",
     "Workload",
     "WritingWorkload",
+    "dead_among",
 ]

@@ -9,16 +9,17 @@ from pathlib import Path
 from ioprof.api import load
 from ioprof.errors import RunDirectoryError
 from ioprof.report.jsonfile import write_summary
-from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
+from ioprof.trace.finish import finished, remove_raw
 from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.run_record import Outcome, RunRecord
 from ioprof.trace.rundir import RAW, RUN_JSON, read_run_json, write_run_json
+from ioprof.watcher.session import LOADERS
 
 
 def with_loaders(directory: Path) -> Iterator[Path]:
     """Yield the run directory of a process and those of its other loaders, which lie below it."""
     yield directory
-    yield from sorted(found.parent for found in (directory / "loaders").glob(f"*/{RUN_JSON}"))
+    yield from sorted(found.parent for found in (directory / LOADERS).glob(f"*/{RUN_JSON}"))
 
 
 def complete(directories: Iterable[Path], exit_code: int) -> list[str]:
@@ -51,11 +52,9 @@ def _complete(directory: Path, exit_code: int) -> None:
 
 def _close(directory: Path, record: RunRecord, exit_code: int) -> None:
     outcome, reason = _ended(exit_code)
-    found = read_raw(directory)
     ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     record = record.model_copy(update={"outcome": outcome, "reason": reason, "ended_utc": ended})
-    finish_tables(directory, found)
-    write_run_json(directory, with_raw_facts(record, found))
+    write_run_json(directory, finished(directory, record))
     remove_raw(directory)
 
 

@@ -35,7 +35,7 @@ from ioprof.runner.steps import StepLoop
 from ioprof.runner.timed_cpu import timed_cpu
 from ioprof.runner.worker_death import worker_deaths_told
 from ioprof.store.cache_witness import BUDGET
-from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
+from ioprof.trace.finish import finished, remove_raw
 from ioprof.trace.liveness import held
 from ioprof.trace.overhead import measured_cost
 from ioprof.trace.run_record import CalibrationRecord, Outcome, OverheadRecord, RunRecord
@@ -316,10 +316,7 @@ class Recording:
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note(outcome=outcome, reason=reason, ended_utc=ended, cache=self._cache.record(), caveats=now.caveats)
         try:
-            found = read_raw(self.directory)
-            finished = with_raw_facts(now.record, found)
-            finish_tables(self.directory, found)
-            now.record = finished
+            now.record = finished(self.directory, now.record)
         except OSError as error:
             self._save()
             raise RunDirectoryError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ioprof.clock import now_ns
 from ioprof.host.sampler import HostSampler
-from ioprof.trace.finish import finish_tables, read_raw, remove_raw, with_raw_facts
+from ioprof.trace.finish import finished, remove_raw
 from ioprof.trace.liveness import held
 from ioprof.trace.run_record import Outcome, RunRecord
 from ioprof.trace.rundir import RAW, write_run_json
@@ -81,10 +81,7 @@ class LoaderRecording:
             self._share_host()
             ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             self.note(outcome=outcome, reason=reason, ended_utc=ended, caveats=list(dict.fromkeys(self._caveats)))
-            found = read_raw(self.directory)
-            record = with_raw_facts(self._record, found)
-            finish_tables(self.directory, found)
-            self.note(**dict(record))
+            self.note(**dict(finished(self.directory, self._record)))
             remove_raw(self.directory)
 
     def leave(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import multiprocessing.connection
 import os
 import signal
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from ioprof.analysis.answer import verdict_alone
 from ioprof.api import load
-from ioprof.contract import DeadWorker, WorkerJob
+from ioprof.contract import WorkerJob, dead_among
 from ioprof.errors import CaveatWarning, IoprofError
 from ioprof.report.jsonfile import write_summary
 from ioprof.runner.run_failure import told
@@ -41,7 +40,8 @@ from ioprof.watcher.guard import Guard, deaths_put_off
 from ioprof.watcher.recording import LoaderRecording
 from ioprof.watcher.torch_hooks import attach
 
-_DYING_S = 0.5
+_DYING_S = 5.0
+"""How long the end of a process may follow that of its connections: on a busy host it waits for a CPU."""
 SPAN_BUDGET = 1_000_000
 """Records that each process keeps; beyond, one batch in N is traced in full."""
 LOADERS = "loaders"
@@ -192,7 +192,7 @@ class WatchSession:
             return self.directory
         with deaths_put_off():
             outcome, reason = _outcome_of(error)
-            deaths = [_deaths(followed) for followed in self._followed] if isinstance(error, _OF_A_DEATH) else []
+            deaths = [_deaths(followed, error) for followed in self._followed] if isinstance(error, _OF_A_DEATH) else []
             reason = "; ".join(text for text in deaths if text is not None) or reason
             self._finish(outcome, reason)
         return self.directory
@@ -266,21 +266,14 @@ def _outcome_of(error: BaseException | None) -> tuple[Outcome, str | None]:
     return "failed", told(error) if isinstance(error, Exception) else repr(error)
 
 
-_OF_A_DEATH = (RuntimeError, OSError, EOFError)
-"""What the death of a worker shows as in the consumer: torch's own error, or a broken connection."""
+_BROKEN = (ConnectionError, EOFError, FileNotFoundError)
+"""What the death of a worker shows as where it breaks a connection: a little before the process has ended."""
+_OF_A_DEATH = (*_BROKEN, RuntimeError, OSError)
+"""All that the death of a worker shows as in the consumer; the others are torch's words once it knows of the end."""
 
 
-def _deaths(followed: FollowedLoader) -> str | None:
-    """Return who of the workers was killed, or crashed; torch itself ends those it cannot stop by SIGTERM.
-
-    A connection breaks a little before the process that held it has ended.
-    """
-    alive = [one.sentinel for one in followed.workers if one.exitcode is None]
-    if alive:
-        multiprocessing.connection.wait(alive, _DYING_S)
-    dead = [
-        DeadWorker(worker=number, pid=worker.pid, exit_code=worker.exitcode)
-        for number, worker in enumerate(followed.workers)
-        if worker.pid is not None and worker.exitcode and worker.exitcode != -signal.SIGTERM
-    ]
+def _deaths(followed: FollowedLoader, error: BaseException) -> str | None:
+    """Return who of the workers was killed, or crashed; torch itself ends those it cannot stop by SIGTERM."""
+    dying_s = _DYING_S if isinstance(error, _BROKEN) else 0
+    dead = [one for one in dead_among(followed.workers, dying_s) if one.exit_code != -signal.SIGTERM]
     return death_text(dead) if dead else None

@@ -165,7 +165,7 @@ def test_a_duration_ends_a_stream_in_the_middle_of_an_epoch(tmp_path: Path, load
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--loader", "torch-map"], "use --loader processes or torch-iterable"),
+        (["--loader", "torch-map"], "small-stream is read front to back, which torch-map does not do; use --loader "),
         (["--loader", "processes", "--workers", "0"], "--workers = 0"),
         (["--loader", "processes", "--prefetch", "501"], "--prefetch = 501"),
         (["--loader", "processes", "--in-order", "false"], "--in-order: no such flag of the loader processes"),
