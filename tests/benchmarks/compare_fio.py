@@ -51,6 +51,8 @@ class Side:
     jobs: Callable[[int], list[list[int]]]
     """Objects of each of so many fio jobs, in order."""
     block: str
+    hint: str
+    """What the pattern tells the kernel of its access, as fio names it: both tools tell the same."""
 
 
 def main() -> None:
@@ -94,6 +96,7 @@ def small_files(scratch: str, files: int) -> Side:
         ),
         jobs=lambda count: [order[job::count].tolist() for job in range(count)],
         block="4k",
+        hint="0",
     )  # fmt: skip
 
 
@@ -117,6 +120,7 @@ def shards(scratch: str, count: int) -> Side:
         ),
         jobs=lambda jobs: [list(range(job, count, jobs)) for job in range(jobs)],
         block="1m",
+        hint="sequential",
     )  # fmt: skip
 
 
@@ -204,7 +208,7 @@ def probe_rate(side: Side, processes: int) -> float:
 def fio_rate(side: Side, folders: Sequence[Path]) -> float:
     """Return what fio reads, in the pattern's unit."""
     lines = [
-        "[global]", "ioengine=psync", "direct=0", "invalidate=0", "fadvise_hint=0", "allow_file_create=0",
+        "[global]", "ioengine=psync", "direct=0", "invalidate=0", f"fadvise_hint={side.hint}", "allow_file_create=0",
         "openfiles=1", "file_service_type=sequential", "rw=read", f"bs={side.block}", "filename_format=f.$filenum",
         "group_reporting=1",
     ]  # fmt: skip

@@ -31,6 +31,19 @@ def _server() -> socket.socket:
     return ours
 
 
+_running: list[Command] = []
+
+
+def end_commands() -> None:
+    """Kill what was started and not waited for, and close what it was heard by."""
+    for command in _running:
+        if command.poll() is None:
+            command.kill()
+            command.wait(60)
+        command.close()
+    _running.clear()
+
+
 class Command:
     """``python -m MODULE WORDS...`` in a session of its own; offers what tests use of `subprocess.Popen`."""
 
@@ -45,9 +58,11 @@ class Command:
             socket.send_fds(_server(), [json.dumps(request).encode()], [out, err, tell.fileno()])
         os.close(out)
         os.close(err)
+        self._streams = [self._out, self._err]
         self.returncode: int | None = None
         """Exit code, or minus the signal that ended it; None before `poll` or `wait` has seen its end."""
         self.pid = self._next_told()
+        _running.append(self)
 
     def _next_told(self) -> int:
         message = self._told.recv(20)
@@ -92,10 +107,16 @@ class Command:
                 piece = os.read(stream, 1 << 16)
                 read[stream] += piece
                 if not piece:
-                    os.close(stream)
                     reading.remove(stream)
+        self.close()
         self.wait(None if timeout is None else max(0.0, deadline_s - time.monotonic()))
         return read[self._out].decode(), read[self._err].decode()
+
+    def close(self) -> None:
+        """Close its streams; harmless where they are closed."""
+        for stream in self._streams:
+            os.close(stream)
+        self._streams = []
 
     def send_signal(self, signum: int) -> None:
         """Send a signal to the process, unless it has ended."""
