@@ -46,20 +46,19 @@ def read_raw(directory: Path) -> RawRun:
 
 
 def finished(directory: Path, record: RunRecord) -> RunRecord:
-    """Write the tables of a run that has ended; return its record with what only the raw files know.
+    """Write the tables as `finish_tables` does; return the run's record with what only the raw files know."""
+    found = read_raw(directory)
+    told = with_raw_facts(record, found)
+    finish_tables(directory, found)
+    return told
 
-    The raw files stay until `remove_raw`.
+
+def finish_tables(directory: Path, found: RawRun) -> None:
+    """Write the tables of a run that has ended; the raw files stay until `remove_raw`.
 
     Raises:
         OSError: the disk is full; the raw files can be read as they are.
     """
-    found = read_raw(directory)
-    told = with_raw_facts(record, found)
-    _finish_tables(directory, found)
-    return told
-
-
-def _finish_tables(directory: Path, found: RawRun) -> None:
     _write(directory / "steps.parquet", STEPS, [raw.raw_steps(found.folder)])
     _write(directory / "batches.parquet", BATCHES, [raw.raw_batches(found.folder)])
     _write(directory / "checkpoints.parquet", CHECKPOINTS, [raw.raw_checkpoints(found.folder)])

@@ -9,9 +9,10 @@ import pytest
 
 import ioprof
 from ioprof.errors import ResultsFullError
-from ioprof.runner import record, steps
+from ioprof.runner import steps
 from ioprof.selftest import suite
 from ioprof.selftest.cases import cases
+from ioprof.trace import finish
 from ioprof.trace.rundir import read_run_json
 
 pytestmark = [
@@ -55,7 +56,7 @@ def test_what_a_full_disk_refuses_on_top_is_not_told_again(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(steps, "LEAST_ROOM_BYTES", 1 << 80)
-    monkeypatch.setattr(record, "finish_tables", full)
+    monkeypatch.setattr(finish, "finish_tables", full)
     with pytest.raises(ResultsFullError) as stopped:
         run(tmp_path)
     assert not getattr(stopped.value, "__notes__", [])
