@@ -113,6 +113,12 @@ _GROUPS = (
         speaks_against=_STORE | {"loader", "transfer"},
     ),
     _Group(
+        words="in waiting for a CPU after a step that was over",
+        causes=GROUPS["host_late"],
+        speaks_for=frozenset({"cpu"}),
+        speaks_against=_STORE | {"loader", "transfer"},
+    ),
+    _Group(
         words="in the loader's queues, transport and unwrapping",
         causes=GROUPS["delivery"],
         speaks_for=frozenset({"loader"}),

@@ -42,6 +42,8 @@ class IdleByCause:
     """Waiting for other ranks."""
     checkpoint: float | None = None
     """The step loop stood still for a save."""
+    host_late: float | None = None
+    """An emulated step was over, and the consumer got no CPU in time to go on."""
     unexplained: float | None = None
     """Matches no stage; never spread over the others."""
 
@@ -64,6 +66,7 @@ GROUPS = {
     "start_up": ("start_up",),
     "step_sync": ("step_sync",),
     "checkpoint": ("checkpoint",),
+    "host_late": ("host_late",),
     "unexplained": ("unexplained",),
 }
 """Every cause, in groups that are told as one."""

@@ -7,6 +7,10 @@ steps the accelerator is idle from the end of one to the start of the next. The 
 epoch and the start of the next, when ioprof itself evicts caches, is neither idle nor part of the window.
 So, exactly, idle + busy = window.
 
+A step of the emulated accelerator is a sleep, which ends late where its thread gets no CPU in time. A real one would
+have been done: where all steps together took longer than asked, what is too much is taken off the ends of those that
+were longer, in proportion, and is idle time before the next step; where each step's time was drawn, nothing is.
+
 A save after a step holds the step loop up before the next one: idle time with a known cause, kept beside the rest.
 """
 
@@ -54,6 +58,8 @@ class RankSteps:
     """When the window or, if later, the epoch of each measured step opened."""
     saving_ns: Stamps
     """The part of ``idle_ns`` in which the step loop stood still for a save."""
+    late_ns: Stamps
+    """What was taken off the end of each emulated step, because it took longer than asked; 0 for warm-up steps."""
     stop_start_ns: Stamps
     """When the step loop stood still for the save after each step; 0: there was none."""
     stop_end_ns: Stamps
@@ -68,6 +74,13 @@ class RankSteps:
     def wait_ns(self) -> Stamps:
         """How long each batch was waited for, warm-up steps included."""
         return self.wait_end_ns - self.wait_start_ns
+
+    @property
+    def late_before_ns(self) -> Stamps:
+        """The part of ``idle_ns`` in which an emulated step was over and the host was late; epochs' ends apart."""
+        before = np.concatenate([np.zeros_like(self.late_ns[:1]), self.late_ns[:-1]])
+        late: Stamps = np.where(self.tail_ns > 0, 0, np.minimum(before, self.idle_ns - self.saving_ns))
+        return late
 
     @property
     def window_ns(self) -> int:
@@ -144,7 +157,12 @@ def ranks_after(
     stops = _stops(checkpoints)
     return [
         _rank_steps(
-            int(rank), {name: column[low:high] for name, column in columns.items()}, warmup_steps, epochs, stops
+            int(rank),
+            {name: column[low:high] for name, column in columns.items()},
+            warmup_steps,
+            epochs,
+            stops,
+            asked_ns=asked_busy_ns(run),
         )
         for rank, low, high in zip(ranks, bounds[:-1], bounds[1:], strict=True)
     ]
@@ -167,10 +185,40 @@ def _stops(checkpoints: pa.Table | None) -> _Stops:
     }
 
 
+def asked_busy_ns(run: RunRecord) -> int | None:
+    """Return how long each step of the emulated accelerator should take; None: it is none, or each one's was drawn."""
+    is_drawn = run.spec.get("accelerator", {}).get("compute_spread") is not None
+    if run.accelerator.is_measured or is_drawn:
+        return None
+    return run.accelerator.busy_ns_per_batch or None
+
+
+def _late_ns(took_ns: Stamps, asked_ns: int | None) -> Stamps:
+    """Return what steps took too long: of those longer than asked, so much that all together take what was asked for.
+
+    Single steps end a little early as often as late, by design, so only their sum is held against what was asked for.
+    """
+    late: Stamps = np.zeros_like(took_ns)
+    surplus_ns = 0 if asked_ns is None else int(took_ns.sum()) - asked_ns * len(took_ns)
+    if asked_ns is None or surplus_ns <= 0:
+        return late
+    longer = np.maximum(took_ns - asked_ns, 0)
+    late[:] = np.rint(longer * (surplus_ns / longer.sum()))
+    return late
+
+
 def _rank_steps(
-    rank: int, columns: dict[str, Stamps], warmup_steps: int, epochs: dict[int, EpochRecord], stops: _Stops
+    rank: int,
+    columns: dict[str, Stamps],
+    warmup_steps: int,
+    epochs: dict[int, EpochRecord],
+    stops: _Stops,
+    asked_ns: int | None,
 ) -> RankSteps:
     first = int(np.searchsorted(columns["step"], warmup_steps))
+    took_ns = columns["busy_end_ns"] - columns["busy_start_ns"]
+    late = np.concatenate([np.zeros_like(took_ns[:first]), _late_ns(took_ns[first:], asked_ns)])
+    columns = columns | {"busy_end_ns": columns["busy_end_ns"] - late}
     busy_start, busy_end = columns["busy_start_ns"], columns["busy_end_ns"]
     before = np.concatenate([columns["wait_start_ns"][:1], busy_end[:-1]])
     idle = np.maximum(busy_start - before, 0)
@@ -190,7 +238,7 @@ def _rank_steps(
     stop_start, stop_end, saving = _saving(rank, columns, stops, idle)
     return RankSteps(
         rank=rank, first=first, idle_ns=idle, busy_ns=busy, tail_ns=np.maximum(tail - saving, 0), opened_ns=opened,
-        saving_ns=saving, stop_start_ns=stop_start, stop_end_ns=stop_end,
+        saving_ns=saving, late_ns=late, stop_start_ns=stop_start, stop_end_ns=stop_end,
         **{name: column for name, column in columns.items() if name != "rank"},
     )  # fmt: skip
 

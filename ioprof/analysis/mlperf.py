@@ -106,7 +106,8 @@ def _block(rank: RankSteps, steps: Stamps, start_ns: int, end_ns: int) -> list[_
     """Return the block of these steps; none where it is too short."""
     if len(steps) < MIN_STEPS:
         return []
-    compute_ns = rank.busy_end_ns[steps] - rank.busy_start_ns[steps]
+    # By their formula a sleep counts for as long as it took, however late the host was.
+    compute_ns = rank.busy_end_ns[steps] + rank.late_ns[steps] - rank.busy_start_ns[steps]
     load_ns = rank.wait_end_ns[steps[0]] - rank.wait_start_ns[steps[0]]
     total_ns = end_ns - start_ns - int(load_ns + compute_ns[0])
     if total_ns <= 0:

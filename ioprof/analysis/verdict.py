@@ -28,6 +28,7 @@ _CAUSE_WORDS = {
     "rules": "while workers had to stand still: by the prefetch limit, or by delivery in order",
     "start_up": "for workers to come up, or the loader to close down",
     "step_sync": "for other ranks",
+    "host_late": "for a CPU to go on after a step that was over",
     "checkpoint": "for checkpoints to be saved",
     "unexplained": "where no stage accounts for it",
 }

@@ -46,7 +46,10 @@ class Spinner:
         """
         os.sched_setaffinity(0, {self._cpus[self._turns % len(self._cpus)]})
         self._turns += 1
-        taken_ns = self._worked_ns()
+        try:
+            taken_ns = self._worked_ns()
+        finally:
+            os.sched_setaffinity(0, self._cpus)
         if taken_ns > 0:
             self._since, self._speeds = self._since + 1, self._speeds + 1 / taken_ns
 

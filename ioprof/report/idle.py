@@ -35,6 +35,7 @@ _CAUSES = {
     "start_up": "workers coming up, or the loader closing down",
     "step_sync": "waiting for other ranks",
     "checkpoint": "the step loop stood still for a save",
+    "host_late": "the emulated step was over, and no CPU was free to go on",
     "unexplained": "matches no stage",
 }
 _GROUPS = {

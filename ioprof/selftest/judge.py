@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ioprof.analysis.measured import measured_ranks
 from ioprof.analysis.operations import KindTotals, totals_by_kind
 from ioprof.api import Run
 from ioprof.selftest.cases import PREFETCH, Case
@@ -148,8 +149,9 @@ def _accelerator(case: Case, run: Run, decode_ns: float, own: OwnCosts) -> Itera
     summary = run.summary
     busy_ns = _busy_ns(run)
     given_ns = busy_ns or case.compute_ns
+    took_ns = given_ns + _late_ns(run)
     asked = _utilization(case, _asked_times(case), NOTHING, case.compute_ns)
-    given = _utilization(case, _given_times(case, run, decode_ns), own, given_ns)
+    given = _utilization(case, _given_times(case, run, decode_ns), own, took_ns) * given_ns / took_ns
     yield _row(case, "utilisation", "ratio", asked, summary.accelerator_utilization, AU_LIMIT, given)
     asked_rate, given_rate = (case.batch_size / ns * 1e9 for ns in (case.compute_ns, given_ns))
     yield _row(
@@ -162,6 +164,13 @@ def _busy_ns(run: Run) -> float | None:
     """Return how long the emulated accelerator was busy with a batch on average; a row of its own judges that."""
     summary = run.summary
     return summary.busy_s / summary.steps * 1e9 if summary.busy_s and summary.steps else None
+
+
+def _late_ns(run: Run) -> float:
+    """Return how much later than asked the emulated steps ended on average: the loader had that time as well."""
+    ranks = measured_ranks(load_trace(run.directory).steps, run.record)
+    late_ns = sum(int(rank.late_ns.sum()) for rank in ranks)
+    return late_ns / max(1, sum(rank.measured for rank in ranks))
 
 
 def _utilization(case: Case, batch_ns: BatchTimes, own: OwnCosts, compute_ns: float) -> float:

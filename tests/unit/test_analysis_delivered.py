@@ -42,7 +42,7 @@ def test_without_all_spans_batches_that_were_never_recorded_are_left_out(made: i
     batches: list[dict[str, object]] = [{"rank": 0, "batch": k, "worker": 0, "samples": 64} for k in range(10)]
     overhead = OVERHEAD.model_copy(update={"batches": made})
     trace = make_trace(
-        run_record(sample_every=4, overhead=overhead),
+        run_record(sample_every=4, overhead=overhead, busy_ns=100 * MS),
         steps=steps, batches=batches, operations=[operation_row(Kind.READ, [MS] * 640, size=4096)],
     )  # fmt: skip
     read = summarise(replace(trace, has_spans=True)).operations["read"]

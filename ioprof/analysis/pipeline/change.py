@@ -10,7 +10,15 @@ from ioprof.analysis.pipeline.pieces import RULE_STAGES, Stage
 from ioprof.errors import UsageError
 
 NOT_SCALED = frozenset(
-    {*RULE_STAGES, Stage.START_UP, Stage.STEP_SYNC, Stage.CHECKPOINT, Stage.UNEXPLAINED, Stage.DATASET}
+    {
+        *RULE_STAGES,
+        Stage.START_UP,
+        Stage.STEP_SYNC,
+        Stage.CHECKPOINT,
+        Stage.HOST_LATE,
+        Stage.UNEXPLAINED,
+        Stage.DATASET,
+    }
 )
 """Stages that are no work of a batch's: a factor on them has no meaning."""
 

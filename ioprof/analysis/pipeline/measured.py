@@ -105,6 +105,7 @@ def _pieces(rank: RankSteps, made: Made, opened_ns: Ints) -> Floats:
     pieces_ns[:, Stage.UNEXPLAINED] += np.where(known, 0, _positive(rank.wait_ns))
     pieces_ns[:, Stage.TRANSFER] = _positive(rank.h2d_end_ns - rank.wait_end_ns)
     pieces_ns[:, Stage.CHECKPOINT] = _positive(rank.saving_ns)
+    pieces_ns[:, Stage.HOST_LATE] = _positive(rank.late_before_ns)
     return pieces_ns
 
 

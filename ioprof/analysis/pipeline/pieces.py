@@ -46,6 +46,8 @@ class Stage(IntEnum):
     """Matches nothing that was recorded; never spread over the others."""
     DATASET = 20
     """The user's own dataset making a batch, where it was not timed what of that was reading and what preparing."""
+    HOST_LATE = 21
+    """An emulated step was over, and the consumer's thread got no CPU to go on."""
 
     @property
     def key(self) -> str:
@@ -62,7 +64,7 @@ WORKER_STAGES = (*STORAGE_STAGES, *PREP_STAGES, Stage.DATASET, Stage.LOADER, Sta
 """Done by the worker that makes the batch, one after the other; `START_UP` before all else."""
 DELIVERY_STAGES = (Stage.IPC, Stage.PIN, Stage.TRANSFER)
 """From the worker's hands to the accelerator."""
-BEFORE_ASKING_STAGES = (Stage.CHECKPOINT, Stage.STEP_SYNC)
+BEFORE_ASKING_STAGES = (Stage.CHECKPOINT, Stage.STEP_SYNC, Stage.HOST_LATE)
 """The consumer does these after a step, before it asks for the next batch."""
 RULE_STAGES = (Stage.PREFETCH_LIMIT, Stage.IN_ORDER)
 """No work, but rules by which work waits."""

@@ -125,7 +125,7 @@ def _step_columns(rank: RankSteps) -> dict[str, NDArray[np.int64]]:
         "worker": rank.worker[measured],
         "transfer_ns": (rank.h2d_end_ns - rank.wait_end_ns)[measured],
         "busy_ns": rank.busy_ns[measured],
-        "before_ns": (rank.saving_ns + rank.tail_ns)[measured],
+        "before_ns": (rank.saving_ns + rank.tail_ns + rank.late_before_ns)[measured],
         "opened_ns": rank.opened_ns[measured],
     }
 

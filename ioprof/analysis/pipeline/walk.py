@@ -33,7 +33,7 @@ from ioprof.analysis.pipeline.pieces import STAGES, Stage
 from ioprof.analysis.pipeline.work import Floats
 
 _COLLATE, _IPC, _LOADER, _TRANSFER = (int(stage) for stage in (Stage.COLLATE, Stage.IPC, Stage.LOADER, Stage.TRANSFER))
-_START_UP, _UNEXPLAINED = int(Stage.START_UP), int(Stage.UNEXPLAINED)
+_START_UP, _HOST_LATE, _UNEXPLAINED = int(Stage.START_UP), int(Stage.HOST_LATE), int(Stage.UNEXPLAINED)
 _IN_ORDER, _PREFETCH = int(Stage.IN_ORDER), int(Stage.PREFETCH_LIMIT)
 
 
@@ -76,6 +76,7 @@ class MeasuredWalk:
         self._busy_end = rank.busy_end_ns.tolist()
         self._opened = rank.opened_ns.tolist()
         self._saving = rank.saving_ns.tolist()
+        self._late = rank.late_ns.tolist()
         self._known, self._worker, self._opens = made.known.tolist(), made.worker.tolist(), made.opens.tolist()
         self._dispatch, self._start = made.dispatch_ns.tolist(), made.start_ns.tolist()
         self._fetched, self._made, self._previous = (
@@ -175,7 +176,8 @@ class MeasuredWalk:
         # A save stood between that step and the wait; its time is charged already.
         self._at = max(self._at - self._saving[waiting], min(self._at, self._floor))
         if before >= 0:
-            self._back_to(self._busy_end[before], self._between_steps)
+            self._back_to(self._busy_end[before] + self._late[before], self._between_steps)
+            self._back_to(self._busy_end[before], _HOST_LATE)
         return before
 
     def _delivery(self, step: int) -> int:
