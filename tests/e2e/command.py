@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -32,6 +33,18 @@ def _server() -> socket.socket:
 
 
 _running: list[Command] = []
+
+
+def _holders(streams: set[int]) -> str:
+    """Return who still holds the other ends of pipes, and what each of them waits for."""
+    pipes = {os.fstat(stream).st_ino for stream in streams}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if pipes & {os.stat(held).st_ino for held in folder.iterdir()}:
+                words = (folder.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append(f"{folder.parent.name}, {(folder.parent / 'wchan').read_text()}: {words}")
+    return "\n".join(found)
 
 
 def end_commands() -> None:
@@ -102,7 +115,7 @@ class Command:
             left_s = None if timeout is None else max(0.0, deadline_s - time.monotonic())
             ready = select.select(reading, [], [], left_s)[0]
             if not ready:
-                raise subprocess.TimeoutExpired(self._words, timeout or 0)
+                raise subprocess.TimeoutExpired(self._words, timeout or 0, stderr=_holders(reading))
             for stream in ready:
                 piece = os.read(stream, 1 << 16)
                 read[stream] += piece

@@ -76,5 +76,8 @@ def signalled(process: Command, signum: signal.Signals, *, group: bool) -> tuple
         os.killpg(process.pid, signum)
     else:
         process.send_signal(signum)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"its streams are held by:\n{late.stderr!s}") from late
     return process.wait(), out, err
