@@ -20,6 +20,7 @@ from ioprof.analysis.summary import (
     OperationErrors,
 )
 from ioprof.analysis.undelivered import Undelivered
+from ioprof.analysis.unseen import latency_unknown_reason
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.trace.run_record import RunRecord
 from ioprof.units import format_bytes
@@ -28,8 +29,6 @@ HIGH_HIT_RATIO = 0.5
 WARM_HIT_RATIO = 0.95
 """Below this share from the page cache a run that was to be warm says so."""
 PREFETCHED_SHARE = 0.02
-MIN_COVERAGE = 0.95
-"""Below this share of the kernel's bytes seen by the taps, their latencies would describe the wrong reads."""
 HEAVY_TRACING = 0.02
 SLOWER_SHARE = 0.01
 """Beyond this share of operations that a throttle could only let pass, it is not its parameters that were measured."""
@@ -93,7 +92,7 @@ def caveats(
         *(_cache(run, cache) if steps else ()),
         *([witnesses] if witnesses is not None else ()),
         *_errors(errors, is_watched=run.accelerator.is_measured),
-        *_coverage(coverage),
+        *_coverage(run, coverage),
         *_read_ahead(cache, mapped),
         *_cpu(cpu),
         *_accelerator(accelerator),
@@ -210,12 +209,10 @@ def _errors(errors: dict[str, OperationErrors], *, is_watched: bool) -> Iterator
         yield f"{failed.count:,} {kind} {noun} failed ({names}): {came_of_it}."
 
 
-def _coverage(coverage: Coverage) -> Iterator[str]:
-    if coverage.ratio is not None and coverage.ratio < MIN_COVERAGE:
-        yield (
-            f"The taps saw {percent(coverage.ratio)} of the bytes that the workers read: "
-            "latencies per operation are not available."
-        )
+def _coverage(run: RunRecord, coverage: Coverage) -> Iterator[str]:
+    unknown = latency_unknown_reason(run, coverage)
+    if unknown is not None:
+        yield f"Latencies per operation are not available ({unknown})."
 
 
 def _read_ahead(cache: CacheEvidence, mapped: MappedReads | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ioprof.analysis.answer import Answering, Measurements, answer
-from ioprof.analysis.caveats import MIN_COVERAGE, caveats
+from ioprof.analysis.caveats import caveats
 from ioprof.analysis.ceiling import baselines, ceiling
 from ioprof.analysis.checkpoints import checkpoint_stats
 from ioprof.analysis.delivered import UnusedOperations
@@ -55,6 +55,7 @@ from ioprof.analysis.summary import (
     Summary,
 )
 from ioprof.analysis.undelivered import undelivered
+from ioprof.analysis.unseen import latency_unknown_reason, latent_coverage
 from ioprof.analysis.utilization import (
     NO_ACCELERATOR,
     made_before_window,
@@ -101,7 +102,8 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
     saved = checkpoint_stats(trace, ranks, done.wall_s, reasons)
     measured = _of_window(trace)
     cache, no_cache = client_hits(run, measured, phase)
-    seen, no_coverage = coverage_of_reads(*coverage(run), steady)
+    seen, no_coverage = latent_coverage(run, *coverage_of_reads(*coverage(run), steady))
+    no_latency = latency_unknown_reason(run, seen)
     iops = _rate("iops", storage_operations(delivered), run, rates, reasons, "no storage operation was traced")
     cpu, overhead = _cpu(trace, counted, reasons), _overhead(trace, reasons)
     found, taken_out = ceiling(trace, reasons), baselines(trace, reasons)
@@ -178,14 +180,14 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         steady=evenness,
         lateness=lateness(run, ranks, reasons),
         outliers=search.found(reasons),
-        operations=_operations("operations", steady, rates, seen, reasons, delivered),
+        operations=_operations("operations", steady, rates, no_latency, reasons, delivered),
         operations_phase=phase,
         bandwidth_bytes_per_s=_rate("bandwidth_bytes_per_s", bytes_read(delivered), run, rates, reasons, NO_READS),
         write_bandwidth_bytes_per_s=_rate(
             "write_bandwidth_bytes_per_s", bytes_written(delivered), run, rates, reasons, "nothing was written"
         ),
         iops=iops,
-        discovery=_discovery(trace, seen, reasons),
+        discovery=_discovery(trace, reasons),
         epoch_start=_epoch_start(trace, reasons),
         closing=_closing(trace, reasons),
         cache=cache,
@@ -252,7 +254,7 @@ def _operations(
     key: str,
     totals: list[KindTotals],
     rates: _Rates,
-    seen: Coverage,
+    no_latency: str | None,
     reasons: Reasons,
     delivered: Sequence[KindTotals] = (),
 ) -> dict[str, OperationStats]:
@@ -261,9 +263,9 @@ def _operations(
     for label, one in stats.items():
         for rate in ("per_s", "bytes_per_s"):
             reasons.known(f"{key}.{label}.{rate}", getattr(one, rate), rates.reason)
-        if seen.ratio is not None and seen.ratio < MIN_COVERAGE:
+        if no_latency is not None:
             stats[label] = replace(one, latency_ns=None)
-            reasons.by_key[f"{key}.{label}.latency_ns"] = "the taps saw too little of what the workers read"
+            reasons.by_key[f"{key}.{label}.latency_ns"] = f"not available ({no_latency})"
         else:
             reasons.known(f"{key}.{label}.latency_ns", one.latency_ns, "no histogram was kept")
     return stats
@@ -277,7 +279,7 @@ def _rate(key: str, amount: int, run: RunRecord, rates: _Rates, reasons: Reasons
     return reasons.known(key, amount / rates.window_s if rates.window_s else None, rates.reason)
 
 
-def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
+def _discovery(trace: Trace, reasons: Reasons) -> Discovery:
     workload = trace.run.workload
     seconds = reasons.known("discovery.seconds", workload.discovery_s, "discovery was not run or did not end")
     totals = totals_by_kind(trace.operations, (Phase.DISCOVERY,))
@@ -285,7 +287,7 @@ def _discovery(trace: Trace, seen: Coverage, reasons: Reasons) -> Discovery:
     return Discovery(
         seconds=seconds,
         found=reasons.known("discovery.found", workload.discovered, "discovery was not run or did not end"),
-        operations=_operations("discovery.operations", totals, rates, _ALL_SEEN, reasons),
+        operations=_operations("discovery.operations", totals, rates, None, reasons),
     )
 
 
@@ -298,7 +300,7 @@ def _epoch_start(trace: Trace, reasons: Reasons) -> EpochStart | None:
     )
     return EpochStart(
         seconds=sum(kind.total_ns for kind in totals) / 1e9,
-        operations=_operations("epoch_start.operations", totals, rates, _ALL_SEEN, reasons),
+        operations=_operations("epoch_start.operations", totals, rates, None, reasons),
     )
 
 
@@ -309,12 +311,8 @@ def _closing(trace: Trace, reasons: Reasons) -> Closing | None:
     rates = _Rates(window_s=None, reason="each worker does it when it ends, after the measured window")
     return Closing(
         seconds=sum(kind.total_ns for kind in totals) / 1e9,
-        operations=_operations("closing.operations", totals, rates, _ALL_SEEN, reasons),
+        operations=_operations("closing.operations", totals, rates, None, reasons),
     )
-
-
-_ALL_SEEN = Coverage(tapped_bytes=None, kernel_bytes=None, ratio=None)
-"""Coverage concerns the workers' reads; discovery lists in the consumer's own process."""
 
 
 def _mapped(run: RunRecord, totals: list[KindTotals], phase: str, reasons: Reasons) -> MappedReads | None:

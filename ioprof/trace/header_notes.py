@@ -88,3 +88,19 @@ class HeaderNotes:
         words[Header.IO_LAST_PAGES], words[Header.IO_LAST_MAPPED] = tapped_page_bytes, mapped_bytes
         words[Header.IO_LAST_TOUCHED] = touched_page_bytes
         words[Header.IO_KNOWN] = 1
+
+    def note_latent(self, files: int, mapped_bytes: int, major_faults: int) -> None:
+        """Keep what is mapped into the process, of which nobody sees what is read, and what its page faults say.
+
+        Args:
+            files: data files that are mapped.
+            mapped_bytes: how long their mappings are.
+            major_faults: of this process since it began; the first and the last reading count.
+        """
+        words = self._ints
+        if mapped_bytes >= words[Header.LATENT_BYTES]:
+            words[Header.LATENT_FILES], words[Header.LATENT_BYTES] = files, mapped_bytes
+        if not words[Header.MAJOR_FAULTS_KNOWN]:
+            words[Header.MAJOR_FAULTS_FIRST] = major_faults
+        words[Header.MAJOR_FAULTS_LAST] = major_faults
+        words[Header.MAJOR_FAULTS_KNOWN] = 1

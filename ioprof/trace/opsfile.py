@@ -122,6 +122,13 @@ class Header(IntEnum):
     HOOKS_TIMED_NS = 75
     """The same for some of the other batches."""
     HOOKS_TIMED = 76
+    LATENT_FILES = 80
+    """Data files found mapped into the process, the most at any reading, and how long their mappings are together."""
+    LATENT_BYTES = 81
+    MAJOR_FAULTS_KNOWN = 82
+    """1 once the words below hold the process's page faults that waited for a device, at a first and a last reading."""
+    MAJOR_FAULTS_FIRST = 83
+    MAJOR_FAULTS_LAST = 84
     CACHE_METHOD = 127
     """How the page cache was asked: a number of `CACHE_METHODS`, 0 where nobody asked, -1 where nothing answers."""
     CACHE = 128

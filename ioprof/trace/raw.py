@@ -202,10 +202,19 @@ def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:
             mapped_bytes=process.header(Header.IO_LAST_MAPPED) - process.header(Header.IO_FIRST_MAPPED),
             rchar_bytes=process.header(Header.IO_LAST_RCHAR) - process.header(Header.IO_FIRST_RCHAR),
             read_bytes=process.header(Header.IO_LAST_READ) - process.header(Header.IO_FIRST_READ),
+            latent_files=process.header(Header.LATENT_FILES),
+            latent_bytes=process.header(Header.LATENT_BYTES),
+            major_faults=_major_faults(process),
         )
         for process in processes
         if process.header(Header.IO_KNOWN)
     ] or None
+
+
+def _major_faults(process: RawProcess) -> int | None:
+    if not process.header(Header.MAJOR_FAULTS_KNOWN):
+        return None
+    return process.header(Header.MAJOR_FAULTS_LAST) - process.header(Header.MAJOR_FAULTS_FIRST)
 
 
 def page_faults(processes: list[RawProcess]) -> list[PageFaults]:

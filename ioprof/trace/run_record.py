@@ -90,6 +90,12 @@ class KernelIo(_Record):
     rchar_bytes: int
     read_bytes: int
     """Bytes the kernel fetched from the device or server for this worker."""
+    latent_files: int = 0
+    """Data files that a loader which is not ioprof's had mapped: what was read through them is in no count."""
+    latent_bytes: int = 0
+    """How long these mappings are."""
+    major_faults: int | None = None
+    """Page faults of the process that waited for a device or server; None where they were not counted."""
 
 
 class PageFaults(_Record):

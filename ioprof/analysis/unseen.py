@@ -1,0 +1,63 @@
+"""Reads that went past the taps: whether they were so many that the figures of single operations say nothing."""
+
+from __future__ import annotations
+
+from ioprof.analysis.summary import Coverage
+from ioprof.analysis.wording import percent
+from ioprof.trace.run_record import KernelIo, RunRecord
+from ioprof.units import format_bytes
+
+MIN_COVERAGE = 0.95
+"""Share of the bytes that the taps must have seen for the latencies of operations to be given."""
+
+
+def latent_coverage(run: RunRecord, seen: Coverage, reason: str | None) -> tuple[Coverage, str | None]:
+    """Return a coverage without its ratio where files were mapped that may hold more than was read otherwise.
+
+    What is read through a mapping is in neither count. So many bytes at most as it is long; where these are few beside
+    what was read, the ratio stands.
+
+    Args:
+        run: the record, with the mappings of each worker.
+        seen: both counts.
+        reason: why there is no ratio already.
+    """
+    if seen.ratio is None or _least_ratio(run, seen) >= MIN_COVERAGE * min(1.0, seen.ratio):
+        return seen, reason
+    return Coverage(tapped_bytes=seen.tapped_bytes, kernel_bytes=seen.kernel_bytes, ratio=None), _mapped_words(run)
+
+
+def latency_unknown_reason(run: RunRecord, seen: Coverage) -> str | None:
+    """Return why the latencies of operations are not available, and what is known instead; None: they are."""
+    if seen.ratio is not None and seen.ratio < MIN_COVERAGE:
+        of_bytes = format_bytes(seen.kernel_bytes or 0)
+        return f"native or mapped reads: the taps saw {percent(seen.ratio)} of the {of_bytes} read; {_instead(run)}"
+    if seen.tapped_bytes is not None and _least_ratio(run, seen) < MIN_COVERAGE and _latent(run):
+        return f"native or mapped reads: {_mapped_words(run)}; {_instead(run)}"
+    return None
+
+
+def _latent(run: RunRecord) -> list[KernelIo]:
+    return [io for io in run.kernel_io or [] if io.latent_bytes]
+
+
+def _least_ratio(run: RunRecord, seen: Coverage) -> float:
+    """Return the coverage if every byte of every mapping had been read once."""
+    latent_bytes = sum(io.latent_bytes for io in _latent(run))
+    most_bytes = (seen.kernel_bytes or 0) + latent_bytes
+    return (seen.tapped_bytes or 0) / most_bytes if latent_bytes and most_bytes else 1.0
+
+
+def _mapped_words(run: RunRecord) -> str:
+    latent = _latent(run)
+    files, size_bytes = max((io.latent_files, io.latent_bytes) for io in latent)
+    noun = "file" if files == 1 else "files"
+    return f"{files:,} {noun} of {format_bytes(size_bytes)} mapped, and what is read through a mapping nobody counts"
+
+
+def _instead(run: RunRecord) -> str:
+    """Say what the kernel knows all the same."""
+    workers = run.kernel_io or []
+    told = f"{format_bytes(sum(io.read_bytes for io in workers))} were fetched from the device or server"
+    faults = [io.major_faults for io in workers if io.major_faults is not None]
+    return f"{told}, {sum(faults):,} page faults waited for it" if faults else told
