@@ -7,6 +7,7 @@ import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ioprof.capture.mappings import MappedFiles
 from ioprof.capture.places import Undo, put_in_place
@@ -32,6 +33,7 @@ class Capture:
         self.with_children = with_children
         self._kernel = FamilyIo() if with_children else ProcessIo()
         self._lock = threading.RLock()
+        self._own_folder = str(Path(recorder.trace_dir).resolve())
         self._mapped_before = MappedFiles.count, MappedFiles.size_bytes
 
     @property
@@ -74,7 +76,7 @@ class Capture:
     def note_mapped(self) -> None:
         """Keep which data files are mapped, and the page faults so far; takes about a millisecond: not in a batch."""
         with own_calls():
-            latent = own_mapped_files()
+            latent = own_mapped_files(but_below=self._own_folder)
         if latent is not None:
             # Together with those that Python mapped, some of which may be gone: the most that can have been read.
             files, size_bytes = self.mapped_files

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 
 from ioprof.capture.taps import TAPS
 from ioprof.clock import now_ns
+from ioprof.host.mapped_files import is_of_a_program
 from ioprof.trace.kinds import Kind, error_code
 
 _original = mmap.mmap
 
 
 class MappedFiles:
-    """How many files this process mapped through Python, and how long they are together."""
+    """How many files of data this process mapped through Python, and how long the mappings are together."""
 
     count = 0
     size_bytes = 0
+
+
+def note_mapping(fd: int, size_bytes: int) -> None:
+    """Count a mapping of a descriptor, where it is one of data."""
+    try:
+        path = str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        path = ""
+    if not is_of_a_program(path):
+        MappedFiles.count += 1
+        MappedFiles.size_bytes += size_bytes
 
 
 class _Like(type):
@@ -43,8 +56,7 @@ class TappedMmap(mmap.mmap, metaclass=_Like):
             raise
         if fileno >= 0:
             end_ns = now_ns()
-            MappedFiles.count += 1
-            MappedFiles.size_bytes += len(made)
+            note_mapping(fileno, len(made))
             TAPS.note(Kind.MAP, start_ns, end_ns, 0, 0, False)
         return made
 

@@ -6,16 +6,20 @@ what else is mapped of them (a part that can be executed) and by where they lie.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 _OF_PROGRAMS = (
     "/usr/lib", "/usr/local/lib", "/usr/share/", "/usr/bin/", "/lib", "/bin/",
-    "/dev/", "/proc/", "/sys/", "/SYSV", "/memfd:", "/anon_hugepage",
+    "/proc/", "/sys/", "/SYSV", "/memfd:", "/anon_hugepage",
 )  # fmt: skip
 _SUFFIXES = (".so", ".pyc", ".ops", " (deleted)")
 """Libraries; modules; operations files, which are ioprof's own; and what has no name any more."""
+
+_OF_A_FOLDER_IN_MEMORY = re.compile("shm/[^/]+/")
+"""Shared memory lies flat in /dev/shm; what lies in a folder there is somebody's data."""
 
 
 class MappedFiles(NamedTuple):
@@ -26,33 +30,46 @@ class MappedFiles(NamedTuple):
     """Length of all their mappings; each byte may have been read, or not."""
 
 
-def mapped_files(maps: str) -> MappedFiles:
-    """Return the data files of a /proc/PID/maps."""
+def mapped_files(maps: str, *, but_below: str = "") -> MappedFiles:
+    """Return the data files of a /proc/PID/maps.
+
+    Args:
+        maps: its text.
+        but_below: a folder whose files are ioprof's own; "": none.
+    """
+    own = f"{but_below.rstrip('/')}/" if but_below else "//"
     lengths_bytes: dict[str, int] = {}
     programs: set[str] = set()
     for line in maps.splitlines():
+        if "/" not in line:
+            continue
         # address perms offset dev inode path (proc(5)); a path may hold spaces.
         fields = line.split(maxsplit=5)
         if len(fields) < 6 or not fields[5].startswith("/"):
             continue
         path = fields[5]
+        if path.startswith(own):
+            continue
         first, _, last = fields[0].partition("-")
         if "x" in fields[1]:
             programs.add(path)
         lengths_bytes[path] = lengths_bytes.get(path, 0) + int(last, 16) - int(first, 16)
-    data = [size for path, size in lengths_bytes.items() if path not in programs and not _is_of_a_program(path)]
+    data = [size for path, size in lengths_bytes.items() if path not in programs and not is_of_a_program(path)]
     return MappedFiles(len(data), sum(data))
 
 
-def own_mapped_files(proc: str = "/proc") -> MappedFiles | None:
+def own_mapped_files(proc: str = "/proc", *, but_below: str = "") -> MappedFiles | None:
     """Return those of this process; None where the kernel does not tell. Takes a millisecond in large programs."""
     try:
-        return mapped_files(Path(f"{proc}/self/maps").read_text(errors="replace"))
+        return mapped_files(Path(f"{proc}/self/maps").read_text(errors="replace"), but_below=but_below)
     except OSError:
         return None
 
 
-def _is_of_a_program(path: str) -> bool:
-    if path.startswith((*_OF_PROGRAMS, f"{sys.prefix}/", f"{sys.base_prefix}/")):
+def is_of_a_program(path: str) -> bool:
+    """Tell whether a mapped file is a program's, a library's or a runtime's, or memory that processes share."""
+    if path.startswith((*_OF_PROGRAMS, f"{sys.prefix}/lib", f"{sys.base_prefix}/lib")):
+        return True
+    if path.startswith("/dev/") and not _OF_A_FOLDER_IN_MEMORY.match(path, len("/dev/")):
         return True
     return path.endswith(_SUFFIXES) or ".so." in path.rpartition("/")[2]

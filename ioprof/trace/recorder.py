@@ -70,6 +70,8 @@ class Recorder(HeaderNotes):
             RunDirectoryError: the files cannot be created or reserved.
         """
         self.rank, self.worker = rank, worker
+        self.trace_dir = trace_dir
+        """The folder it writes to."""
         stem = Path(trace_dir) / f"ops-{rank}-{worker}-{os.getpid()}"
         self.singles = array("q")
         self._chains = Chains()

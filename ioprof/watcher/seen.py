@@ -34,6 +34,9 @@ class SeenReads:
         excluded = self._capture.excluded_bytes if self._capture is not None else 0
         with own_calls():
             counters = self._kernel.read()
+        if self._capture is not None:
+            # What is mapped at the end may be gone, and the end is not seen of a worker that is killed.
+            self._capture.note_mapped()
         return None if counters is None else counters._replace(rchar=counters.rchar - excluded)
 
     def batch_begins(self) -> None:
