@@ -43,6 +43,8 @@ class OwnCosts:
     """From the end of a batch that is waited for until the consumer has it."""
     unwrap_ns: float = 0.0
     """From asking for a batch that is there until the consumer has it."""
+    on_cpu_ns: float = 0.0
+    """In its worker, on a CPU, from the first operation to the last."""
 
 
 class Stamps(NamedTuple):
@@ -51,9 +53,11 @@ class Stamps(NamedTuple):
     start_ns: int
     end_ns: int
     held_ns: int
+    on_cpu_ns: int
+    """By the thread's CPU clock."""
 
 
-_STAMPS = struct.Struct("<3q")
+_STAMPS = struct.Struct("<4q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,7 @@ def own_costs(loader: Loader, batches: Sequence[Sequence[str]], held: Held, comp
         gap_ns=statistics.median(made[k].start_ns - made[k - 1].end_ns for k in awaited),
         handover_ns=statistics.median(received[k] - made[k].end_ns for k in awaited),
         unwrap_ns=statistics.median(received[k] - asked[k] for k in there),
+        on_cpu_ns=statistics.median(one.on_cpu_ns for one in made),
     )
 
 
@@ -105,7 +110,7 @@ class PlainReader:
 
     def read(self, paths: Sequence[str]) -> tuple[list[bytes], Stamps]:
         """Return the content of files, and when that was."""
-        contents, held_ns, start_ns = list[bytes](), 0, now_ns()
+        contents, held_ns, start_ns, cpu_ns = list[bytes](), 0, now_ns(), time.thread_time_ns()
         for path in paths:
             open_ns = now_ns()
             descriptor = os.open(path, os.O_RDONLY)
@@ -114,7 +119,7 @@ class PlainReader:
             contents.append(os.read(descriptor, os.fstat(descriptor).st_size))
             held_ns += self._held(read_ns, self._times.read_ns)
             os.close(descriptor)
-        return contents, Stamps(start_ns, now_ns(), held_ns)
+        return contents, Stamps(start_ns, now_ns(), held_ns, time.thread_time_ns() - cpu_ns)
 
     def _held(self, start_ns: int, time_ns: int) -> int:
         if not time_ns:

@@ -98,7 +98,7 @@ def disturbance(finished: list[Finished]) -> str | None:
     strayed = max((abs(row.strayed) for row in rows if row.decided_by == "throttle"), default=0.0)
     if strayed > STRAYED:
         told.append(f"the throttle could not keep its word by up to {100 * strayed:.0f} %")
-    off = max((abs(row.error or 0.0) for row in rows if row.decided_by == "cpu"), default=0.0)
+    off = max((abs(row.strayed) for row in rows if row.decided_by == "cpu"), default=0.0)
     if off > STRAYED:
         told.append(
             f"decoding, which the CPU's speed decides, took up to {100 * off:.0f} % more or less than asked for"

@@ -105,7 +105,7 @@ def test_the_conclusion_counts_failures_and_says_what_disturbed_them() -> None:
 
 def test_slow_decoding_is_not_the_throttles_fault() -> None:
     """What follows from several is charged to none of them."""
-    decode = replace(ROW, figure="decode p50", measured=108.0, decided_by="cpu")
+    decode = replace(ROW, figure="decode mean", given=108.0, measured=108.0, decided_by="cpu")
     use = replace(ROW, figure="utilisation", unit="ratio", asked=0.5, given=0.4, measured=0.4)
     assert disturbance([Finished(case=CASE, rows=[decode, use], load=None)]) == (
         "This host was not quiet: decoding, which the CPU's speed decides, took up to 8 % more or less than asked for. "
