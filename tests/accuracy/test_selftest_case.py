@@ -27,4 +27,4 @@ def test_a_case_is_measured_through_the_real_runner(tmp_path: Path) -> None:
         assert row.asked <= row.given <= row.measured
     assert rows["utilisation"].asked == pytest.approx(2 * 1 / (4 * 3.5))
     assert rows["idle, share of prep"].asked == pytest.approx(0.5 / 3.5)
-    assert {"samples/s", "busy per batch", "decode p50", "idle, share of storage"} <= set(rows)
+    assert {"samples/s", "busy per batch", "decode mean", "idle, share of storage"} <= set(rows)
