@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ioprof.capture.mappings import MappedFiles
-from ioprof.capture.places import Undo, put_in_place
+from ioprof.capture.names import Undo
+from ioprof.capture.places import put_in_place
 from ioprof.capture.taps import IS_COMPILED, TAPS, Total
 from ioprof.capture.totals import Totals
 from ioprof.host.family_io import FamilyIo

@@ -26,6 +26,11 @@ def note_mapping(fd: int, size_bytes: int) -> None:
         path = str(Path(f"/proc/self/fd/{fd}").readlink())
     except OSError:
         path = ""
+    note_path_mapping(path, size_bytes)
+
+
+def note_path_mapping(path: str, size_bytes: int) -> None:
+    """Count a mapping of a file, where it is one of data."""
     if not is_of_a_program(path):
         MappedFiles.count += 1
         MappedFiles.size_bytes += size_bytes

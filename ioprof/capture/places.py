@@ -13,31 +13,20 @@ import gc
 import io
 import mmap
 import os
-import sys
-from collections.abc import Callable, MutableMapping, MutableSet
+from collections.abc import MutableSet
 from multiprocessing.connection import Connection
-from types import FunctionType, ModuleType
+from types import FunctionType
 
 from ioprof.capture.directories import tapped_scandir
 from ioprof.capture.kernel_files import kernel_devices
 from ioprof.capture.mappings import TappedMmap
+from ioprof.capture.names import Undo, replace_everywhere, replace_in, restoring
+from ioprof.capture.seams import follow_imports
+from ioprof.capture.seams.known import SEAMS
 from ioprof.capture.taps import FILE_CALLS, OS_CALLS, TAPS, Call
 
-_UNTOUCHED = (
-    "ioprof",
-    "posix",
-    "_io",
-    "importlib",
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-    "_pyio",
-    "zipimport",
-)
-"""Modules whose own references stay: ioprof's, and those by which Python imports."""
 _SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
 """Sets of `os` that say what its functions can do; asked with the function itself."""
-
-Undo = Callable[[], None]
 
 
 def put_in_place() -> list[Undo]:
@@ -54,35 +43,12 @@ def put_in_place() -> list[Undo]:
     stand_ins[id(mmap.mmap)] = mmap.mmap, TappedMmap
     for original, made in stand_ins.values():
         undo += _say_the_same_of(original, made)
-    for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType) and not _is_untouched(module.__name__):
-            undo += _replace(vars(module), stand_ins)
+    undo += replace_everywhere(stand_ins)
     undo += _rebind_connections(stand_ins)
-    undo += _replace(vars(_io), {id(_io.open_code): (_io.open_code, _opener_of_programs(_io.open_code))})
-    return undo + _replace_methods()
-
-
-def _is_untouched(name: str) -> bool:
-    return name.partition(".")[0] in _UNTOUCHED or name.startswith("importlib.")
-
-
-def _replace(names: MutableMapping[str, object], stand_ins: dict[int, tuple[object, object]]) -> list[Undo]:
-    undo: list[Undo] = []
-    for name, held in list(names.items()):
-        found = stand_ins.get(id(held))
-        if found is not None and found[0] is held:
-            names[name] = found[1]
-            undo.append(_restoring(names, name, found))
+    undo += replace_in(vars(_io), {id(_io.open_code): (_io.open_code, _opener_of_programs(_io.open_code))})
+    undo += _replace_methods()
+    follow_imports(SEAMS, undo)
     return undo
-
-
-def _restoring(names: MutableMapping[str, object], name: str, pair: tuple[object, object]) -> Undo:
-    def restore() -> None:
-        # Who put something else there meanwhile keeps it.
-        if names.get(name) is pair[1]:
-            names[name] = pair[0]
-
-    return restore
 
 
 def _opener_of_programs(original: Call) -> Call:
@@ -144,7 +110,7 @@ def _replace_methods() -> list[Undo]:
         if callable(original):
             made = TAPS.stand_in(f"FileIO.{name}", original, io.FileIO, _doc(original, name))
             names[name] = made
-            undo.append(_restoring(names, name, (original, made)))
+            undo.append(restoring(names, name, (original, made)))
     _forget_methods(io.FileIO)
     undo.append(lambda: _forget_methods(io.FileIO))
     return undo

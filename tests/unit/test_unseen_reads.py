@@ -53,6 +53,15 @@ class Mapped(FilesAndMore):
         return int(self.rows[index].sum())
 
 
+class MappedNatively(FilesAndMore):
+    """From a file that pyarrow maps and unmaps for each sample."""
+
+    def more(self, index: int) -> int:
+        """Read a piece."""
+        with pa.memory_map(str(self.folder / "rows.npy")) as file:
+            return len(file.read_at(30_000, index * 30_000))
+
+
 class Native(FilesAndMore):
     """By pyarrow, through its own file system."""
 
@@ -84,6 +93,15 @@ def test_a_mapped_reader_has_no_coverage_and_no_latencies(workers: int, tmp_path
     assert "were fetched from the device or server" in told
     assert "page faults waited for it" in told
     assert any(told.removeprefix("not available ") in caveat for caveat in summary.caveats)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_is_mapped_natively_for_a_moment_is_not_overlooked(workers: int, tmp_path: Path) -> None:
+    """It is gone whenever the process is looked at."""
+    summary = _summary(MappedNatively(tmp_path), tmp_path, workers)
+    assert summary.coverage.ratio is None
+    assert summary.operations["read"].latency_ns is None
+    assert "24 files of" in summary.reasons["coverage.ratio"]
 
 
 def test_a_native_reader_has_a_coverage_and_no_latencies(tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+"""The seams there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ioprof.capture.seams import arrow_mappings, numpy_files
+from ioprof.capture.seams.on_import import Seam
+
+SEAMS: Mapping[str, Seam] = {
+    "numpy": numpy_files.seam,
+    "pyarrow": arrow_mappings.seam,
+}
+"""By the module whose import they follow."""
