@@ -12,19 +12,22 @@ MIN_COVERAGE = 0.95
 
 
 def latent_coverage(run: RunRecord, seen: Coverage, reason: str | None) -> tuple[Coverage, str | None]:
-    """Return a coverage without its ratio where files were mapped that may hold more than was read otherwise.
+    """Return a coverage without its ratio where much may have been read that is in neither count.
 
-    What is read through a mapping is in neither count. So many bytes at most as it is long; where these are few beside
-    what was read, the ratio stands.
+    What is read through a mapping is not: so many bytes at most as it is long. Nor is what came through sockets, though
+    its calls were timed. Where these are few beside what was read, the ratio stands.
 
     Args:
-        run: the record, with the mappings of each worker.
+        run: the record, with the mappings of each worker, and what it fetched from object stores.
         seen: both counts.
         reason: why there is no ratio already.
     """
+    objects_bytes = _objects_bytes(run)
+    if objects_bytes > (1 - MIN_COVERAGE) * (objects_bytes + (seen.kernel_bytes or 0)):
+        return _without_ratio(seen), _object_words(objects_bytes)
     if seen.ratio is None or _least_ratio(run, seen) >= MIN_COVERAGE * min(1.0, seen.ratio):
         return seen, reason
-    return Coverage(tapped_bytes=seen.tapped_bytes, kernel_bytes=seen.kernel_bytes, ratio=None), _mapped_words(run)
+    return _without_ratio(seen), _mapped_words(run)
 
 
 def latency_unknown_reason(run: RunRecord, seen: Coverage) -> str | None:
@@ -32,20 +35,42 @@ def latency_unknown_reason(run: RunRecord, seen: Coverage) -> str | None:
     if seen.ratio is not None and seen.ratio < MIN_COVERAGE:
         of_bytes = format_bytes(seen.kernel_bytes or 0)
         return f"native or mapped reads: the taps saw {percent(seen.ratio)} of the {of_bytes} read; {_instead(run)}"
-    if seen.tapped_bytes is not None and _least_ratio(run, seen) < MIN_COVERAGE and _latent(run):
+    if seen.tapped_bytes is None or _least_ratio(run, seen) >= MIN_COVERAGE:
+        return None
+    if _latent(run):
         return f"native or mapped reads: {_mapped_words(run)}; {_instead(run)}"
+    if _objects_bytes(run):
+        seen_bytes, read_bytes = format_bytes(seen.tapped_bytes), format_bytes(seen.kernel_bytes or 0)
+        return f"native or mapped reads: the taps saw {seen_bytes} of {read_bytes} read from files; {_instead(run)}"
     return None
+
+
+def _without_ratio(seen: Coverage) -> Coverage:
+    return Coverage(tapped_bytes=seen.tapped_bytes, kernel_bytes=seen.kernel_bytes, ratio=None)
 
 
 def _latent(run: RunRecord) -> list[KernelIo]:
     return [io for io in run.kernel_io or [] if io.latent_bytes]
 
 
+def _objects_bytes(run: RunRecord) -> int:
+    return sum(io.object_bytes for io in run.kernel_io or [])
+
+
 def _least_ratio(run: RunRecord, seen: Coverage) -> float:
-    """Return the coverage if every byte of every mapping had been read once."""
-    latent_bytes = sum(io.latent_bytes for io in _latent(run))
-    most_bytes = (seen.kernel_bytes or 0) + latent_bytes
-    return (seen.tapped_bytes or 0) / most_bytes if latent_bytes and most_bytes else 1.0
+    """Return the coverage if every byte of every mapping had been read once, what came through sockets included."""
+    latent_bytes, objects_bytes = sum(io.latent_bytes for io in _latent(run)), _objects_bytes(run)
+    most_bytes = (seen.kernel_bytes or 0) + latent_bytes + objects_bytes
+    if not most_bytes or not (latent_bytes or objects_bytes):
+        return 1.0
+    return ((seen.tapped_bytes or 0) + objects_bytes) / most_bytes
+
+
+def _object_words(objects_bytes: int) -> str:
+    return (
+        f"{format_bytes(objects_bytes)} came through sockets, by calls that were timed; "
+        "the kernel's count of reads does not hold them"
+    )
 
 
 def _mapped_words(run: RunRecord) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ioprof.capture.mappings import MappedFiles
 from ioprof.capture.names import Undo
+from ioprof.capture.objects import Fetched
 from ioprof.capture.places import put_in_place
 from ioprof.capture.taps import IS_COMPILED, TAPS, Total
 from ioprof.capture.totals import Totals
@@ -35,6 +36,7 @@ class Capture:
         self._kernel = FamilyIo() if with_children else ProcessIo()
         self._lock = threading.RLock()
         self._own_folder = str(Path(recorder.trace_dir).resolve())
+        self._fetched_before = Fetched.size_bytes
         self._mapped_before = MappedFiles.count, MappedFiles.size_bytes
 
     @property
@@ -74,8 +76,12 @@ class Capture:
             rchar_bytes = counters.rchar - excluded
             self.recorder.note_io(tapped, tapped, rchar_bytes, counters.read_bytes, touched_page_bytes=touched)
 
-    def note_mapped(self) -> None:
-        """Keep which data files are mapped, and the page faults so far; takes about a millisecond: not in a batch."""
+    def note_uncounted(self) -> None:
+        """Keep how much came from object stores, which data files are mapped, and the page faults so far.
+
+        Takes about a millisecond: not for every batch.
+        """
+        self.recorder.note_objects(Fetched.size_bytes - self._fetched_before)
         with own_calls():
             latent = own_mapped_files(but_below=self._own_folder)
         if latent is not None:
@@ -96,7 +102,7 @@ class Capture:
             if self is _process.captures[-1]:
                 self.hand_over()
             self.note_io()
-            self.note_mapped()
+            self.note_uncounted()
             _process.captures.remove(self)
             if _process.captures:
                 _process.captures[-1].bind()
@@ -141,7 +147,7 @@ def start(recorder: Recorder, *, with_children: bool = False) -> Capture:
         _process.captures.append(capture)
         capture.bind()
     capture.note_io()
-    capture.note_mapped()
+    capture.note_uncounted()
     return capture
 
 

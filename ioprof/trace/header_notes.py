@@ -89,6 +89,10 @@ class HeaderNotes:
         words[Header.IO_LAST_TOUCHED] = touched_page_bytes
         words[Header.IO_KNOWN] = 1
 
+    def note_objects(self, fetched_bytes: int) -> None:
+        """Keep how many bytes came from object stores so far, through calls that were timed."""
+        self._ints[Header.OBJECT_BYTES] = fetched_bytes
+
     def note_latent(self, files: int, mapped_bytes: int, major_faults: int) -> None:
         """Keep what is mapped into the process, of which nobody sees what is read, and what its page faults say.
 

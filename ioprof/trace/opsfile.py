@@ -129,6 +129,8 @@ class Header(IntEnum):
     """1 once the words below hold the process's page faults that waited for a device, at a first and a last reading."""
     MAJOR_FAULTS_FIRST = 83
     MAJOR_FAULTS_LAST = 84
+    OBJECT_BYTES = 85
+    """Bytes that came from object stores, through sockets, by calls that were timed."""
     CACHE_METHOD = 127
     """How the page cache was asked: a number of `CACHE_METHODS`, 0 where nobody asked, -1 where nothing answers."""
     CACHE = 128

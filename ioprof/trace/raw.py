@@ -204,6 +204,7 @@ def kernel_io(processes: list[RawProcess]) -> list[KernelIo] | None:
             read_bytes=process.header(Header.IO_LAST_READ) - process.header(Header.IO_FIRST_READ),
             latent_files=process.header(Header.LATENT_FILES),
             latent_bytes=process.header(Header.LATENT_BYTES),
+            object_bytes=process.header(Header.OBJECT_BYTES),
             major_faults=_major_faults(process),
         )
         for process in processes

@@ -94,6 +94,8 @@ class KernelIo(_Record):
     """Data files that a loader which is not ioprof's had mapped: what was read through them is in no count."""
     latent_bytes: int = 0
     """How long these mappings are."""
+    object_bytes: int = 0
+    """Bytes that a library fetched from object stores, through sockets: `rchar_bytes` does not hold them."""
     major_faults: int | None = None
     """Page faults of the process that waited for a device or server; None where they were not counted."""
 

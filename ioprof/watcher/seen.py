@@ -36,7 +36,7 @@ class SeenReads:
             counters = self._kernel.read()
         if self._capture is not None:
             # What is mapped at the end may be gone, and the end is not seen of a worker that is killed.
-            self._capture.note_mapped()
+            self._capture.note_uncounted()
         return None if counters is None else counters._replace(rchar=counters.rchar - excluded)
 
     def batch_begins(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ioprof.capture.seams import arrow_mappings, numpy_files
+from ioprof.capture.seams import arrow_mappings, fsspec_gets, numpy_files
 from ioprof.capture.seams.on_import import Seam
 
 SEAMS: Mapping[str, Seam] = {
+    "fsspec.spec": fsspec_gets.seam,
     "numpy": numpy_files.seam,
     "pyarrow": arrow_mappings.seam,
 }
