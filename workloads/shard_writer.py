@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 
-from ioprof.workloads.shards.tar import BLOCK_BYTES, header
+from ioprof.workloads.shards.tar import header
 
 from ioprof.dataset.place import place
 from ioprof.errors import StoreError, StoreFullError
+from ioprof.formats.ustar import BLOCK_BYTES
 from ioprof.store.base import Store
 from ioprof.store.tap import Tap
 from ioprof.store.tap_writer import TapWriter

@@ -97,6 +97,7 @@ DIRECTIONS = [
     (WITHOUT_TENSORS, ("torch",)),
     (BELOW_CLI, ("typer", "click")),
     (("ioprof.analysis", "ioprof.trace", "ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.runner"), ("rich",)),
+    (("ioprof.formats",), ("ioprof.contract", "ioprof.dataset", "ioprof.host", *ABOVE_TRACE)),
     (("ioprof.units", "ioprof.errors", "ioprof.clock"), ("ioprof", "numpy", "pydantic", "pyarrow")),
 ]  # fmt: skip
 

@@ -12,13 +12,13 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ioprof.workloads.shards.buffers import BufferPool
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.stream import shares, shuffled
-from ioprof.workloads.shards.window import Window
 from pydantic import ValidationError
 
 from ioprof.contract import Part
+from ioprof.formats.buffers import BufferPool
+from ioprof.formats.errors import ShardError
+from ioprof.formats.window import Window
 from ioprof.plugins import find_workload
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap_file import ShortReadError

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from ioprof.workloads.shards.arrow_source import ArrowSource, fixed_rows, row_views
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
 
 from ioprof.dataset.sizes import Sizes
+from ioprof.formats.errors import ShardError
 from ioprof.trace.kinds import BAD_FORMAT, MISSING_COLUMN
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.format import OpenShard
 from numpy.typing import NDArray
 
+from ioprof.formats.errors import ShardError
 from ioprof.trace.kinds import BAD_FORMAT
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ioprof.workloads.shards.buffers import BufferPool
 from ioprof.workloads.shards.shape import Piece, ShardShape
 
 from ioprof.dataset.sizes import Sizes
+from ioprof.formats.buffers import BufferPool
 from ioprof.store.tap import Tap
 from ioprof.store.tap_file import TapFile
 from ioprof.trace.kinds import EMPTY_SAMPLE, Kind

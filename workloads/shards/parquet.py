@@ -16,8 +16,6 @@ from typing import ClassVar
 
 import numpy as np
 from ioprof.workloads.shards.arrow_source import ArrowSource, Rows, fixed_rows, row_views
-from ioprof.workloads.shards.buffers import BufferPool
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
@@ -25,6 +23,8 @@ from ioprof.workloads.shards.thrift import I32, Value, struct
 
 from ioprof.dataset.sizes import Sizes
 from ioprof.errors import SpecError
+from ioprof.formats.buffers import BufferPool
+from ioprof.formats.errors import ShardError
 from ioprof.trace.kinds import BAD_FORMAT, MISSING_COLUMN
 
 _MAGIC = b"PAR1"

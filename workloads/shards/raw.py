@@ -9,9 +9,9 @@ from typing import ClassVar
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
-from ioprof.workloads.shards.window import Window
 
 from ioprof.dataset.sizes import Sizes
+from ioprof.formats.window import Window
 
 
 @dataclass(frozen=True)

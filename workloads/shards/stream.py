@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ioprof.workloads.decode import CpuTransform
-from ioprof.workloads.shards.buffers import BufferPool
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.format import OpenShard, Sample, ShardFormat
 from ioprof.workloads.shards.layout import shard_path
 
+from ioprof.formats.buffers import BufferPool
+from ioprof.formats.errors import ShardError
 from ioprof.store.tap import Tap
 
 if TYPE_CHECKING:

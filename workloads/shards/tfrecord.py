@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import ClassVar
 
 import google_crc32c
-from ioprof.workloads.shards.errors import ShardError
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
-from ioprof.workloads.shards.window import Window
 
 from ioprof.dataset.sizes import Sizes
+from ioprof.formats.errors import ShardError
+from ioprof.formats.window import Window
 from ioprof.trace.kinds import BAD_CHECKSUM
 
 _LENGTH = struct.Struct("<Q")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ioprof.workloads.shards.buffers import BufferPool
-from ioprof.workloads.shards.errors import ShardError
-
+from ioprof.formats.buffers import BufferPool
+from ioprof.formats.errors import ShardError
 from ioprof.store.tap_file import ShortReadError, TapFile
 from ioprof.trace.kinds import BAD_FORMAT
 
