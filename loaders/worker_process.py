@@ -37,6 +37,9 @@ def end_workers(workers: Sequence[BaseProcess], job: WorkerJob) -> None:
     for stuck in still_alive(workers, HANDING_OVER_S if hands_over else CLOSING_S):
         stuck.kill()
     still_alive(workers)
+    for ended in workers:
+        if ended.exitcode is not None:
+            ended.join()  # at once; only then does multiprocessing let go of it, and of its descriptors
     lost = sum(worker.exitcode != 0 for worker in workers)
     if hands_over and lost:
         verb = "worker was ended before it" if lost == 1 else "workers were ended before they"

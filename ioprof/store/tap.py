@@ -301,6 +301,25 @@ class Tap:
         self.recorder.record(GET_FROM_0, start, end, len(content), obj, SHORT_READ)
         return None
 
+    def note_get(self, obj: int, start_ns: int, end_ns: int, got_bytes: int, size_bytes: int, error: int) -> bool:
+        """Record a request that somebody else has made; return whether it delivered.
+
+        Requests of one worker may overlap: each lasted as long as it did, and together longer than the batch.
+
+        Args:
+            obj: the object's index.
+            start_ns: when it was sent.
+            end_ns: when the last byte was there.
+            got_bytes: how many came.
+            size_bytes: how many should have.
+            error: its code of `ioprof.trace.kinds`, 0 for none.
+        """
+        code = error or (SHORT_READ if got_bytes != size_bytes else 0)
+        self.recorder.record(GET_FROM_0, start_ns, end_ns, got_bytes, obj, code)
+        self._tapped(got_bytes)
+        self.failed_samples += code != 0
+        return not code
+
     def decode(self, transform: Callable[[_Content], _Content], content: _Content, obj: int) -> _Content:
         """Spend the CPU work of a sample of object ``obj`` and record it as an operation of kind decode."""
         if not self.decodes:

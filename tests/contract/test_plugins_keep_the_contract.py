@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ioprof.contract import Access, Loader, Part, PluginParams, Workload
+from ioprof.contract import Loader, Part, PluginParams, Workload
 from ioprof.plugins import find_loader, find_workload, list_loaders, list_workloads
 from ioprof.store.local import LocalStore
 from ioprof.store.local_tap import tap_store
 from ioprof.trace.recorder import Recorder
-from tests.small_dataset import KnownSizes, local_dataset
-from tests.small_stream import local_stream
+from tests.small_dataset import KnownSizes
 
 WORKLOADS = [one.name for one in list_workloads() if one.missing is None]
 LOADERS = [one.name for one in list_loaders() if one.missing is None]
@@ -145,35 +144,3 @@ def test_a_stream_yields_each_sample_once_over_all_its_parts(
         again = [list(stream.samples(tap, epoch, Part(index=part, count=parts))) for part in range(parts)]
         assert again == read
     recorder.close()
-
-
-@pytest.mark.usefixtures("nothing_left")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("loader", "access"),
-    [(find_loader(name), access) for name in LOADERS for access in sorted(find_loader(name).accepts)],
-)
-def test_a_loader_delivers_numbered_batches_of_all_samples_and_closes(
-    loader: type[Loader], access: Access, tmp_path: Path, trace_dir: Path
-) -> None:
-    """Two epochs with its default parameters; numbers go on; stamps are in order or -1; closing twice is safe."""
-    made = local_dataset if access == "map" else local_stream
-    session = loader(loader.Params()).open(made(tmp_path).job(trace_dir, drop_last=False))
-    numbers, samples = [], 0
-    for epoch in (0, 1):
-        for batch in session.batches(epoch):
-            numbers.append(batch.number)
-            samples += batch.samples
-            stamps = (batch.dispatch_ns, batch.fetch_start_ns, batch.fetch_end_ns, batch.collate_end_ns)
-            known = [stamp for stamp in stamps if stamp != -1]
-            assert known == sorted(known)
-            assert (batch.size_bytes > 0) == loader.reads_storage
-            del batch
-    assert numbers[0] == 0
-    assert len(set(numbers)) == len(numbers)
-    if access == "map":
-        assert sorted(numbers) == list(range(14))
-    assert samples == 100
-    session.close()
-    session.close()
-    assert session.process_ids() == []

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from ioprof.workloads.shards.arrow_source import ArrowSource, fixed_rows, row_views
+from ioprof.workloads.shards.arrow_source import ArrowSource
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
 
 from ioprof.dataset.sizes import Sizes
+from ioprof.formats.arrow_rows import fixed_rows, row_views
 from ioprof.formats.errors import ShardError
 from ioprof.trace.kinds import BAD_FORMAT, MISSING_COLUMN
 

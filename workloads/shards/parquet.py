@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
-from ioprof.workloads.shards.arrow_source import ArrowSource, Rows, fixed_rows, row_views
+from ioprof.workloads.shards.arrow_source import ArrowSource
 from ioprof.workloads.shards.fixed import fixed_sample_bytes
 from ioprof.workloads.shards.format import OpenShard, Sample
 from ioprof.workloads.shards.shape import Piece, ShardShape, same_for_all
@@ -23,6 +23,7 @@ from ioprof.workloads.shards.thrift import I32, Value, struct
 
 from ioprof.dataset.sizes import Sizes
 from ioprof.errors import SpecError
+from ioprof.formats.arrow_rows import Rows, fixed_rows, row_views
 from ioprof.formats.buffers import BufferPool
 from ioprof.formats.errors import ShardError
 from ioprof.trace.kinds import BAD_FORMAT, MISSING_COLUMN
