@@ -34,7 +34,7 @@ from ioprof.plugins import find_loader
 from ioprof.probe.pattern import FIRST_EPOCH
 from ioprof.runner.plan import RunPlan
 from ioprof.runner.run_dataset import RunDataset
-from ioprof.runner.source import source_of
+from ioprof.runner.source import source_of, stored_of
 from ioprof.store.local_tap import tap_store
 from ioprof.store.tap import Tap
 from ioprof.trace.probe_record import BaselineRecord
@@ -133,6 +133,8 @@ def fed_to_one_worker(plan: RunPlan, dataset: RunDataset, duration_ns: int) -> B
 def _fed_from_memory(
     plan: RunPlan, dataset: RunDataset, loader: Loader, ahead: int, duration_ns: int
 ) -> BaselineRecord:
+    if loader.capabilities.formats:
+        return _unknown(f"{plan.spec.loader} reads the store by itself, whatever it is given to read with")
     lengths = _lengths(plan, dataset)
     if not lengths:
         return _unknown("no sample could be read to know how long they are")
@@ -215,6 +217,7 @@ def _delivered(
             batch_size=section.batch_size,
             drop_last=section.drop_last,
             stop_requested=lambda: over,
+            stored=stored_of(plan.workload, dataset.sizes),
         )
         session = loader.open(job)
         stack.callback(session.close)

@@ -13,7 +13,7 @@ from ioprof.errors import SpecError
 from ioprof.plugins import find_loader, find_workload
 from ioprof.runner.checkpoints import check_memory
 from ioprof.runner.epoch_steps import check_epoch_has_steps, check_steps_are_measured
-from ioprof.runner.fitting import check_fits
+from ioprof.runner.fitting import check_fits, check_throttle_reaches
 from ioprof.spec.model import RunSpec
 from ioprof.store.base import Store
 from ioprof.store.open_store import open_store
@@ -48,6 +48,7 @@ def plan_run(spec: RunSpec) -> RunPlan:
     check_fits(workload, loader)
     _check_fork_safe(spec, loader)
     store = open_store(spec.store.url)
+    check_throttle_reaches(workload, loader, store)
     _check_workers_see_the_store(spec, store)
     if isinstance(workload, ChecksStore):
         workload.check_store(store)

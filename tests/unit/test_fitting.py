@@ -13,11 +13,12 @@ from ioprof.contract import Access, Capabilities, PluginParams, StoredWorkload, 
 from ioprof.dataset.object_sizes import LayoutSizes
 from ioprof.errors import SpecError
 from ioprof.plugins import LOADERS, find_loader, find_workload
-from ioprof.runner.fitting import check_fits
+from ioprof.runner.fitting import check_fits, check_throttle_reaches
 from ioprof.runner.plan import plan_run
 from ioprof.spec.flags import raw_spec
 from ioprof.spec.resolve import resolve
 from ioprof.store.local import LocalStore
+from ioprof.store.open_store import open_store
 
 
 class ReadsParquet:
@@ -97,3 +98,18 @@ def test_what_loaders_of_a_format_are_told_is_what_the_workload_stores(tmp_path:
         assert stored.sizes.of([3]) == layout.sizes(3, 4).tolist()
         assert sorted(stored.order(1)) == list(range(objects))
         assert list(stored.order(1)) != list(stored.order(2))
+
+
+@pytest.mark.usefixtures("with_parquet")
+def test_a_loader_that_reads_past_the_throttle_is_refused_on_a_throttled_store(tmp_path: Path) -> None:
+    """Those that read through the taps are named; without the throttle it may read."""
+    workload = _workload("streaming-shards", format="parquet", sample_size="4KiB")
+    throttled = open_store(f"throttle+{tmp_path}?latency=1ms")
+    for name in ("reads-parquet", "parquet"):
+        with pytest.raises(
+            SpecError, match=r"reads by itself \(native\), past the throttle .*torch-iterable"
+        ) as caught:
+            check_throttle_reaches(workload, find_loader(name), throttled)
+        assert "parquet or" not in str(caught.value)
+        check_throttle_reaches(workload, find_loader(name), LocalStore(str(tmp_path)))
+    check_throttle_reaches(workload, find_loader("torch-iterable"), throttled)
