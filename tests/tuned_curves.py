@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ioprof.tune.choose import Next
-from ioprof.tune.limits import Limits, Needs, Room
-from ioprof.tune.predictor import Forecast, Predicted, Predictor
-from ioprof.tune.search import Search, Task
-from ioprof.tune.setting import PREFETCHES, Setting, settings, worker_counts
-from ioprof.tune.tunable import Judged, Measured
+from ioprof.tuning.choose import Next
+from ioprof.tuning.limits import Limits, Needs, Room
+from ioprof.tuning.predictor import Forecast, Predicted, Predictor
+from ioprof.tuning.search import Search, Task
+from ioprof.tuning.setting import PREFETCHES, Setting, settings, worker_counts
+from ioprof.tuning.tunable import Judged, Measured
 
 Rate = Callable[[Setting], float]
 ROOM = Room(

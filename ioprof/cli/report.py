@@ -24,7 +24,7 @@ from ioprof.trace.liveness import as_it_stands
 from ioprof.trace.reader import load_trace
 from ioprof.trace.run_record import RunRecord
 from ioprof.trace.rundir import RUN_JSON, read_run_json
-from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
+from ioprof.tuning.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
 from ioprof.units import format_count
 
 

@@ -39,7 +39,7 @@ from ioprof.store.open_store import open_store
 from ioprof.trace.probe_record import PROBE_JSON
 from ioprof.trace.results_folder import check_results
 from ioprof.trace.rundir import RUN_JSON
-from ioprof.tune.record import TUNE_JSON
+from ioprof.tuning.record import TUNE_JSON
 
 
 def _resolved(target: str, flags: list[tuple[str, str]], assignments: list[str], extra: list[str]) -> RunSpec:

@@ -29,17 +29,17 @@ from ioprof.spec.resolve import resolve
 from ioprof.spec.sources import RawSpec
 from ioprof.trace.json_record import read_record
 from ioprof.trace.results_folder import check_results
-from ioprof.tune.choose import Next
-from ioprof.tune.limits import Limits
-from ioprof.tune.predictor import Corrected, Predicted
-from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, MeasuredRecord, TuneRecord
-from ioprof.tune.replay import Replay
-from ioprof.tune.room import room
-from ioprof.tune.search import Task
-from ioprof.tune.setting import Setting
-from ioprof.tune.task import Wish, first_record, limits_of, plan_of_smallest, wanted_settings
-from ioprof.tune.tuning import Tuning
-from ioprof.tune.workload import WorkloadRuns
+from ioprof.tuning.choose import Next
+from ioprof.tuning.limits import Limits
+from ioprof.tuning.predictor import Corrected, Predicted
+from ioprof.tuning.record import TUNE_FORMAT, TUNE_JSON, MeasuredRecord, TuneRecord
+from ioprof.tuning.replay import Replay
+from ioprof.tuning.room import room
+from ioprof.tuning.search import Task
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.task import Wish, first_record, limits_of, plan_of_smallest, wanted_settings
+from ioprof.tuning.tuning import Tuning
+from ioprof.tuning.workload import WorkloadRuns
 from ioprof.units import format_bytes, parse_count, parse_duration_ns
 
 DEFAULT_BUDGET_NS = 120 * 10**9

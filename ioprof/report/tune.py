@@ -7,7 +7,7 @@ from rich.text import Text
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.report.curve import MEASURED, PREDICTED, WITHIN, Dot, curve
 from ioprof.report.layout import columns, fact, paragraph
-from ioprof.tune.record import ChosenRecord, MeasuredRecord, PointRecord, RateRecord, SettingRecord, TuneRecord
+from ioprof.tuning.record import ChosenRecord, MeasuredRecord, PointRecord, RateRecord, SettingRecord, TuneRecord
 from ioprof.units import format_count, format_duration
 
 NONE = "-"

@@ -22,14 +22,14 @@ from ioprof import api
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.model import RunSpec
-from ioprof.tune.choose import NEAR_RATIO
-from ioprof.tune.predictor import Corrected
-from ioprof.tune.replay import Replay
-from ioprof.tune.room import room
-from ioprof.tune.search import Search, Task, Unheard, choice
-from ioprof.tune.setting import Setting
-from ioprof.tune.task import Wish, limits_of, wanted_settings
-from ioprof.tune.workload import WorkloadRuns
+from ioprof.tuning.choose import NEAR_RATIO
+from ioprof.tuning.predictor import Corrected
+from ioprof.tuning.replay import Replay
+from ioprof.tuning.room import room
+from ioprof.tuning.search import Search, Task, Unheard, choice
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.task import Wish, limits_of, wanted_settings
+from ioprof.tuning.workload import WorkloadRuns
 from ioprof.units import parse_duration_ns
 
 MOST_WORKERS = 8

@@ -62,7 +62,7 @@ BELOW_CLI = tuple(name for name in IMPORTS if not _inside(name, ("ioprof.cli",))
 UNDER_TUNE = tuple(
     name
     for name in IMPORTS
-    if not _inside(name, ("ioprof.tune", "ioprof.cli"))
+    if not _inside(name, ("ioprof.tuning", "ioprof.cli"))
     and name not in ("ioprof", "ioprof.report", "ioprof.report.tune")
 )
 """A tuning makes runs and analyses them; only what shows it knows of it."""
@@ -85,13 +85,13 @@ DIRECTIONS = [
     (("ioprof.runner",), ("ioprof.analysis", "ioprof.report", "ioprof.api")),
     (("ioprof.capture",), (*ABOVE_TRACE, "ioprof.spec", "ioprof.dataset", "ioprof.contract", "rich")),
     (("ioprof.trace", "ioprof.store", "ioprof.host"), ("ioprof.capture",)),
-    (UNDER_TUNE, ("ioprof.tune",)),
-    (("ioprof.tune",), ("ioprof.report", "rich")),
+    (UNDER_TUNE, ("ioprof.tuning",)),
+    (("ioprof.tuning",), ("ioprof.report", "rich")),
     (("ioprof.store", "ioprof.dataset", "ioprof.host", "ioprof.accelerator", "ioprof.spec"),
      ("ioprof.analysis", "ioprof.report", "ioprof.runner", "ioprof.api")),
     (UNDER_REPLAY, ("ioprof.replay",)),
-    (("ioprof.replay",), ("ioprof.report", "ioprof.tune", "rich")),
-    (("ioprof.watcher",), ("ioprof.cli", "ioprof.spec", "ioprof.dataset", "ioprof.probe", "ioprof.tune")),
+    (("ioprof.replay",), ("ioprof.report", "ioprof.tuning", "rich")),
+    (("ioprof.watcher",), ("ioprof.cli", "ioprof.spec", "ioprof.dataset", "ioprof.probe", "ioprof.tuning")),
     (("ioprof.analysis", "ioprof.report", "ioprof.trace", "ioprof.runner", "ioprof.host", "ioprof.store", "ioprof.api"),
      ("ioprof.watcher",)),
     (WITHOUT_TENSORS, ("torch",)),

@@ -9,7 +9,7 @@ import pytest
 
 from ioprof.cli.tune import run_words, tune_command
 from ioprof.errors import RequirementError, UsageError
-from ioprof.tune.setting import Setting
+from ioprof.tuning.setting import Setting
 
 pytestmark = [
     pytest.mark.usefixtures("nothing_left"),

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ioprof.tune.limits import Limits, Needs, Room
-from ioprof.tune.room import room
-from ioprof.tune.setting import Setting, settings, worker_counts
+from ioprof.tuning.limits import Limits, Needs, Room
+from ioprof.tuning.room import room
+from ioprof.tuning.setting import Setting, settings, worker_counts
 from tests.tuned_curves import ROOM, limits
 
 

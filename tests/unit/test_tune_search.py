@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioprof.errors import RunError
-from ioprof.tune.choose import NEAR_RATIO
-from ioprof.tune.predictor import Corrected, Interpolation, Predicted
-from ioprof.tune.replay import between
-from ioprof.tune.search import choice
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured
+from ioprof.tuning.choose import NEAR_RATIO
+from ioprof.tuning.predictor import Corrected, Interpolation, Predicted
+from ioprof.tuning.replay import between
+from ioprof.tuning.search import choice
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Measured
 from tests.tuned_curves import Curve, Oracle, Rate, all_settings, saturating, searched
 
 
@@ -162,7 +162,7 @@ def test_noise_that_promises_another_winner_each_time_does_not_go_on_for_long() 
 def test_predictions_are_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five seconds for each round of them leave no time for as many runs of one second."""
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr("ioprof.tune.search.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("ioprof.tuning.search.time.monotonic", lambda: float(next(clock)))
     tunable = Curve(saturating(100, 3000))
     search = searched(tunable, Corrected(Interpolation()), budget_s=12.0)
     assert search.spent_s == 6.0 * len(tunable.runs)

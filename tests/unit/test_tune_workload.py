@@ -15,9 +15,9 @@ from ioprof.report.tune import render_tune
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import plan_run
 from ioprof.trace.json_record import read_record
-from ioprof.tune.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
-from ioprof.tune.setting import Setting
-from ioprof.tune.workload import WorkloadRuns
+from ioprof.tuning.record import TUNE_FORMAT, TUNE_JSON, TuneRecord
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.workload import WorkloadRuns
 
 FLAGS = (
     "--store", "throttle+./data?latency=4ms", "--files", "200", "--file-size", "1KiB", "--batch-size", "2",

@@ -9,9 +9,9 @@ from ioprof.analysis.verdict import HEALTHY_UTILIZATION
 from ioprof.analysis.wording import percent
 from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, WRITE_KINDS
 from ioprof.trace.probe_record import ProbeRecord
-from ioprof.tune.choose import Estimate, Estimates, best
-from ioprof.tune.tunable import Judged
-from ioprof.tune.wording import per_s
+from ioprof.tuning.choose import Estimate, Estimates, best
+from ioprof.tuning.tunable import Judged
+from ioprof.tuning.wording import per_s
 
 _OF_ONE_RUN = ("cpu", "transfer", "order", "loader", "storage-latency", "storage-bandwidth", "metadata")
 """What a run's own verdict is believed; of workers and prefetch the other settings tell more."""

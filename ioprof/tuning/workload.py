@@ -25,10 +25,10 @@ from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.model import DEFAULT_WARMUP, RunSpec
 from ioprof.trace.reader import load_trace
 from ioprof.trace.trace import Trace
-from ioprof.tune.bound import store_bound_of
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Judged, Measured
-from ioprof.tune.workers_memory import AsksWorkers
+from ioprof.tuning.bound import store_bound_of
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Judged, Measured
+from ioprof.tuning.workers_memory import AsksWorkers
 
 DURATION_NS = 5 * 10**9
 """Of each run, where nobody says."""

@@ -12,10 +12,10 @@ from ioprof.compound.json_file import KEPT
 from ioprof.errors import IoprofError
 from ioprof.runner.interrupt import Interrupted, shielded
 from ioprof.trace.json_record import write_record
-from ioprof.tune.bound import why
-from ioprof.tune.choose import Estimate, Next, gain_of_one_more
-from ioprof.tune.predictor import Predicted
-from ioprof.tune.record import (
+from ioprof.tuning.bound import why
+from ioprof.tuning.choose import Estimate, Next, gain_of_one_more
+from ioprof.tuning.predictor import Predicted
+from ioprof.tuning.record import (
     TUNE_JSON,
     ChosenRecord,
     LimitRecord,
@@ -26,10 +26,10 @@ from ioprof.tune.record import (
     TuneOutcome,
     TuneRecord,
 )
-from ioprof.tune.remarks import bound_by_limit, contradiction, first_refused, unmeasured_told
-from ioprof.tune.search import Search, Task, choice
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured
+from ioprof.tuning.remarks import bound_by_limit, contradiction, first_refused, unmeasured_told
+from ioprof.tuning.search import Search, Task, choice
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Measured
 
 
 class Shows(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ioprof.errors import RunError
-from ioprof.tune.choose import (
+from ioprof.tuning.choose import (
     NEAR_RATIO,
     Estimate,
     Next,
@@ -19,10 +19,10 @@ from ioprof.tune.choose import (
     only_measured,
     smallest_near_best,
 )
-from ioprof.tune.limits import Limits
-from ioprof.tune.predictor import Forecast, Predicted, Predictor
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured, Tunable
+from ioprof.tuning.limits import Limits
+from ioprof.tuning.predictor import Forecast, Predicted, Predictor
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Measured, Tunable
 
 REACH = 8
 """No prediction is trusted, nor a run risked, for more than so many times the most workers that were tried."""

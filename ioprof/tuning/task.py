@@ -11,10 +11,10 @@ from ioprof.errors import UsageError
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.model import RunSpec
 from ioprof.store.fsspec_store import without_credentials
-from ioprof.tune.limits import Limits, Needs, Room
-from ioprof.tune.record import TuneRecord
-from ioprof.tune.setting import PREFETCHES, Setting, settings, worker_counts
-from ioprof.tune.workload import accepts, with_setting
+from ioprof.tuning.limits import Limits, Needs, Room
+from ioprof.tuning.record import TuneRecord
+from ioprof.tuning.setting import PREFETCHES, Setting, settings, worker_counts
+from ioprof.tuning.workload import accepts, with_setting
 
 LEAST_OF_MOST_WORKERS = 32
 MOST_WORKERS_PER_CORE = 8

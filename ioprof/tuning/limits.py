@@ -1,10 +1,10 @@
-"""What this host allows: which settings would not fit, and why. Pure arithmetic; `ioprof.tune.room` asks the host."""
+"""What this host allows: which settings would not fit, and why. Pure arithmetic; `ioprof.tuning.room` asks the host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ioprof.tune.setting import Setting
+from ioprof.tuning.setting import Setting
 from ioprof.units import format_bytes, format_count
 
 SPARE_FILES = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ioprof.host.facts import host_facts
-from ioprof.tune.limits import Room
+from ioprof.tuning.limits import Room
 from ioprof.units import format_count
 
 

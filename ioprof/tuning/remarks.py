@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ioprof.tune.choose import NEAR_RATIO, Estimate, Estimates, Next
-from ioprof.tune.limits import Limits
-from ioprof.tune.predictor import Predicted
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured
-from ioprof.tune.wording import per_s
+from ioprof.tuning.choose import NEAR_RATIO, Estimate, Estimates, Next
+from ioprof.tuning.limits import Limits
+from ioprof.tuning.predictor import Predicted
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Measured
+from ioprof.tuning.wording import per_s
 
 
 def first_refused(settings: Sequence[Setting], limits: Limits) -> dict[str, Setting]:

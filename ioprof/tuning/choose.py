@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ioprof.tune.predictor import Forecast
-from ioprof.tune.setting import USUAL_PREFETCH, Setting
-from ioprof.tune.tunable import Interval, Measured
+from ioprof.tuning.predictor import Forecast
+from ioprof.tuning.setting import USUAL_PREFETCH, Setting
+from ioprof.tuning.tunable import Interval, Measured
 
 NEAR_RATIO = 0.98
 """A setting within 2 % of the best is as good as the best."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from ioprof.analysis.pipeline.change import Change
 from ioprof.analysis.pipeline.model import PipelineModel, Prediction
 from ioprof.errors import IoprofError
-from ioprof.tune.choose import NEAR_RATIO
-from ioprof.tune.predictor import Forecast, Interpolation, Predicted
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Measured
+from ioprof.tuning.choose import NEAR_RATIO
+from ioprof.tuning.predictor import Forecast, Interpolation, Predicted
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Measured
 
 BY_REPLAY = "replay of the first run's batches through the pipeline model, moved by what later runs showed"
 _HALF_AN_OCTAVE = 1.4

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ioprof.trace.trace import Trace
-from ioprof.tune.setting import Setting
+from ioprof.tuning.setting import Setting
 
 Interval = tuple[float, float]
 

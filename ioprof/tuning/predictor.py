@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ioprof.tune.setting import Setting
-from ioprof.tune.tunable import Interval, Measured
+from ioprof.tuning.setting import Setting
+from ioprof.tuning.tunable import Interval, Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
