@@ -8,6 +8,7 @@ import pyarrow as pa
 from ioprof.analysis.accounted import Floats, accounted, floats, lasted_ns, weighted_sum, weights, within
 from ioprof.analysis.fetch_counters import filesystems, miscounted_reason
 from ioprof.analysis.summary import CacheEvidence, Coverage, CpuTime
+from ioprof.analysis.unseen import uncounted_reason
 from ioprof.analysis.wording import percent
 from ioprof.trace.run_record import CacheRecord, KernelIo, RunRecord
 from ioprof.units import format_bytes
@@ -51,7 +52,7 @@ def no_cache_ratio_reason(run: RunRecord) -> str | None:
         return reason
     if sum(worker.tapped_bytes for worker in run.kernel_io) == 0:
         return "no read passed the taps"
-    return None
+    return uncounted_reason(run)
 
 
 def is_local(run: RunRecord) -> bool:

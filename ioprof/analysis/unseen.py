@@ -25,7 +25,8 @@ def latent_coverage(run: RunRecord, seen: Coverage, reason: str | None) -> tuple
     objects_bytes = _objects_bytes(run)
     if objects_bytes > (1 - MIN_COVERAGE) * (objects_bytes + (seen.kernel_bytes or 0)):
         return _without_ratio(seen), _object_words(objects_bytes)
-    if seen.ratio is None or _least_ratio(run, seen) >= MIN_COVERAGE * min(1.0, seen.ratio):
+    known = 1.0 if seen.ratio is None else min(1.0, seen.ratio)
+    if not _latent(run) or _least_ratio(run, seen) >= MIN_COVERAGE * known:
         return seen, reason
     return _without_ratio(seen), _mapped_words(run)
 
@@ -43,6 +44,15 @@ def latency_unknown_reason(run: RunRecord, seen: Coverage) -> str | None:
         seen_bytes, read_bytes = format_bytes(seen.tapped_bytes), format_bytes(seen.kernel_bytes or 0)
         return f"native or mapped reads: the taps saw {seen_bytes} of {read_bytes} read from files; {_instead(run)}"
     return None
+
+
+def uncounted_reason(run: RunRecord) -> str | None:
+    """Return why nobody knows what share of the reads the page cache served; None: by what is counted it is known."""
+    tapped_bytes = sum(io.tapped_bytes for io in run.kernel_io or [])
+    latent_bytes, objects_bytes = sum(io.latent_bytes for io in _latent(run)), _objects_bytes(run)
+    if tapped_bytes >= MIN_COVERAGE * (tapped_bytes + latent_bytes + objects_bytes):
+        return None
+    return _mapped_words(run) if latent_bytes else _object_words(objects_bytes)
 
 
 def _without_ratio(seen: Coverage) -> Coverage:

@@ -15,11 +15,15 @@ from ioprof.capture.objects import Fetched
 from ioprof.capture.places import put_in_place
 from ioprof.capture.taps import IS_COMPILED, TAPS, Total
 from ioprof.capture.totals import Totals
+from ioprof.clock import now_ns
 from ioprof.host.family_io import FamilyIo
 from ioprof.host.mapped_files import own_mapped_files
 from ioprof.host.thread_accounting import ProcessIo
 from ioprof.trace.opsfile import SINGLE_WORDS, SINGLES
 from ioprof.trace.recorder import Recorder
+
+FIRST_LOOK_NS, MOST_LOOK_NS = 500_000_000, 32_000_000_000
+"""How long after the first look for mapped files the next one is due; each interval is twice the last, up to this."""
 
 
 class Capture:
@@ -36,6 +40,7 @@ class Capture:
         self._kernel = FamilyIo() if with_children else ProcessIo()
         self._lock = threading.RLock()
         self._own_folder = str(Path(recorder.trace_dir).resolve())
+        self._next_look_ns, self._look_every_ns = 0, FIRST_LOOK_NS
         self._fetched_before = Fetched.size_bytes
         self._mapped_before = MappedFiles.count, MappedFiles.size_bytes
 
@@ -76,12 +81,18 @@ class Capture:
             rchar_bytes = counters.rchar - excluded
             self.recorder.note_io(tapped, tapped, rchar_bytes, counters.read_bytes, touched_page_bytes=touched)
 
-    def note_uncounted(self) -> None:
+    def note_uncounted(self, *, is_last: bool = False) -> None:
         """Keep how much came from object stores, which data files are mapped, and the page faults so far.
 
-        Takes about a millisecond: not for every batch.
+        Looking for mappings takes about a millisecond, and what a loader maps it mostly keeps: it is done ever less
+        often, and not unless so long has passed.
         """
         self.recorder.note_objects(Fetched.size_bytes - self._fetched_before)
+        at_ns = now_ns()
+        if not is_last and at_ns < self._next_look_ns:
+            return
+        self._next_look_ns = at_ns + self._look_every_ns
+        self._look_every_ns = min(2 * self._look_every_ns, MOST_LOOK_NS)
         with own_calls():
             latent = own_mapped_files(but_below=self._own_folder)
         if latent is not None:
@@ -102,7 +113,7 @@ class Capture:
             if self is _process.captures[-1]:
                 self.hand_over()
             self.note_io()
-            self.note_uncounted()
+            self.note_uncounted(is_last=True)
             _process.captures.remove(self)
             if _process.captures:
                 _process.captures[-1].bind()

@@ -123,5 +123,5 @@ def test_a_watched_loader_over_objects_has_latencies_and_says_why_no_coverage(po
     summary = load(watched.directory, verdict_alone).summary
     assert (summary.operations["get"].count, summary.operations["get"].bytes) == (10, 100_000)
     assert summary.operations["get"].latency_ns is not None
-    assert summary.coverage.ratio is None
+    assert summary.coverage.ratio is summary.cache.client_hit_ratio is None
     assert "came through sockets, by calls that were timed" in summary.reasons["coverage.ratio"]

@@ -86,6 +86,8 @@ def test_a_mapped_reader_has_no_coverage_and_no_latencies(workers: int, tmp_path
     summary = _summary(Mapped(tmp_path), tmp_path, workers)
     assert summary.coverage.ratio is None
     assert "1 file of" in summary.reasons["coverage.ratio"]
+    assert summary.cache.client_hit_ratio is None
+    assert not any("page cache served" in caveat for caveat in summary.caveats)
     assert summary.operations["read"].count > 0
     assert summary.operations["read"].latency_ns is None
     told = summary.reasons["operations.read.latency_ns"]
