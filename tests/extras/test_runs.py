@@ -36,4 +36,8 @@ def test_a_run_sees_every_read(name: str, workload: dict[str, str | int], tmp_pa
     assert run.summary.outcome == "complete"
     assert run.summary.coverage.ratio == pytest.approx(1.0, abs=0.01)
     assert run.summary.samples == 512
+    counted = run.record.engine_counters
+    if name == "spdl":
+        assert (counted["spdl.make.tasks"], counted["spdl.make.failed_tasks"]) == (32, 0)
+        assert 0 < counted["spdl.make.task_s"] < 60
     assert run.summary.operations["open"].count == (8 if name == "webdataset" else 512)
