@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
+.PHONY: bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -42,6 +42,10 @@ validate:  ## predictions of the pipeline model against real reruns; about twelv
 
 bench-tune:  ## does tune choose what trying everything chooses, in a quarter of the time? SCENARIOS='latency warm fed cpu'
 	$(PYTHON) tests/benchmarks/bench_tune.py $(SCENARIOS)
+
+bench-loaders:  ## raw against a loop by hand; tar-shards against bare reads and, where it is installed, webdataset
+	$(PYTHON) tests/benchmarks/bench_raw.py
+	$(PYTHON) tests/benchmarks/bench_streaming.py --formats tar --loaders tar-shards --workers 1
 
 bench-taps:  ## what a file call costs with the taps in place
 	$(PYTHON) tests/benchmarks/bench_taps.py

@@ -97,7 +97,7 @@ class Bench:
         done = [ends.get() for _ in children]
         for child in children:
             child.join()
-        return sum(size / seconds for size, seconds in done)
+        return float(sum(size / seconds for size, seconds in done))
 
 
 def _timed(
