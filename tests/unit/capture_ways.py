@@ -175,6 +175,11 @@ PYTHON_READS = [
 ]  # fmt: skip
 
 
+def from_npy(folder: Path) -> None:
+    """An array that numpy reads through a FILE of C's."""
+    assert int(np.load(folder / "all.npy")[-1]) == 99_999
+
+
 def natively(folder: Path) -> None:
     """A library's own reads."""
     assert pq.read_table(folder / "all.parquet", filesystem=fs.LocalFileSystem()).num_rows == 50_000
@@ -188,7 +193,7 @@ def by_mapping(folder: Path) -> None:
 def main(top: Path) -> None:
     """Read in every way, each from a folder of its own, and print what the taps counted of it as JSON."""
     told: dict[str, list[object]] = {}
-    for way in (*PYTHON_READS, natively, by_mapping):
+    for way in (*PYTHON_READS, from_npy, natively, by_mapping):
         with capturing(top / f"trace-{way.__name__}") as (_, seen):
             way(top / way.__name__)
         counts = [seen[0].counts(kind) for kind in (Kind.OPEN, Kind.READ, Kind.CLOSE)]

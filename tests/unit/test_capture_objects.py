@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 import ioprof
 from ioprof.analysis.answer import verdict_alone
 from ioprof.api import load
+from ioprof.capture.objects import Fetched
 from ioprof.trace.kinds import Kind
 from tests.ranged_server import OBJECT_BYTES, AsyncObjects, LeadingObjects, RangedObjects, content, serving
 from tests.unit.capture_ways import capturing
@@ -102,6 +104,17 @@ def test_local_files_are_seen_once_and_as_files(tmp_path: Path) -> None:
         assert len(fsspec.filesystem("file").cat_file(str(tmp_path / "a"))) == 9_000
     assert seen[0].counts(Kind.GET) == (0, 0, 0)
     assert seen[0].counts(Kind.READ)[1] == seen[0].io.rchar_bytes == 9_000
+
+
+def test_a_child_forked_while_a_fetch_is_counted_counts_its_own(port: int, tmp_path: Path) -> None:
+    """The thread that counted is not in the child; nobody there would wait for it."""
+    with capturing(tmp_path / "trace"):
+        with Fetched.lock:
+            child = multiprocessing.get_context("fork").Process(target=_whole, args=(port,))
+            child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        child.close()
 
 
 class Objects(Numbers):

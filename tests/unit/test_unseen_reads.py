@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,6 +71,15 @@ class Native(FilesAndMore):
         return int(pq.read_table(self.folder / "rows.parquet", filesystem=fs.LocalFileSystem()).num_rows)
 
 
+class NativeByFsspec(FilesAndMore):
+    """By pyarrow, through a file system in Python."""
+
+    def more(self, index: int) -> int:
+        """Read a table."""
+        files = fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem("file")))
+        return int(pq.read_table(str(self.folder / "rows.parquet"), filesystem=files).num_rows)
+
+
 def _summary(dataset: FilesAndMore, folder: Path, workers: int) -> Summary:
     rows = np.random.default_rng(1).integers(0, 9, (dataset.count, 10_000), dtype=np.int64)
     np.save(folder / "rows.npy", rows)
@@ -104,6 +114,13 @@ def test_a_file_that_is_mapped_natively_for_a_moment_is_not_overlooked(workers: 
     assert summary.coverage.ratio is None
     assert summary.operations["read"].latency_ns is None
     assert "24 files of" in summary.reasons["coverage.ratio"]
+
+
+def test_a_native_reader_can_be_given_a_file_system_that_is_seen(tmp_path: Path) -> None:
+    """Pyarrow then reads through Python's files, call by call."""
+    summary = _summary(NativeByFsspec(tmp_path), tmp_path, 1)
+    assert summary.coverage.ratio == pytest.approx(1.0, abs=0.02)
+    assert summary.operations["read"].latency_ns is not None
 
 
 def test_a_native_reader_has_a_coverage_and_no_latencies(tmp_path: Path) -> None:
