@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ioprof.api import Run, load, run
+    from ioprof.own_tune import tune
     from ioprof.watcher.watching import watch
 
 __version__ = _version("ioprof")
-__all__ = ["Run", "__version__", "load", "run", "watch"]
+__all__ = ["Run", "__version__", "load", "run", "tune", "watch"]
 
 
 def __getattr__(name: str) -> object:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> object:
         from ioprof import api
 
         return getattr(api, name)
+    if name == "tune":
+        from ioprof.own_tune import tune
+
+        return tune
     if name == "watch":
         from ioprof.watcher.watching import watch
 

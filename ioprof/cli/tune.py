@@ -18,7 +18,7 @@ from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.show import PhasesOnly
 from ioprof.compound.json_file import make_directory
 from ioprof.errors import IoprofError, UsageError
-from ioprof.report.tune import rate_told, render_tune
+from ioprof.report.tune import begins_told, ended_told, render_tune
 from ioprof.requirement import Requirement, check_all, parse_requirement, refuse_unknowable
 from ioprof.runner.interrupt import Interrupted, interruptible
 from ioprof.runner.observer import Silent
@@ -198,10 +198,7 @@ class _Shows:
         """Name the setting."""
         if self._quiet:
             return
-        expected = "" if predicted is None else f"; {predicted.samples_per_s:,.0f} samples/s predicted"
-        spent = f"{record.spent_s:.0f} of {record.budget_s:.0f} s"
-        told = f"run {len(record.runs) + 1} ({spent}): {step.setting.told}{expected}"
-        self._console.print(f"[bold]{told}[/bold]", soft_wrap=True)
+        self._console.print(f"[bold]{begins_told(record, step, predicted)}[/bold]", soft_wrap=True)
 
     def predicts(self, settings: int) -> None:
         """Say so: it may take seconds."""
@@ -211,8 +208,7 @@ class _Shows:
     def ended(self, run: MeasuredRecord) -> None:
         """Say what it gave."""
         if not self._quiet:
-            told = f"failed: {run.problem}" if run.rate is None else rate_told(run.rate)
-            self._console.print(f"  {told}", markup=False, soft_wrap=True)
+            self._console.print(f"  {ended_told(run)}", markup=False, soft_wrap=True)
 
 
 def _print_dry(plan: RunPlan, wanted: Sequence[Setting], limits: Limits, *, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from rich.text import Text
 from ioprof.analysis.wording import percent, whole_percent
 from ioprof.report.curve import MEASURED, PREDICTED, WITHIN, Dot, curve
 from ioprof.report.layout import columns, fact, paragraph
+from ioprof.tuning.choose import Next
+from ioprof.tuning.predictor import Predicted
 from ioprof.tuning.record import ChosenRecord, MeasuredRecord, PointRecord, RateRecord, SettingRecord, TuneRecord
 from ioprof.units import format_count, format_duration
 
@@ -50,10 +52,23 @@ def rate_told(rate: RateRecord) -> str:
     return told if rate.accelerator_utilization is None else f"{told}, accelerator busy {_share(rate)}"
 
 
+def begins_told(record: TuneRecord, step: Next, predicted: Predicted | None) -> str:
+    """Return the line of a run that begins."""
+    expected = "" if predicted is None else f"; {predicted.samples_per_s:,.0f} samples/s predicted"
+    spent = f"{record.spent_s:.0f} of {record.budget_s:.0f} s"
+    return f"run {len(record.runs) + 1} ({spent}): {step.setting.told}{expected}"
+
+
+def ended_told(run: MeasuredRecord) -> str:
+    """Return the line of a run that has ended."""
+    return f"failed: {run.problem}" if run.rate is None else rate_told(run.rate)
+
+
 def _head(record: TuneRecord) -> str:
     accelerator = "" if record.accelerator == "none" else f" · {record.accelerator}"
+    store = "" if record.store is None else f" · {record.store}"
     return (
-        f"tune of {record.workload} · {record.loader} · {record.store}{accelerator} · {record.cache} · "
+        f"tune of {record.workload} · {record.loader}{store}{accelerator} · {record.cache} · "
         f"{len(record.runs)} runs in {format_duration(record.spent_s * 1e9)}"
     )
 

@@ -52,11 +52,13 @@ class Limits:
     needs: Needs
     most_workers: int
     """What was asked for at most."""
+    asked_by: str = "--max-workers "
+    """How that is asked for, the number to follow."""
 
     def refusal(self, setting: Setting) -> str | None:
         """Return why a setting does not fit here; None: it does."""
         if setting.workers > self.most_workers:
-            return f"--max-workers {self.most_workers}"
+            return f"{self.asked_by}{self.most_workers}"
         if setting.workers == 0:
             return None
         return self._shared_memory(setting) or self._memory(setting) or self._open_files(setting)

@@ -100,8 +100,8 @@ class TuneRecord(TuneModel):
     label: str | None
     workload: str
     loader: str
-    store: str
-    """URL, credentials removed."""
+    store: str | None
+    """URL, credentials removed; None: a loader of the user's own reads what it likes."""
     accelerator: str
     cache: str
     """State of the page cache before each run: cold, warm or asis."""

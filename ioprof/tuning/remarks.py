@@ -58,4 +58,4 @@ def unmeasured_told(step: Next, known: Estimates) -> str:
     """Say what the budget left undone."""
     estimate = known.get(step.setting)
     told = "" if estimate is None else f" (predicted {per_s(estimate.samples_per_s)} samples/s)"
-    return f"the budget ended before {step.setting.told} was measured{told}; a longer --budget would settle it"
+    return f"the budget ended before {step.setting.told} was measured{told}; a longer budget would settle it"

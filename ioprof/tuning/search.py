@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -73,6 +74,8 @@ class Task:
     """What fits this host."""
     budget_s: float
     """Time that runs and the predictions between them may take together; the winner is run also beyond it."""
+    remarks: Callable[[], Sequence[str]] = tuple
+    """Asked at the end what a reader must know of the runs."""
 
 
 class Search:

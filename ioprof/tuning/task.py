@@ -53,11 +53,16 @@ def wanted_settings(spec: RunSpec, wish: Wish, most_workers: int) -> tuple[Setti
     return found
 
 
+def usual_most_workers(cores: float) -> int:
+    """Return how many workers are thought of where nobody says."""
+    return min(MOST_WORKERS, max(LEAST_OF_MOST_WORKERS, int(MOST_WORKERS_PER_CORE * cores)))
+
+
 def limits_of(plan: RunPlan, room: Room, wish: Wish) -> Limits:
     """Return what a setting must fit into; what a worker takes is not known before one has run."""
     moves = plan.loader.reads_storage and getattr(plan.loader, "moves_samples", True)
     batch_bytes = total_bytes(plan.layout) * plan.spec.loader_section.batch_size // max(1, plan.workload.samples())
-    usual = min(MOST_WORKERS, max(LEAST_OF_MOST_WORKERS, int(MOST_WORKERS_PER_CORE * room.cores)))
+    usual = usual_most_workers(room.cores)
     return Limits(
         room=room,
         needs=Needs(batch_bytes=batch_bytes, shares_memory=moves),

@@ -11,6 +11,7 @@ from typing import Protocol
 from ioprof.compound.json_file import KEPT
 from ioprof.errors import IoprofError
 from ioprof.runner.interrupt import Interrupted, shielded
+from ioprof.runner.run_failure import told
 from ioprof.trace.json_record import write_record
 from ioprof.tuning.bound import why
 from ioprof.tuning.choose import Estimate, Next, gain_of_one_more
@@ -92,8 +93,8 @@ class Tuning:
         except IoprofError as error:
             self._close("failed", " ".join(str(error).split()))
             raise
-        except Exception:
-            self._close("failed", "ioprof itself failed")
+        except Exception as error:
+            self._close("failed", told(error))
             raise
         self._close("complete", None)
 
@@ -182,7 +183,11 @@ class Tuning:
 
     def _close(self, outcome: TuneOutcome, reason: str | None) -> None:
         left = self._search.unmeasured
-        remarks = [*self.record.remarks, *([] if left is None else [unmeasured_told(left, self._search.known())])]
+        remarks = [
+            *self.record.remarks,
+            *self._task.remarks(),
+            *([] if left is None else [unmeasured_told(left, self._search.known())]),
+        ]
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with shielded():
             chosen = self._judged()

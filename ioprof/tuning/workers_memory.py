@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -15,10 +16,16 @@ _OTHERS = ("ioprof.host.", "ioprof.cli.", "multiprocessing.resource_tracker", "m
 """What a run starts besides workers, by its command line."""
 
 
-def worker_bytes() -> int | None:
-    """Return the memory that a worker of this process shares with nobody; None: there is none, or it is not told."""
+def worker_bytes(pids: Sequence[int] | None = None) -> int | None:
+    """Return the memory that a worker of this process shares with nobody; None: there is none, or it is not told.
+
+    Args:
+        pids: the workers; None: all children of this process that are nothing else.
+    """
     found: list[int] = []
     for child in psutil.Process().children():
+        if pids is not None and child.pid not in pids:
+            continue
         if len(found) == MOST_ASKED:
             break
         try:

@@ -140,7 +140,7 @@ class WorkloadRuns:
     def _found(self, setting: Setting, run: api.Run, owned_bytes: int | None, start_s: float) -> Measured:
         trace, summary = load_trace(run.directory), run.summary
         largest = pc.max(trace.batches["bytes"]).as_py()
-        problem = _too_short(summary)
+        problem = too_short(summary, "use a longer --duration")
         if self._probed is None and problem is None:
             self._probed = trace
         return Measured(
@@ -176,13 +176,16 @@ class WorkloadRuns:
         )
 
 
-def _too_short(summary: Summary) -> str | None:
-    """Return why a run tells no rate; None: it does. Batches made before the window hardly matter to one that feeds."""
+def too_short(summary: Summary, remedy: str) -> str | None:
+    """Return why a run tells no rate, and the remedy; None: it does.
+
+    Batches made before the window hardly matter to one that feeds.
+    """
     made_before = summary.steps >= MIN_STEPS and summary.reasons.get("verdict.bound") == TOO_FEW
     is_fed = (summary.accelerator_utilization or 0.0) >= HEALTHY_UTILIZATION
     if summary.samples_per_s and summary.steps >= FEWEST_STEPS and (is_fed or not made_before):
         return None
-    return f"{summary.steps} steps beyond the warm-up are too few to judge; use a longer --duration"
+    return f"{summary.steps} steps beyond the warm-up are too few to judge; {remedy}"
 
 
 def _since(start_s: float) -> float:

@@ -182,6 +182,11 @@ class WatchSession:
             self._finish("failed", f"watching stopped: {self.failure}")
         _warn(f"ioprof does not watch any more: {self.failure}")
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The workers' process ids, of all iterators that were made, as far as torch tells."""
+        return [one.pid for followed in self._followed for one in followed.workers if one.pid is not None]
+
     def close(self, error: BaseException | None = None) -> Path | None:
         """End the recording and complete the run directories; return the first one's; safe to call twice.
 
