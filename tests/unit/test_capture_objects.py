@@ -97,6 +97,26 @@ def test_a_file_system_that_is_defined_later_is_seen(port: int, tmp_path: Path) 
     assert "__init_subclass__" not in vars(fsspec.AbstractFileSystem)
 
 
+class KeptObjects(AsyncObjects):
+    """Fsspec keeps one for each port."""
+
+    protocol = "kept"
+    cachable = True
+
+
+def test_a_file_system_that_was_made_before_is_seen(port: int, tmp_path: Path) -> None:
+    """Its ``cat_file`` is its own, which fsspec made of the class as it was; it has that back afterwards."""
+    objects = KeptObjects(port)
+    before = vars(objects)["cat_file"]
+    with capturing(tmp_path / "trace") as (_, seen):
+        assert KeptObjects(port) is objects
+        assert len(objects.cat_file("a", 0, 9_000)) == 9_000
+    assert vars(objects)["cat_file"] is before
+    assert objects.cat_file("a", 5, 10) == content(5, 10)
+    assert seen[0].counts(Kind.GET) == (1, 9_000, 0)
+    KeptObjects.clear_instance_cache()
+
+
 def test_local_files_are_seen_once_and_as_files(tmp_path: Path) -> None:
     """The local disk is no object store, though it be read by way of fsspec."""
     (tmp_path / "a").write_bytes(bytes(9_000))

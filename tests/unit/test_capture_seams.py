@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,8 @@ def test_a_seam_follows_the_import_and_leaves_no_trace(tmp_path: Path, monkeypat
 
     try:
         follow_imports({"later": seam, "never.there": seam}, undo)
+        found = importlib.util.find_spec("later")
+        assert found.loader.get_source("later").startswith("def read")
         later = importlib.import_module("later")
         assert later.read() == 2
         assert type(later.__loader__).__name__ == type(later.__spec__.loader).__name__ == "SourceFileLoader"

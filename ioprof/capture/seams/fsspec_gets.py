@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 
-from ioprof.capture.names import Undo
+from ioprof.capture.names import Undo, restoring
 from ioprof.capture.objects import note_get
 from ioprof.clock import now_ns
 from ioprof.trace.kinds import UNNAMED_ERROR, error_code
 
-_OF_FILE_SYSTEMS = ("_cat_file", "cat_file")
+_MIRRORED = "_cat_file"
+"""Of asynchronous file systems, each of which has a ``cat_file`` of its own that calls it."""
+_OF_FILE_SYSTEMS = (_MIRRORED, "cat_file")
 _OF_FILES = ("_fetch_range",)
 _FSSPEC = ("fsspec.spec", "fsspec.asyn")
 """Where the base classes are: theirs lead to those of the others."""
@@ -105,6 +108,23 @@ def _tap(kind: type, names: tuple[str, ...], undo: list[Undo]) -> None:
             made = _tapped_coroutine(original) if inspect.iscoroutinefunction(original) else _tapped(original)
             type.__setattr__(kind, name, made)
             undo.append(_restoring(kind, name, original, made))
+            if name == _MIRRORED:
+                for one in (kind, *_all_below(kind)):
+                    _mirror_again(one, undo)
+
+
+def _mirror_again(kind: type, undo: list[Undo]) -> None:
+    """Lead the ``cat_file`` of file systems that were made before to what is in the class now: fsspec made it then."""
+    wrapper: Call | None = getattr(sys.modules.get("fsspec.asyn"), "sync_wrapper", None)
+    if wrapper is None:
+        return
+    held: dict[str, object] = getattr(kind, "_cache", {})
+    for made in list(held.values()):
+        names = vars(made)
+        if _MIRRORED[1:] in names:
+            before = names[_MIRRORED[1:]]
+            names[_MIRRORED[1:]] = again = wrapper(getattr(made, _MIRRORED), obj=made)
+            undo.append(restoring(names, _MIRRORED[1:], (before, again)))
 
 
 def _restoring(kind: type, name: str, original: Call, made: Call) -> Undo:

@@ -79,6 +79,10 @@ class _SeamLoader(Loader):
         self._loader = loader
         self._finder = finder
 
+    def __getattr__(self, name: str) -> object:
+        """Whoever only looks for the module finds what its own loader can do besides."""
+        return getattr(self._loader, name)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave it to the loader."""
         return self._loader.create_module(spec)
