@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 _OF_PROGRAMS = (
-    "/usr/lib", "/usr/local/lib", "/usr/share/", "/usr/bin/", "/lib", "/bin/",
-    "/proc/", "/sys/", "/SYSV", "/memfd:", "/anon_hugepage",
+    "/bin/", "/lib/", "/lib32/", "/lib64/", "/usr/bin/", "/usr/lib/", "/usr/lib32/", "/usr/lib64/", "/usr/libexec/",
+    "/usr/local/lib/", "/usr/share/", "/proc/", "/sys/", "/SYSV", "/memfd:", "/anon_hugepage",
 )  # fmt: skip
-_SUFFIXES = (".so", ".pyc", ".ops", " (deleted)")
-"""Libraries; modules; operations files, which are ioprof's own; and what has no name any more."""
-
-_OF_A_FOLDER_IN_MEMORY = re.compile("shm/[^/]+/")
-"""Shared memory lies flat in /dev/shm; what lies in a folder there is somebody's data."""
+_SUFFIXES = (".so", ".pyc", ".ops")
+"""Libraries; modules; and operations files, which are ioprof's own."""
+_DELETED = " (deleted)"
+"""How a name ends that is no longer there; the data is."""
+_OF_A_FOLDER_IN_MEMORY = re.compile("shm/(?!pymp-)[^/]+/")
+"""Shared memory lies flat in /dev/shm, but for that of Python's ``multiprocessing.Array``; what lies in another folder
+there is somebody's data."""
 
 
 class MappedFiles(NamedTuple):
@@ -68,7 +70,8 @@ def own_mapped_files(proc: str = "/proc", *, but_below: str = "") -> MappedFiles
 
 def is_of_a_program(path: str) -> bool:
     """Tell whether a mapped file is a program's, a library's or a runtime's, or memory that processes share."""
-    if path.startswith((*_OF_PROGRAMS, f"{sys.prefix}/lib", f"{sys.base_prefix}/lib")):
+    path = path.removesuffix(_DELETED)
+    if path.startswith((*_OF_PROGRAMS, f"{sys.prefix}/lib/", f"{sys.base_prefix}/lib/")):
         return True
     if path.startswith("/dev/") and not _OF_A_FOLDER_IN_MEMORY.match(path, len("/dev/")):
         return True

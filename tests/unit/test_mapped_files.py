@@ -30,6 +30,10 @@ def test_data_is_told_from_programs_and_from_shared_memory() -> None:
         ("/data/my images/a.bin", "r--s", 3),
         ("/data/my images/a.bin", "r--s", 2),
         ("/dev/shm/dataset/b.bin", "r--s", 4),
+        ("/library/c.bin", "r--s", 5),
+        ("/data/gone.bin (deleted)", "r--s", 6),
+        ("/dev/shm/pymp-x1/pym-7-y (deleted)", "rw-s", 8),
+        ("/home/u/old.so (deleted)", "r--p", 8),
         ("/data/results/run/trace/steps.log", "rw-s", 8),
         ("/home/u/plugin", "r--p", 8),
         ("/home/u/plugin", "r-xp", 8),
@@ -40,7 +44,7 @@ def test_data_is_told_from_programs_and_from_shared_memory() -> None:
         ("/memfd:x (deleted)", "rw-s", 8),
         ("[heap]", "rw-p", 8),
     )
-    assert mapped_files(maps, but_below="/data/results/run") == MappedFiles(2, 9 * PAGE_BYTES)
+    assert mapped_files(maps, but_below="/data/results/run") == MappedFiles(4, 20 * PAGE_BYTES)
 
 
 def test_where_the_kernel_does_not_tell_nothing_is_known(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from ioprof.trace.kinds import Kind, error_code
 
 
 def seam(module: ModuleType) -> list[Undo]:
-    """Tap it wherever a module holds it, pyarrow's own readers included."""
+    """Tap it wherever pyarrow's own readers or the program itself hold it."""
     original = module.memory_map
-    return replace_everywhere({id(original): (original, _tapped(original))})
+    return replace_everywhere({id(original): (original, _tapped(original))}, within="pyarrow")
 
 
 def _tapped(original: Callable[..., object]) -> Callable[..., object]:

@@ -138,18 +138,17 @@ def _restoring(kind: type, name: str, original: Call, made: Call) -> Undo:
 @contextmanager
 def _timed() -> Iterator[_Get]:
     """Time what is done within, and count it unless something inside it was."""
-    outer, get, code = _open_get.get(), _Get(), 0
-    token = _open_get.set(get)
+    outer, get, code = _open_get.get(), _Get(), UNNAMED_ERROR
+    _open_get.set(get)
     try:
         yield get
+        code = 0
     except OSError as error:
         code = error_code(error)
         raise
-    except Exception:
-        code = UNNAMED_ERROR
-        raise
     finally:
-        _open_get.reset(token)
+        # Not by a token: a coroutine that is given up may be closed in another context than its own.
+        _open_get.set(outer)
         if outer is not None:
             outer.is_within = True
         if not get.is_within:

@@ -18,9 +18,9 @@ _SEP_AT = 3
 
 
 def seam(module: ModuleType) -> list[Undo]:
-    """Tap it wherever a module holds it."""
+    """Tap it wherever numpy or the program itself holds it."""
     original = module.fromfile
-    return replace_everywhere({id(original): (original, _tapped(original))})
+    return replace_everywhere({id(original): (original, _tapped(original))}, within="numpy")
 
 
 def _tapped(original: Callable[..., object]) -> Callable[..., object]:
