@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
+.PHONY: bench-replay bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -49,6 +49,9 @@ bench-loaders:  ## raw against a loop by hand; tar-shards against bare reads and
 
 bench-taps:  ## what a file call costs with the taps in place
 	$(PYTHON) tests/benchmarks/bench_taps.py
+
+bench-replay:  ## recorded runs against their replays: rates (closed loop) and times of requests (open loop)
+	$(PYTHON) tests/benchmarks/bench_replay.py
 
 dist:
 	$(PYTHON) -m build --outdir dist .

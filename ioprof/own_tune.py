@@ -27,7 +27,6 @@ from ioprof.tuning.search import Task
 from ioprof.tuning.setting import PREFETCHES, settings, worker_counts
 from ioprof.tuning.task import usual_most_workers
 from ioprof.tuning.tuning import Tuning
-from ioprof.watcher.timeline import HostTimeline
 
 Item = TypeVar("Item")
 
@@ -167,16 +166,22 @@ def _first_record(
         # The arguments of a program may hold anything, a token too: its name is enough.
         command=["ioprof.tune", Path(sys.argv[0]).name if sys.argv else ""],
         label=label,
-        workload=str(getattr(make_loader, "__name__", type(make_loader).__name__)),
+        workload=_name(make_loader),
         loader="own loader",
         store=None,
-        accelerator="none" if train_step is None else HostTimeline.name,
+        accelerator="none" if train_step is None else "train_step",
         cache="asis",
         cores=host.cores,
         cores_told=host.cores_told,
         most_workers=most_workers,
         budget_s=budget_s,
     )
+
+
+def _name(make_loader: object) -> str:
+    """Return what a program calls the function; a lambda or a partial has no name to call it by."""
+    name = getattr(make_loader, "__name__", "")
+    return name if isinstance(name, str) and name.isidentifier() else "make_loader"
 
 
 class _Shows:

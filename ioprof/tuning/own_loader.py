@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
-
-import pyarrow.compute as pc
 
 from ioprof.analysis.answer import verdict_alone
 from ioprof.analysis.bootstrap import MIN_STEPS
@@ -55,7 +55,8 @@ class OwnLoaderRuns(Generic[Item]):
             make_loader: makes the loader of a setting.
             train_step: uses a batch; None: nothing does, and the loader is as fast as it can be.
             directory: exists.
-            duration_s: length of each run beyond its warm-up; one with few steps goes on for up to four times as long.
+            duration_s: length of each run beyond its warm-up; one with few steps goes on up to five times as long,
+                warm-up included.
         """
         self._make, self._train_step = make_loader, train_step
         self._directory, self._duration_s = directory, duration_s
@@ -79,40 +80,40 @@ class OwnLoaderRuns(Generic[Item]):
             warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
             loader = self._make(setting.workers, setting.prefetch)
             check_setting(loader, setting)
-            problem, owned_bytes = self._run(loader, session, warmup)
-        del loader  # its workers end here, where they were to live on for another pass
+            problem, taken = self._run(loader, session, warmup)
+        # Workers that were to live on for another pass end here, and what stands in circles holds descriptors.
+        del loader
+        gc.collect()
         if session.failure is not None or session.directory is None:
             raise RunError(f"{setting.told}: cannot be recorded: {session.failure or 'no batch was asked for'}")
-        return self._found(setting, session.directory, problem, owned_bytes, start_s)
+        return self._found(setting, session.directory, problem, taken, start_s)
 
-    def _run(self, loader: Iterable[Item], session: WatchSession, warmup: int) -> tuple[str | None, int | None]:
-        """Use batches for the time given; return what went wrong, and what a worker has for itself."""
+    def _run(self, loader: Iterable[Item], session: WatchSession, warmup: int) -> tuple[str | None, _Taken]:
+        """Use batches for the time given; return what went wrong, and what they took."""
         used = _Used(self._duration_s, warmup)
         batches = _endless(Watched(loader, session))
         try:
             for batch in _until_failure(batches):
                 if self._train_step is not None:
                     self._train_step(batch)
-                used.step()
+                used.step(batch)
                 if used.is_enough:
                     break
-            owned_bytes = worker_bytes(session.worker_pids)
+            taken = _Taken(batch_bytes=used.batch_bytes, worker_bytes=worker_bytes(session.worker_pids))
         except _LoaderFailedError as failed:
             session.close(failed.error)
             # torch's frames and the error hold each other: the workers would stay.
             traceback.clear_frames(failed.error.__traceback__)
-            return told(failed.error), None
+            return told(failed.error), _Taken()
         except BaseException as error:
             session.close(error)
             raise
         finally:
             batches.close()
         session.close()
-        return None, owned_bytes
+        return None, taken
 
-    def _found(
-        self, setting: Setting, directory: Path, problem: str | None, owned_bytes: int | None, start_s: float
-    ) -> Measured:
+    def _found(self, setting: Setting, directory: Path, problem: str | None, taken: _Taken, start_s: float) -> Measured:
         if problem is not None:
             reason = load(directory, verdict_alone).record.reason or problem
             return Measured(
@@ -124,7 +125,6 @@ class OwnLoaderRuns(Generic[Item]):
                 fits=False,
             )
         trace, summary = load_trace(directory), load(directory, verdict_alone).summary
-        largest = pc.max(trace.batches["bytes"]).as_py()
         if summary.cache.client_hit_ratio is not None:
             self._hits.append((setting, summary.cache.client_hit_ratio))
         problem = too_short(summary, "use a longer duration_s")
@@ -134,8 +134,8 @@ class OwnLoaderRuns(Generic[Item]):
             samples_per_s_ci95=summary.samples_per_s_ci95,
             accelerator_utilization=summary.accelerator_utilization if self._train_step is not None else None,
             steps=summary.steps,
-            batch_bytes=int(largest) if largest and largest > 0 else None,
-            worker_bytes=owned_bytes if setting.workers else None,
+            batch_bytes=taken.batch_bytes,
+            worker_bytes=taken.worker_bytes if setting.workers else None,
             trace=trace,
             directory=directory,
             seconds=time.monotonic() - start_s,
@@ -162,17 +162,32 @@ class OwnLoaderRuns(Generic[Item]):
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What a setting took of the host; None: not known."""
+
+    batch_bytes: int | None = None
+    worker_bytes: int | None = None
+
+
 class _Used:
     """How much of a loader was used."""
 
     def __init__(self, duration_s: float, warmup: int) -> None:
         self._duration_s, self._warmup = duration_s, warmup
         self._steps = 0
-        self._start_s = self._begin_s = time.monotonic()
+        self.batch_bytes: int | None = None
+        """Of the largest batch of the warm-up; None: none of them says."""
+        self._first_s = self._begin_s = 0.0
 
-    def step(self) -> None:
-        """One more batch."""
+    def step(self, batch: object) -> None:
+        """One more batch was used."""
         self._steps += 1
+        if self._steps == 1:
+            self._first_s = time.monotonic()  # workers that take long to come up are no part of it
+        if self._steps <= self._warmup:
+            # Later ones are measured: looking at them would be busy time.
+            self.batch_bytes = max(self.batch_bytes or 0, bytes_in(batch)) or None
         if self._steps == self._warmup:
             self._begin_s = time.monotonic()
 
@@ -180,7 +195,7 @@ class _Used:
     def is_enough(self) -> bool:
         """As long as asked for, with steps enough for an interval; or far longer, however few."""
         now_s = time.monotonic()
-        if now_s - self._start_s >= (1 + LONGER) * self._duration_s:
+        if now_s - self._first_s >= (1 + LONGER) * self._duration_s:
             return True
         return self._steps >= self._warmup + MIN_STEPS and now_s - self._begin_s >= self._duration_s
 
@@ -191,6 +206,16 @@ class _LoaderFailedError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def bytes_in(batch: object) -> int:
+    """Return the bytes of all arrays and tensors in a batch, as torch hands them over in shared memory."""
+    if isinstance(batch, Mapping):
+        return sum(map(bytes_in, batch.values()))
+    if isinstance(batch, list | tuple):
+        return sum(map(bytes_in, batch))
+    size_bytes = getattr(batch, "nbytes", 0)
+    return size_bytes if isinstance(size_bytes, int) else 0
 
 
 def _endless(watched: Watched[Item]) -> Generator[Item]:

@@ -103,6 +103,7 @@ class TuneRecord(TuneModel):
     store: str | None
     """URL, credentials removed; None: a loader of the user's own reads what it likes."""
     accelerator: str
+    """``train_step``: a step of the user's own, on whatever device it runs."""
     cache: str
     """State of the page cache before each run: cold, warm or asis."""
     cores: float

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 import ioprof
 from ioprof.errors import RunError, SpecError, UsageError
 from ioprof.runner.interrupt import Interrupted
-from ioprof.tuning.own_loader import OwnLoaderRuns, check_setting
+from ioprof.tuning.own_loader import OwnLoaderRuns, bytes_in, check_setting
 from ioprof.tuning.setting import Setting
 from tests.watched_loaders import Numbers
 
@@ -42,7 +42,7 @@ def test_the_answer_is_a_setting_that_was_run(tmp_path: Path, capsys: pytest.Cap
     lines: list[str] = []
     used: list[int] = []
     found = ioprof.tune(
-        plain_loader, lambda batch: used.append(len(batch)), duration_s=0.3, budget_s=20, max_workers=2,
+        plain_loader, lambda batch: used.append(len(batch)), duration_s=0.5, budget_s=20, max_workers=2,
         results=tmp_path, label="mine", on_progress=lines.append,
     )  # fmt: skip
     chosen = found.record.chosen
@@ -72,7 +72,7 @@ def runs_of(make: object, folder: Path, train_step: object = None) -> OwnLoaderR
     """Return short runs of a loader."""
     assert callable(make)
     assert train_step is None or callable(train_step)
-    return OwnLoaderRuns(make, train_step, directory=folder, duration_s=0.2)
+    return OwnLoaderRuns(make, train_step, directory=folder, duration_s=0.4)
 
 
 def test_a_short_dataset_is_gone_through_again_and_again(tmp_path: Path) -> None:
@@ -84,6 +84,16 @@ def test_a_short_dataset_is_gone_through_again_and_again(tmp_path: Path) -> None
     assert len(set(found.trace.steps["epoch"].to_pylist())) > 1
     assert found.steps >= 20
     assert found.accelerator_utilization is None, "nothing used the batches"
+
+
+def test_batches_and_workers_are_held_against_what_the_host_has(tmp_path: Path) -> None:
+    """A batch of four samples of three integers, and what a worker has for itself."""
+    found = runs_of(plain_loader, tmp_path).measure(Setting(1, 1))
+    assert found.batch_bytes == 4 * 3 * 8
+    assert found.worker_bytes is not None
+    assert found.worker_bytes > 0
+    tensor = torch.zeros(5, dtype=torch.int16)
+    assert bytes_in({"x": [tensor, (tensor, "name")], "y": tensor.numpy(), "n": 3}) == 30
 
 
 def test_any_iterable_of_batches_can_be_tuned(tmp_path: Path) -> None:
@@ -112,18 +122,17 @@ def dying_loader(workers: int, prefetch: int | None) -> DataLoader[int]:
 
 def test_a_setting_whose_workers_are_killed_is_a_finding(tmp_path: Path) -> None:
     """The run tells the signal, and the loader still works without workers."""
-    runs = runs_of(dying_loader, tmp_path)
-    failed = runs.measure(Setting(1, 2))
+    failed = OwnLoaderRuns(dying_loader, None, directory=tmp_path, duration_s=60).measure(Setting(1, 2))
     assert not failed.fits
     assert failed.samples_per_s is None
     assert "SIGKILL" in (failed.problem or "")
-    assert runs.measure(Setting(0, None)).fits
+    assert runs_of(dying_loader, tmp_path).measure(Setting(0, None)).fits
 
 
 def test_workers_that_are_killed_whatever_the_setting_end_the_tuning(tmp_path: Path) -> None:
     """One line says how; what was tried is kept."""
     with pytest.raises(RunError, match=r"^no setting could be measured: 1 worker.*SIGKILL"):
-        ioprof.tune(dying_loader, duration_s=0.1, max_workers=1, results=tmp_path, on_progress=nothing_told)
+        ioprof.tune(dying_loader, duration_s=60, max_workers=1, results=tmp_path, on_progress=nothing_told)
     (folder,) = tmp_path.iterdir()
     assert len(json.loads((folder / "tune.json").read_text())["runs"]) == 2
 
@@ -136,7 +145,7 @@ def broken_loader(workers: int, prefetch: int | None) -> DataLoader[torch.Tensor
 def test_a_mistake_in_the_dataset_goes_on_to_the_caller(tmp_path: Path) -> None:
     """It is no matter of the setting; the tuning says why it ended."""
     with pytest.raises(KeyError, match="sample 6 is broken") as caught:
-        ioprof.tune(broken_loader, duration_s=0.1, results=tmp_path, max_workers=1, on_progress=nothing_told)
+        ioprof.tune(broken_loader, duration_s=60, results=tmp_path, max_workers=1, on_progress=nothing_told)
     traceback.clear_frames(caught.tb)  # torch's own are in a circle with the error: the workers would stay
     (folder,) = tmp_path.iterdir()
     record = json.loads((folder / "tune.json").read_text())
