@@ -85,6 +85,8 @@ class Evidence:
     """Whether the store gave the most processes that were tried more than it gave half of them."""
     shorter_told: str | None = None
     """What shorter reads have shown at the limit, in words; None: they were not tried."""
+    workers_can_be_set: bool = True
+    """Whether the loader has such a parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def _transfer(e: Evidence) -> Bound | None:
 
 
 def _no_workers(e: Evidence) -> Bound | None:
-    if e.workers or e.demand_per_s is None:
+    if e.workers or e.demand_per_s is None or not e.workers_can_be_set:
         return None
     told = "without worker processes nothing is loaded while the accelerator works; use --workers 1 or more"
     return Bound(name="workers", because=told)

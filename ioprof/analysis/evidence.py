@@ -56,6 +56,7 @@ def evidence_of(
         delivered_per_s=delivered_per_s,
         demand_per_s=demand_per_s,
         workers=workers,
+        workers_can_be_set="workers" in trace.run.spec.get("loader", {"workers": 0}),
         cores=_cores(trace.run) if probe is None else probe.cores,
         at_workers_per_s=None if same is None else same.samples_per_s,
         at_workers_low_per_s=None if same is None or same.samples_per_s_ci95 is None else same.samples_per_s_ci95[0],

@@ -19,6 +19,7 @@ from ioprof.contract.loader import (
     QueueOccupancy,
     WorkerJob,
 )
+from ioprof.contract.payload import bytes_in, samples_in
 from ioprof.contract.stored import SampleBytes, StoredSamples, StoredWorkload
 from ioprof.contract.workload import (
     PUBLISHED,
@@ -87,5 +88,7 @@ __all__ = [
     "WorkersAre",
     "Workload",
     "WritingWorkload",
+    "bytes_in",
     "dead_among",
+    "samples_in",
 ]

@@ -6,7 +6,7 @@ import gc
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,6 +15,7 @@ from ioprof.analysis.answer import verdict_alone
 from ioprof.analysis.bootstrap import MIN_STEPS
 from ioprof.analysis.summarise import summarise
 from ioprof.api import load
+from ioprof.contract import bytes_in
 from ioprof.errors import RunError, UsageError
 from ioprof.runner.run_failure import told
 from ioprof.spec.model import DEFAULT_WARMUP
@@ -24,6 +25,7 @@ from ioprof.tuning.tunable import Judged, Measured
 from ioprof.tuning.workers_memory import worker_bytes
 from ioprof.tuning.workload import LONGER, too_short
 from ioprof.watcher.facts import facts_of
+from ioprof.watcher.guard import deaths_put_off, is_of_a_death
 from ioprof.watcher.session import WatchSession
 from ioprof.watcher.watching import Watched
 
@@ -80,10 +82,17 @@ class OwnLoaderRuns(Generic[Item]):
             warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
             loader = self._make(setting.workers, setting.prefetch)
             check_setting(loader, setting)
-            problem, taken = self._run(loader, session, warmup)
+            try:
+                problem, taken = self._run(loader, session, warmup)
+            except RuntimeError as error:
+                # A worker's death may strike again while the end of its connection is being told.
+                if not is_of_a_death(error):
+                    raise
+                problem, taken = _closed(session, error), _Taken()
         # Workers that were to live on for another pass end here, and what stands in circles holds descriptors.
-        del loader
-        gc.collect()
+        with deaths_put_off():
+            del loader
+            gc.collect()
         if session.failure is not None or session.directory is None:
             raise RunError(f"{setting.told}: cannot be recorded: {session.failure or 'no batch was asked for'}")
         return self._found(setting, session.directory, problem, taken, start_s)
@@ -101,15 +110,14 @@ class OwnLoaderRuns(Generic[Item]):
                     break
             taken = _Taken(batch_bytes=used.batch_bytes, worker_bytes=worker_bytes(session.worker_pids))
         except _LoaderFailedError as failed:
-            session.close(failed.error)
-            # torch's frames and the error hold each other: the workers would stay.
-            traceback.clear_frames(failed.error.__traceback__)
-            return told(failed.error), _Taken()
+            return _closed(session, failed.error), _Taken()
         except BaseException as error:
-            session.close(error)
+            if not is_of_a_death(error):
+                session.close(error)
             raise
         finally:
-            batches.close()
+            with deaths_put_off():
+                batches.close()
         session.close()
         return None, taken
 
@@ -208,14 +216,13 @@ class _LoaderFailedError(Exception):
         self.error = error
 
 
-def bytes_in(batch: object) -> int:
-    """Return the bytes of all arrays and tensors in a batch, as torch hands them over in shared memory."""
-    if isinstance(batch, Mapping):
-        return sum(map(bytes_in, batch.values()))
-    if isinstance(batch, list | tuple):
-        return sum(map(bytes_in, batch))
-    size_bytes = getattr(batch, "nbytes", 0)
-    return size_bytes if isinstance(size_bytes, int) else 0
+def _closed(session: WatchSession, error: Exception) -> str:
+    """End the recording of a loader that failed; return what it says."""
+    with deaths_put_off():
+        session.close(error)
+        # torch's frames and the error hold each other: the workers would stay.
+        traceback.clear_frames(error.__traceback__)
+        return told(error)
 
 
 def _endless(watched: Watched[Item]) -> Generator[Item]:

@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import cast
 
 from ioprof.clock import now_ns
-from ioprof.contract import Batch, WorkerJob
+from ioprof.contract import Batch, WorkerJob, samples_in
 from ioprof.trace.batch_trace import BatchStamps
 from ioprof.watcher.facts import LoaderFacts, measured_accelerator
 from ioprof.watcher.guard import Guard
@@ -20,7 +20,7 @@ from ioprof.watcher.passes import Pass
 from ioprof.watcher.recording import LoaderRecording
 from ioprof.watcher.steps import StepLogs
 from ioprof.watcher.timeline import HostTimeline, Timeline, timeline
-from ioprof.watcher.worker import IN_CONSUMER, BatchMaker, MakerJob, Told, opened, samples_in
+from ioprof.watcher.worker import IN_CONSUMER, BatchMaker, MakerJob, Told, opened
 
 _STARTED_BEFORE = (
     "The workers were started before the loader was watched: when and how they made their batches is not known. "

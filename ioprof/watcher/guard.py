@@ -27,13 +27,14 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception) or _is_of_a_death(error):
+        if not isinstance(error, Exception) or is_of_a_death(error):
             return False
         self._fail(error)
         return True
 
 
-def _is_of_a_death(error: Exception) -> bool:
+def is_of_a_death(error: BaseException) -> bool:
+    """Return whether torch raised this from its signal handler: wherever the program was when a worker died."""
     return isinstance(error, RuntimeError) and str(error).startswith(_DEATH)
 
 

@@ -15,13 +15,12 @@ import multiprocessing.util
 import operator
 import os
 import weakref
-from collections import UserDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MethodType
 from typing import Protocol
 
-from ioprof.contract import WorkerJob
+from ioprof.contract import WorkerJob, samples_in
 from ioprof.trace.batch_trace import BatchStamps, BatchTrace
 from ioprof.watcher.guard import Guard
 from ioprof.watcher.seen import SeenReads
@@ -246,23 +245,3 @@ def _stamped_fetch(fetch: Callable[..., object], fetcher: object) -> Callable[..
     if isinstance(collate, WatchedCollate):
         collate.maker.begin(fetcher, collate.told)
     return MethodType(fetch, fetcher)
-
-
-def samples_in(batch: object) -> int:
-    """Return how many samples a ready batch holds, as far as its shape tells: the length of its first tensor or array.
-
-    A list without any holds as many as it has items; everything else counts as one sample.
-    """
-    shape = getattr(batch, "shape", None)
-    if isinstance(shape, Sequence):
-        return int(shape[0]) if shape else 1
-    if not isinstance(batch, list | tuple | dict | UserDict):
-        return 1
-    parts = batch if isinstance(batch, list | tuple) else list(batch.values())
-    shaped = next((part for part in parts if isinstance(getattr(part, "shape", None), Sequence)), None)
-    if shaped is not None:
-        return samples_in(shaped)
-    nested = next((part for part in parts if isinstance(part, list | tuple | dict | UserDict)), None)
-    if nested is not None:
-        return samples_in(nested)
-    return len(batch) if isinstance(batch, list) else 1

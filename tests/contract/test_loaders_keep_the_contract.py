@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from ioprof.loaders.iterable import Wanted
 
 from ioprof.contract import Loader
+from ioprof.errors import SpecError
 from ioprof.plugins import find_loader, list_loaders
 from ioprof.testing import LoaderContract, SmallDataset
 
@@ -86,6 +89,44 @@ class TestFsspecObjects(LoaderContract):
     loader: ClassVar[type[Loader]] = find_loader("fsspec-objects")
     knobs: ClassVar[Mapping[str, object]] = {"in_flight": 3, "worker_type": "process"}
     start_methods: ClassVar[tuple[str, ...] | None] = ("fork",)
+
+
+def read_whole(wanted: Wanted) -> Iterator[list[bytes]]:
+    """What a user might bring: files, read whole."""
+    for start in range(0, len(wanted.paths), wanted.batch_size):
+        yield [Path(path).read_bytes() for path in wanted.paths[start : start + wanted.batch_size]]
+
+
+def broken(wanted: Wanted) -> Iterator[list[bytes]]:
+    """What they might as well."""
+    raise LookupError("a mistake of one's own")
+
+
+class TestOwnIterable(LoaderContract):
+    """A function of this very module."""
+
+    loader: ClassVar[type[Loader]] = find_loader("iterable")
+    knobs: ClassVar[Mapping[str, object]] = {"factory": f"{__name__}:read_whole"}
+
+    def test_a_fault_of_the_dataset_is_told(self, tmp_path: Path) -> None:
+        """Its own reader is the function's, and what that raises goes on as it is."""
+        session = self.opened(self.dataset(tmp_path).job(), factory=f"{__name__}:broken")
+        with closing(session), pytest.raises(LookupError, match="a mistake of one's own"):
+            list(session.batches(0))
+
+    @pytest.mark.parametrize(
+        ("factory", "told"),
+        [
+            ("", "expected MODULE:FUNCTION"),
+            ("json", "expected MODULE:FUNCTION"),
+            ("no_such_module:f", "No module named 'no_such_module'"),
+            ("json:no_such", "no attribute 'no_such'"),
+        ],
+    )
+    def test_a_function_that_is_not_there_is_refused_at_once(self, factory: str, told: str) -> None:
+        """Before anything is prepared."""
+        with pytest.raises(SpecError, match=told):
+            self.loader(self.loader.Params.model_validate({"factory": factory}))
 
 
 class TestProcesses(LoaderContract):

@@ -77,8 +77,8 @@ def test_children_of_the_watched_process_count(tmp_path: Path) -> None:
         child.wait()
         sampler.stop()
     processes = series(read_host_raw(tmp_path / RAW_NAME), "tree_processes")
-    assert processes[0] == 1
-    assert max(processes) == 2
+    # What an earlier test left for the rest of the session, a fork server for one, is there as well.
+    assert max(processes) == processes[0] + 1
 
 
 def test_every_series_is_described_and_every_description_is_a_series(tmp_path: Path) -> None:

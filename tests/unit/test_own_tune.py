@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 import ioprof
+from ioprof.contract import bytes_in
 from ioprof.errors import RunError, SpecError, UsageError
 from ioprof.runner.interrupt import Interrupted
-from ioprof.tuning.own_loader import OwnLoaderRuns, bytes_in, check_setting
+from ioprof.tuning.own_loader import OwnLoaderRuns, check_setting
 from ioprof.tuning.setting import Setting
 from tests.watched_loaders import Numbers
 
@@ -42,7 +43,7 @@ def test_the_answer_is_a_setting_that_was_run(tmp_path: Path, capsys: pytest.Cap
     lines: list[str] = []
     used: list[int] = []
     found = ioprof.tune(
-        plain_loader, lambda batch: used.append(len(batch)), duration_s=0.5, budget_s=20, max_workers=2,
+        plain_loader, lambda batch: used.append(len(batch)), duration_s=1.0, budget_s=60, max_workers=2,
         results=tmp_path, label="mine", on_progress=lines.append,
     )  # fmt: skip
     chosen = found.record.chosen
@@ -72,7 +73,7 @@ def runs_of(make: object, folder: Path, train_step: object = None) -> OwnLoaderR
     """Return short runs of a loader."""
     assert callable(make)
     assert train_step is None or callable(train_step)
-    return OwnLoaderRuns(make, train_step, directory=folder, duration_s=0.4)
+    return OwnLoaderRuns(make, train_step, directory=folder, duration_s=1.0)
 
 
 def test_a_short_dataset_is_gone_through_again_and_again(tmp_path: Path) -> None:
