@@ -95,4 +95,4 @@ def _instead(run: RunRecord) -> str:
     workers = run.kernel_io or []
     told = f"{format_bytes(sum(io.read_bytes for io in workers))} were fetched from the device or server"
     faults = [io.major_faults for io in workers if io.major_faults is not None]
-    return f"{told}, {sum(faults):,} page faults waited for it" if faults else told
+    return f"{told}, {sum(faults):,} major page faults" if faults else told

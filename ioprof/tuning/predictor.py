@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ioprof.tuning.setting import Setting
@@ -110,6 +110,9 @@ class Corrected:
         predicted = {
             setting: _moved(one, errors, setting) for setting, one in found.predicted.items() if setting in wanted
         }
+        if all(one.accelerator_utilization is None for one in measured):
+            # Nothing used the batches: what a replay makes of a busy time of nothing is no utilisation.
+            predicted = {at: replace(one, accelerator_utilization=None) for at, one in predicted.items()}
         return Forecast(by=found.by, predicted=predicted, assumptions=found.assumptions)
 
 

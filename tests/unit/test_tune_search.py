@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioprof.errors import RunError
 from ioprof.tuning.choose import NEAR_RATIO
-from ioprof.tuning.predictor import Corrected, Interpolation, Predicted
+from ioprof.tuning.predictor import Corrected, Forecast, Interpolation, Predicted
 from ioprof.tuning.replay import between
 from ioprof.tuning.search import choice
 from ioprof.tuning.setting import Setting
@@ -137,6 +139,20 @@ def test_what_is_off_where_it_was_run_is_moved_nearby_and_less_far_away() -> Non
     assert found[Setting(2, 2)].samples_per_s == pytest.approx(200.0, rel=0.01)
     assert found[Setting(8, 2)].samples_per_s == pytest.approx(400.0, rel=0.01)
     assert found[Setting(7, 2)].samples_per_s < found[Setting(32, 2)].samples_per_s < 800.0
+
+
+@pytest.mark.parametrize("known", [None, 0.5])
+def test_where_nothing_used_the_batches_no_utilisation_is_predicted(known: float | None) -> None:
+    """A replay makes some of the little time between them."""
+
+    class Replaying:
+        def forecast(self, measured: Sequence[Measured], settings: Sequence[Setting]) -> Forecast:
+            one = Predicted(samples_per_s=100.0, samples_per_s_ci95=None, accelerator_utilization=0.5)
+            return Forecast(by="replay", predicted=dict.fromkeys(settings, one))
+
+    runs = [Measured(setting=Setting(1, 2), samples_per_s=100.0, seconds=1.0, accelerator_utilization=known)]
+    found = Corrected(Replaying()).forecast(runs, [Setting(2, 2)]).predicted
+    assert found[Setting(2, 2)].accelerator_utilization == known
 
 
 def test_what_is_far_below_the_best_is_not_run() -> None:
