@@ -31,6 +31,7 @@ MIB = 1 << 20
 LATENCIES = ("200us", "1ms", "5ms", "20ms")
 BANDWIDTHS = ("50MB/s", "200MB/s")
 OPERATIONS = (500, 2000, 10_000)
+METADATA = (500, 2000)
 PROCESSES = (1, 4)
 
 
@@ -63,6 +64,9 @@ def main() -> None:
         for iops in OPERATIONS:
             got = measured(f"iops={iops}", processes, 4096, options.seconds)
             tell_rate(f"iops {iops:,}", processes, got.operations / got.wall_s, iops, got)
+        for metadata in METADATA:
+            got = measured(f"metadata={metadata}", processes, 4096, options.seconds, Kind.OPEN)
+            tell_rate(f"metadata {metadata:,}", processes, got.operations / got.wall_s, metadata, got)
 
 
 def tell_latency(asked: str, processes: int, got: Got) -> None:
@@ -88,8 +92,8 @@ def cpu(got: Got) -> str:
     return f"{got.cpu_s / got.operations * 1e6:.0f} µs of CPU each"
 
 
-def measured(parameters: str, processes: int, size_bytes: int, seconds: float) -> Got:
-    """Let so many processes read a file of their own for some seconds."""
+def measured(parameters: str, processes: int, size_bytes: int, seconds: float, kind: Kind = Kind.READ) -> Got:
+    """Let so many processes read a file of their own for some seconds, or open it again and again."""
     with tempfile.TemporaryDirectory(prefix="ioprof-bench-") as scratch:
         trace_dir, store_dir = Path(scratch, "trace"), Path(scratch, "store")
         trace_dir.mkdir()
@@ -100,7 +104,7 @@ def measured(parameters: str, processes: int, size_bytes: int, seconds: float) -
         barrier, results = context.Barrier(processes), context.SimpleQueue()
         url = f"throttle+{store_dir}?{parameters}"
         clients = [
-            context.Process(target=client, args=(url, trace_dir, number, size_bytes, seconds, barrier, results))
+            context.Process(target=client, args=(url, trace_dir, number, size_bytes, seconds, kind, barrier, results))
             for number in range(processes)
         ]
         for one in clients:
@@ -109,13 +113,13 @@ def measured(parameters: str, processes: int, size_bytes: int, seconds: float) -
         for one in clients:
             one.join()
         rows = [row for batch in raw_spans(raw_processes(trace_dir)[0]) for row in batch.to_pylist()]
-    reads = [row for row in rows if row["kind"] == Kind.READ]
-    starts, last = [row["start_ns"] for row in reads], max(row["start_ns"] + row["duration_ns"] for row in reads)
+    own = [row for row in rows if row["kind"] == kind]
+    starts, last = [row["start_ns"] for row in own], max(row["start_ns"] + row["duration_ns"] for row in own)
     return Got(
-        operations=len(reads),
-        size_bytes=sum(row["bytes"] for row in reads),
+        operations=len(own),
+        size_bytes=sum(row["bytes"] for row in own),
         wall_s=(last - min(starts)) / 1e9,
-        latency_ns=np.array([row["duration_ns"] for row in reads]),
+        latency_ns=np.array([row["duration_ns"] for row in own]),
         cpu_s=sum(ends),
     )
 
@@ -126,20 +130,24 @@ def client(
     number: int,
     size_bytes: int,
     seconds: float,
+    kind: Kind,
     barrier: Barrier,
     results: multiprocessing.SimpleQueue[float],
 ) -> None:
-    """Read one file again and again, as fast as the store lets it."""
+    """Read one file again and again, or open it, as fast as the store lets it."""
     recorder = Recorder(str(trace_dir), rank=0, worker=number, span_budget=10**8)
     recorder.begin(int(Phase.STEADY), batch=0)
-    tap = tap_store(open_store(url), recorder)
-    with tap.open_file(str(number)) as file:
-        buffer = memoryview(bytearray(size_bytes))
-        barrier.wait()
-        begun_cpu_s, end_s = time.process_time(), time.perf_counter() + seconds
+    tap, buffer = tap_store(open_store(url), recorder), memoryview(bytearray(size_bytes))
+    barrier.wait()
+    begun_cpu_s, end_s = time.process_time(), time.perf_counter() + seconds
+    if kind == Kind.OPEN:
         while time.perf_counter() < end_s:
-            file.read_into(buffer, 0)
-        spent_s = time.process_time() - begun_cpu_s
+            tap.open_file(str(number)).close()
+    else:
+        with tap.open_file(str(number)) as file:
+            while time.perf_counter() < end_s:
+                file.read_into(buffer, 0)
+    spent_s = time.process_time() - begun_cpu_s
     recorder.close()
     results.put(spent_s)
 
