@@ -286,7 +286,7 @@ def _prefetched(steps: int, prefetched: int) -> str:
 
 def _tracing(run: RunRecord, share: float | None) -> Iterator[str]:
     if share is not None and share > HEAVY_TRACING:
-        yield f"Tracing took {percent(share)} of the workers' time."
+        yield f"Tracing took at least {percent(share)} of the workers' time."
     if run.sample_every > 1:
         yield f"Spans were kept for 1 batch in {run.sample_every}; counts and percentiles cover them all."
     if run.dropped_spans:

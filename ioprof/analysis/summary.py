@@ -164,6 +164,8 @@ class Overhead:
     batch_ns: float | None = None
     """CPU time of the hooks around one batch, as measured in the workers; calibrated in older runs."""
     share_of_worker_time: float | None
+    """What the workers spent on it: at least. What the consumer spends is not in it, nor that caches are colder after
+    it; from a warm page cache both are more than what is (`make overhead`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,7 +226,7 @@ def _costs(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     lines += not_recorded_lines(summary.host_missing, width)
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:
-        told = f"{tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
+        told = f"at least {tracing.share_of_worker_time:.2%}".replace("%", " %") + " of the workers' time "
         told += f"({tracing.spans or 0:,} operations at {format_duration(tracing.span_ns)} each, estimated"
         measured = run.overhead is not None and run.overhead.hooks_ns is not None and tracing.batch_ns is not None
         told += f"; {format_duration(tracing.batch_ns or 0)} around each batch, measured)" if measured else ")"
