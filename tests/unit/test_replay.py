@@ -284,8 +284,8 @@ class _Killer(Silent):
 
 
 def _slow(files_run: Path, tmp_path: Path) -> tuple[Path, str]:
-    """Return a run and a store on which its replay takes seconds."""
-    return files_run, f"throttle+{tmp_path}/there?latency.read=100ms"
+    """Return a run and a store on which its replay takes longer than any start of a process."""
+    return files_run, f"throttle+{tmp_path}/there?latency.read=1s"
 
 
 @pytest.mark.parametrize("to_lane", [True, False], ids=["a lane is killed", "Ctrl-C"])
