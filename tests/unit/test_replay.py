@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -273,9 +274,9 @@ class _Killer(Silent):
         )
         with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children", encoding="ascii") as file:
             known = file.read()
-        words = ["python", "-c", script, str(os.getpid()), str(self._to_lane), str(self._signum), known]
+        words = [sys.executable, "-c", script, str(os.getpid()), str(self._to_lane), str(self._signum), known]
         context = multiprocessing.get_context("fork")
-        self._process = context.Process(target=os.execvp, args=("python", words), daemon=True)
+        self._process = context.Process(target=os.execv, args=(sys.executable, words), daemon=True)
         self._process.start()
 
     def ended(self) -> None:
