@@ -54,8 +54,10 @@ def contradiction(measured: Measured, predicted: Predicted | None) -> str | None
     )
 
 
-def unmeasured_told(step: Next, known: Estimates) -> str:
-    """Say what the budget left undone."""
+def unmeasured_told(step: Next, known: Estimates, most_runs: int | None = None) -> str:
+    """Say what the budget left undone, or where runs ended it, so many of them; None: time did."""
     estimate = known.get(step.setting)
     told = "" if estimate is None else f" (predicted {per_s(estimate.samples_per_s)} samples/s)"
+    if most_runs is not None:
+        return f"{most_runs} runs, all that a search may take, ended before {step.setting.told} was measured{told}"
     return f"the budget ended before {step.setting.told} was measured{told}; a longer budget would settle it"

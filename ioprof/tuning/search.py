@@ -1,4 +1,4 @@
-"""The loop: measure, predict, choose, verify; until what is left could not change the answer, or the budget is over."""
+"""The loop: measure, predict, choose, verify; until what is left could not change the answer, or enough was spent."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ REACH = 8
 """No prediction is trusted, nor a run risked, for more than so many times the most workers that were tried."""
 GIVES_UP_AFTER = 2
 """Settings that fail one after another, before any was measured: it is not the settings."""
+MOST_RUNS_RATIO = 0.25
+"""Of the settings that fit, at most so many are run: more, and trying everything would be as good a way."""
+FEWEST_RUNS = 8
+"""So many are run even of few settings: the first two, the winner, and what is around it."""
 
 
 class Listener(Protocol):
@@ -92,7 +96,9 @@ class Search:
         self.predicting_s = 0.0
         """Time that predictions have taken."""
         self.unmeasured: Next | None = None
-        """What would have been measured next when the budget ended; None: nothing that matters was left."""
+        """What would have been measured next when time or runs were used up; None: nothing that matters was left."""
+        self.most_runs = max(FEWEST_RUNS, int(MOST_RUNS_RATIO * len(self.candidates())))
+        """Runs that it may take, whatever the budget."""
 
     @property
     def spent_s(self) -> float:
@@ -130,7 +136,7 @@ class Search:
         """
         self._first()
         while (step := self._next()) is not None:
-            if not self._affords(step):
+            if not self._affords(step) or not self.has_runs_left(step):
                 self.unmeasured = step
                 return
             self._measure(step)
@@ -162,6 +168,10 @@ class Search:
         )
         left_s = self._task.budget_s - self.spent_s
         return left_s >= longest_s if step.why == "winner" else left_s >= 2 * longest_s
+
+    def has_runs_left(self, step: Next) -> bool:
+        """Tell whether one more run is allowed; one is kept back for the winner, as of the budget."""
+        return self.most_runs - len(self.measured) >= (1 if step.why == "winner" else 2)
 
     def _measure(self, step: Next) -> None:
         predicted = self.forecast.predicted.get(step.setting)

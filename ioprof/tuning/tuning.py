@@ -181,12 +181,16 @@ class Tuning:
         bound, sentence = why(winner, known, limit, self._task.tunable.judge(run))
         return chosen.model_copy(update={"bound": bound, "why": sentence})
 
+    def _left_told(self, left: Next) -> str:
+        most_runs = None if self._search.has_runs_left(left) else self._search.most_runs
+        return unmeasured_told(left, self._search.known(), most_runs)
+
     def _close(self, outcome: TuneOutcome, reason: str | None) -> None:
         left = self._search.unmeasured
         remarks = [
             *self.record.remarks,
             *self._task.remarks(),
-            *([] if left is None else [unmeasured_told(left, self._search.known())]),
+            *([] if left is None else [self._left_told(left)]),
         ]
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with shielded():

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioprof.errors import RunError
-from ioprof.tuning.choose import NEAR_RATIO
+from ioprof.tuning.choose import NEAR_RATIO, Next
 from ioprof.tuning.predictor import Corrected, Forecast, Interpolation, Predicted
+from ioprof.tuning.remarks import unmeasured_told
 from ioprof.tuning.replay import between
 from ioprof.tuning.search import choice
 from ioprof.tuning.setting import Setting
@@ -46,6 +47,20 @@ def test_with_a_fair_model_the_choice_is_that_of_trying_everything(rate: Rate, s
     assert rate(found[0].setting) >= NEAR_RATIO**2 * top
     assert len(tunable.runs) <= len(all_settings(32)) / 4
     assert len(set(tunable.runs)) == len(tunable.runs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(curves, st.floats(0.7, 1.4), st.floats(0.98, 1.02))
+def test_however_wrong_the_model_a_quarter_of_the_settings_is_run_at_most(
+    rate: Rate, scale: float, drift: float
+) -> None:
+    """A model that drifts by two percent per worker can cost the answer, but no more time; what was left is known."""
+    tunable = Curve(rate)
+    error = lambda one: scale * drift ** min(one.workers, 12)  # noqa: E731
+    search = searched(tunable, Corrected(Oracle(rate, error, spread=0.05)))
+    assert len(tunable.runs) <= search.most_runs == len(all_settings(32)) // 4
+    assert choice(search.known()) is not None
+    assert search.unmeasured is None or not search.has_runs_left(search.unmeasured)
 
 
 @settings(max_examples=30, deadline=None)
@@ -104,6 +119,14 @@ def test_a_budget_that_ends_leaves_a_choice_of_what_was_run_and_says_what_was_le
     assert found is not None and found[0].setting in tunable.runs
     assert len(tunable.runs) <= 4
     assert search.unmeasured is not None
+    assert search.has_runs_left(search.unmeasured)
+    assert "a longer budget" in unmeasured_told(search.unmeasured, search.known())
+
+
+def test_what_is_left_when_the_runs_are_used_up_is_told_with_their_number() -> None:
+    """No longer budget would help there."""
+    told = unmeasured_told(Next(setting=Setting(4, 2), why="best"), {}, 16)
+    assert told == "16 runs, all that a search may take, ended before 4 workers, prefetch 2 was measured"
 
 
 def test_one_worker_at_most_and_one_cpu() -> None:
