@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from ioprof.analysis.summarise import summarise
 from ioprof.analysis.summary import Summary
 from ioprof.dataset.prepare import Prepared, prepare
 from ioprof.dataset.progress import OnProgress, ignore
-from ioprof.errors import IoprofError, ResultsFullError, SpecError, nearest
+from ioprof.errors import CaveatWarning, IoprofError, ResultsFullError, RunDirectoryError, SpecError, nearest
+from ioprof.report.html.run_page import write_run_page
 from ioprof.report.jsonfile import write_summary
 from ioprof.runner.beside_run import USUAL_BUDGET, BesideBudget, measure_beside
 from ioprof.runner.gate import Gate
@@ -87,9 +89,23 @@ def run(source: RunSpec | Mapping[str, Mapping[str, Value]] | Path | str, observ
     with interruptible():
         prepared = prepare_plan(plan)
         try:
-            return record_and_load(plan, prepared, ["ioprof.run"], observer or Silent())
+            finished = record_and_load(plan, prepared, ["ioprof.run"], observer or Silent())
         except RecordingStoppedError as stopped:
             raise stopped.cause from None
+        leave_page(finished)
+        return finished
+
+
+def leave_page(run: Run) -> None:
+    """Leave report.html in a run's directory; where that cannot be, warn: the run is as good without.
+
+    Warns:
+        CaveatWarning: why there is none.
+    """
+    try:
+        write_run_page(run.directory, run.summary)
+    except RunDirectoryError as error:
+        warnings.warn(str(error), CaveatWarning, stacklevel=2)
 
 
 class RecordingStoppedError(Exception):

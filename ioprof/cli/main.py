@@ -259,11 +259,18 @@ def suite(
 def report(
     directory: Annotated[Path, typer.Argument(metavar="RUN", help="the directory of a run, a mixed run or a suite")],
     as_json: Json = False,
+    html: Annotated[
+        bool, typer.Option("--html", metavar="", help="write the page report.html into the run's folder")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="with --html: write it there")] = None,
 ) -> None:
     """Report a run again, also one that was interrupted or killed."""
-    from ioprof.cli.run import report_command
+    from ioprof.cli.run import html_command, report_command
 
-    reported(report_command)(directory, as_json=as_json)
+    if html or output is not None:
+        reported(html_command)(directory, output)
+    else:
+        reported(report_command)(directory, as_json=as_json)
 
 
 @app.command()

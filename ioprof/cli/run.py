@@ -12,6 +12,7 @@ from ioprof import api
 from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
+from ioprof.cli.html import page_beside, write_html
 from ioprof.cli.listing import print_run_parameters
 from ioprof.cli.mixed import mixed_command, prepare_mixed_command, print_mixed_help, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
@@ -28,7 +29,7 @@ from ioprof.dataset.prepare import Prepared
 from ioprof.errors import RunError, UsageError
 from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement, refuse_unknowable
-from ioprof.runner.interrupt import interruptible
+from ioprof.runner.interrupt import interruptible, shielded
 from ioprof.runner.observer import Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
@@ -82,6 +83,7 @@ def run_command(
         finished = _prepared_and_run(plan, as_json=as_json, quiet=quiet)
     try:
         _print_result(finished, as_json=as_json)
+        _tell_page(page_beside(finished))
         if not quiet:
             talk().print(f"[dim]run directory: {os.path.relpath(finished.directory)}[/dim]", soft_wrap=True)
     finally:
@@ -93,6 +95,11 @@ def run_command(
             "use a longer --duration, more epochs or a smaller --warmup"
         )
     return 0
+
+
+def _tell_page(problem: str | None) -> None:
+    if problem is not None:
+        talk().print(f"no page: {problem}", soft_wrap=True, markup=False)
 
 
 def _print_result(finished: api.Run, *, as_json: bool) -> None:
@@ -114,6 +121,8 @@ def _prepared_and_run(plan: RunPlan, *, as_json: bool, quiet: bool) -> api.Run:
                 _print_result(stopped.run, as_json=True)
         elif stopped.run.summary.steps and not quiet:
             print_report(stopped.run.summary, stopped.run.record, console=console)
+        with shielded():
+            _tell_page(page_beside(stopped.run))
         console.print(f"partial run kept: {os.path.relpath(stopped.run.directory)}", soft_wrap=True)
         raise stopped.cause from None
 
@@ -180,6 +189,12 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
             console=TalkConsole(highlight=False),
             assume_yes=assume_yes,
         )
+
+
+def html_command(directory: Path, output: Path | None) -> int:
+    """Write the page of a run, a tuning or a probe; where it is goes to stdout."""
+    print(write_html(directory, output))
+    return 0
 
 
 def report_command(directory: Path, *, as_json: bool) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ioprof.api import load
 from ioprof.errors import RunDirectoryError
+from ioprof.report.html.run_page import write_run_page
 from ioprof.report.jsonfile import write_summary
 from ioprof.trace.finish import finished, remove_raw
 from ioprof.trace.liveness import as_it_stands
@@ -47,7 +48,9 @@ def _complete(directory: Path, exit_code: int) -> None:
         raise RunDirectoryError(f"{directory}: still being recorded; later: ioprof report {directory}")
     if (directory / RAW).exists():
         _close(directory, record, exit_code)
-    write_summary(directory, load(directory).summary)
+    summary = load(directory).summary
+    write_summary(directory, summary)
+    write_run_page(directory, summary)
 
 
 def _close(directory: Path, record: RunRecord, exit_code: int) -> None:

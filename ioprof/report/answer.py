@@ -42,7 +42,7 @@ def headline(summary: Summary, width: int) -> list[Text]:
     bound = "" if summary.verdict.bound is None else f"binds: {summary.verdict.bound}"
     bound += "" if sure is None or not bound else f" (confidence {sure:.2f})"
     has_use = first.predicted_accelerator_utilization is not None
-    gain = f"utilisation {_use(first)}" if has_use else f"{_rates(first)} samples/s"
+    gain = f"utilisation {cure_use(first)}" if has_use else f"{cure_rates(first)} samples/s"
     told = [bound, f"would help: {_action(first)}: {gain}; {first.cost.removesuffix(': a flag')}"]
     return paragraph(" · ".join(part for part in told if part), width)
 
@@ -83,7 +83,7 @@ def _cures(summary: Summary, width: int) -> list[Text]:
 def _table(found: Sequence[Finding], width: int) -> list[Text]:
     has_use = found[0].predicted_accelerator_utilization is not None
     rows = [("utilisation" if has_use else "samples/s", "cost", "what would help (95 % intervals)")]
-    rows += [(_use(one) if has_use else _rates(one), one.cost, _action(one)) for one in found[:SHOWN]]
+    rows += [(cure_use(one) if has_use else cure_rates(one), one.cost, _action(one)) for one in found[:SHOWN]]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = []
     for number, (predicted, cost, action) in enumerate(rows):
@@ -102,8 +102,8 @@ def _next(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     first = _first_to_try(summary.findings or ())
     if first is None:
         return []
-    predicted = [] if first.predicted_accelerator_utilization is None else [f"utilisation {_use(first)}"]
-    told = ", ".join([*predicted, f"{_rates(first)} samples/s"])
+    predicted = [] if first.predicted_accelerator_utilization is None else [f"utilisation {cure_use(first)}"]
+    told = ", ".join([*predicted, f"{cure_rates(first)} samples/s"])
     lines = paragraph(f"Try: {first.command}", width, rest="       ", style="bold")
     return [*lines, *paragraph(f"predicted {told}", width, first="       ", rest="       ")]
 
@@ -119,7 +119,8 @@ def _action(one: Finding) -> str:
     return f"{one.action} (beyond what was measured)" if one.outside else one.action
 
 
-def _use(one: Finding) -> str:
+def cure_use(one: Finding) -> str:
+    """Return the utilisation that a cure is predicted to bring, with its interval."""
     use, interval = one.predicted_accelerator_utilization, one.predicted_accelerator_utilization_ci95
     if use is None:
         return "unknown"
@@ -129,7 +130,8 @@ def _use(one: Finding) -> str:
     return f"{told} ({bounds})" if bounds else told
 
 
-def _rates(one: Finding) -> str:
+def cure_rates(one: Finding) -> str:
+    """Return the samples/s that a cure is predicted to bring, with their interval."""
     rate, interval = one.predicted_samples_per_s, one.predicted_samples_per_s_ci95
     if rate is None:
         return "unknown"

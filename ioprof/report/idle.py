@@ -14,7 +14,7 @@ SHOWN_SHARE = 0.0005
 """Share of all time from which on a cause is shown."""
 TELLING_SHARE = 0.005
 """And from which on it is told how it was spent."""
-_CAUSES = {
+CAUSES = {
     "list": "listing names",
     "stat": "asking for attributes",
     "open": "opening",
@@ -38,6 +38,7 @@ _CAUSES = {
     "host_late": "the emulated step was over, and no CPU was free to go on",
     "unexplained": "matches no stage",
 }
+"""What each cause is, in a few words."""
 _GROUPS = {
     "storage": "inside storage operations",
     "prep": "preparing batches",
@@ -73,7 +74,7 @@ def _line(name: str, share: float, words: str, width: int, *, indent: int) -> li
 
 
 def _words(summary: Summary, cause: str, share: float) -> str:
-    told = [_CAUSES[cause]]
+    told = [CAUSES[cause]]
     stats = summary.operations.get(cause)
     if stats is not None and stats.latency_ns is not None and share >= TELLING_SHARE:
         told[0] += f", {format_duration(stats.latency_ns.mean)} each"

@@ -21,7 +21,7 @@ def render_tune(record: TuneRecord, width: int = 80) -> list[Text]:
     """Return the report as lines of at most ``width`` columns, the table apart."""
     chosen = record.chosen
     blocks = [
-        paragraph(_head(record), width, first="", style="bold"),
+        paragraph(tune_head(record), width, first="", style="bold"),
         [] if chosen is None else _answer(chosen, width),
         _plot(record, width),
         _table(record),
@@ -64,7 +64,8 @@ def ended_told(run: MeasuredRecord) -> str:
     return f"failed: {run.problem}" if run.rate is None else rate_told(run.rate)
 
 
-def _head(record: TuneRecord) -> str:
+def tune_head(record: TuneRecord) -> str:
+    """Return what was tuned, in a line."""
     accelerator = "" if record.accelerator == "none" else f" · {record.accelerator}"
     store = "" if record.store is None else f" · {record.store}"
     return (
@@ -73,15 +74,20 @@ def _head(record: TuneRecord) -> str:
     )
 
 
-def _answer(chosen: ChosenRecord, width: int) -> list[Text]:
+def answer_told(chosen: ChosenRecord) -> str:
+    """Return the recommendation as a sentence."""
     share = whole_percent(chosen.of_best_ratio)
     told = f"{setting_told(chosen.setting)}: {rate_told(chosen.rate)}, "
     told += "the best of all" if chosen.of_best_ratio >= 1.0 else f"{share} of the best"
     gain = chosen.gain_of_one_more_worker_ratio
     if gain is not None:
         told += f"; one more worker {_gain_told(gain)}"
-    told = f"{told[:1].upper()}{told[1:]}."
-    return [*paragraph(told, width, style="bold"), *(paragraph(chosen.why, width) if chosen.why else [])]
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def _answer(chosen: ChosenRecord, width: int) -> list[Text]:
+    lines = paragraph(answer_told(chosen), width, style="bold")
+    return [*lines, *(paragraph(chosen.why, width) if chosen.why else [])]
 
 
 def _gain_told(gain: float) -> str:
@@ -91,7 +97,7 @@ def _gain_told(gain: float) -> str:
 
 
 def _plot(record: TuneRecord, width: int) -> list[Text]:
-    line = _line(record)
+    line = curve_points(record)
     if len(line) < 2:
         return []
     dots = [
@@ -115,7 +121,7 @@ def _ahead_told(line: list[PointRecord]) -> str:
     return f", prefetch {aheads.pop()}" if len(aheads) == 1 else ""
 
 
-def _line(record: TuneRecord) -> list[PointRecord]:
+def curve_points(record: TuneRecord) -> list[PointRecord]:
     """Return one point for each worker count: as far ahead as the winner, else the best that was measured."""
     ahead = record.chosen.setting.prefetch if record.chosen is not None else None
     if ahead is None:
@@ -135,7 +141,7 @@ def _fits(one: PointRecord, ahead: int | None) -> tuple[bool, bool, float]:
 
 def _table(record: TuneRecord) -> list[Text]:
     """Return the line of the plot in numbers, and what else was measured."""
-    line = _line(record)
+    line = curve_points(record)
     if not line:
         return []
     shown = sorted(

@@ -9,7 +9,7 @@ from typing import Generic, Literal, Self, SupportsIndex, TypeVar, cast
 
 from rich.console import Console
 
-from ioprof.api import Run, load
+from ioprof.api import Run, leave_page, load
 from ioprof.errors import RunError, SpecError
 from ioprof.report.jsonfile import write_summary
 from ioprof.report.terminal import render
@@ -102,7 +102,7 @@ class Watched(Generic[Item]):
         return load(directory)
 
     def report(self) -> None:
-        """Print the report of what was recorded so far, as ``ioprof report`` does.
+        """Print the report of what was recorded so far, as ``ioprof report`` does; a closed run gets its report.html.
 
         Raises:
             RunError: nothing was recorded.
@@ -112,6 +112,7 @@ class Watched(Generic[Item]):
         if found.record.outcome != "running":
             # What would help takes seconds to predict: nobody waits for that where a recording ends.
             write_summary(found.directory, found.summary)
+            leave_page(found)
         console = Console(highlight=False)
         for line in render(found.summary, found.record, console.width):
             console.print(line, soft_wrap=True)

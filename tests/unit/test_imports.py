@@ -63,7 +63,15 @@ UNDER_TUNE = tuple(
     name
     for name in IMPORTS
     if not _inside(name, ("ioprof.tuning", "ioprof.cli"))
-    and name not in ("ioprof", "ioprof.own_tune", "ioprof.report", "ioprof.report.tune")
+    and name
+    not in (
+        "ioprof",
+        "ioprof.own_tune",
+        "ioprof.report",
+        "ioprof.report.tune",
+        "ioprof.report.html",
+        "ioprof.report.html.tune",
+    )
 )
 """A tuning makes runs and analyses them; only what shows it knows of it."""
 

@@ -1,0 +1,1 @@
+"""The documentation against the code: its tables are the code's, and its commands run."""
