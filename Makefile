@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: bench-replay bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
+.PHONY: bench-html bench-replay bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -52,6 +52,9 @@ bench-taps:  ## what a file call costs with the taps in place
 
 bench-replay:  ## recorded runs against their replays: rates (closed loop) and times of requests (open loop)
 	$(PYTHON) tests/benchmarks/bench_replay.py
+
+bench-html:  ## the page of a million steps: bytes, seconds to write, seconds to open
+	$(PYTHON) -m tests.benchmarks.bench_html
 
 dist:
 	$(PYTHON) -m build --outdir dist .

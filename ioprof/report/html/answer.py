@@ -79,11 +79,9 @@ def findings(trace: Trace, summary: Summary) -> Section:
     found = summary.findings
     if not found:
         why = summary.reasons.get("findings", "")
-        told = (
-            f"What would help is not predicted: {why}."
-            if found is None
-            else "No change that can be predicted would help."
-        )
+        told = f"What would help is not predicted: {why}."
+        if found is not None:
+            told = "No change that can be predicted would help by more than its interval leaves open."
         return Section(id="findings", title="What would help", blocks=(Text(text=told), *_next(trace, summary)))
     rows = tuple((one.action, cure_use(one), cure_rates(one), one.cost, _rests_on(one)) for one in found)
     table = Table(

@@ -50,7 +50,7 @@ def _chart(summary: Summary, causes: IdleByCause, idle_s: float) -> Chart:
         )
         for cause in ordered
     )
-    traces = [_bar(cause, found[cause], "charged") for cause in ordered]
+    traces = [_bar(cause, found[cause], _shade(ordered, found, cause)) for cause in ordered]
     traces += [_free_bar(cause, found[cause][0], free[cause]) for cause in ordered if free.get(cause)]
     names = ["charged", *(f"without {cause.replace('_', ' ')}" for cause in ordered if free.get(cause))]
     first = ordered[0].replace("_", " ")
@@ -77,10 +77,19 @@ def _chart(summary: Summary, causes: IdleByCause, idle_s: float) -> Chart:
     )
 
 
-def _bar(cause: str, found: tuple[str, float], row: str) -> dict[str, Json]:
+_SHADES = (1.0, 0.72, 0.5, 0.34)
+
+
+def _shade(ordered: list[str], found: dict[str, tuple[str, float]], cause: str) -> float:
+    """Return how strong a cause's colour is: those of one group share it, the largest strongest."""
+    of_group = [one for one in ordered if found[one][0] == found[cause][0]]
+    return _SHADES[min(of_group.index(cause), len(_SHADES) - 1)]
+
+
+def _bar(cause: str, found: tuple[str, float], opacity: float) -> dict[str, Json]:
     name = cause.replace("_", " ")
     return {
-        "type": "bar", "orientation": "h", "name": name, "x": [found[1]], "y": [row],
+        "type": "bar", "orientation": "h", "name": name, "x": [found[1]], "y": ["charged"], "opacity": opacity,
         "marker": {"color": OF_GROUP.get(found[0], GREY), "line": {"width": 1, "color": "rgba(128,128,128,0.6)"}},
         "hovertemplate": f"{name}: %{{x:.4g}} s<extra></extra>",
     }  # fmt: skip

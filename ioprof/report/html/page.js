@@ -11,7 +11,11 @@
   function dressed(layout, width) {
     const ink = colour("--ink"), line = colour("--line");
     const narrow = width < 560;
+    const legend = Object.assign({ orientation: "h", traceorder: "normal" }, layout.legend);
+    if (narrow) { Object.assign(legend, { y: -0.28, yanchor: "top", x: 0 }); }
     const found = Object.assign({}, layout, {
+      legend: legend,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--accent") },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: ink, size: narrow ? 11 : 13, family: getComputedStyle(document.body).fontFamily },
@@ -30,8 +34,12 @@
     const plot = figure.querySelector(".plot");
     const content = JSON.parse(figure.querySelector("script.figure").textContent);
     const layout = dressed(content.layout, plot.clientWidth);
-    layout.height = content.height;
-    const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d"] };
+    // Below a narrow picture its legend takes a line for each entry.
+    const entries = content.data.filter(function (one) { return one.showlegend !== false && one.name; }).length;
+    layout.height = content.height + (plot.clientWidth < 560 && entries > 1 ? 60 + 18 * entries : 0);
+    const settings = {
+      responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
+    };
     return Plotly.react(plot, content.data, layout, settings).then(function () { figure.dataset.drawn = "yes"; });
   }
 
