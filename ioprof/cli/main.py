@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 from typer.core import TyperCommand
 
+from ioprof.cli import perfetto_options as drawing
 from ioprof.cli import predict_options as predicting
 from ioprof.cli import replay_options as replaying
 from ioprof.cli.exits import reported, usage_errors_as_ours
@@ -263,8 +264,16 @@ def report(
         bool, typer.Option("--html", metavar="", help="write the page report.html into the run's folder")
     ] = False,
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="with --html: write it there")] = None,
+    perfetto: drawing.Perfetto = None,
+    merge: drawing.Merge = None,
+    window: drawing.WindowFlag = None,
 ) -> None:
     """Report a run again, also one that was interrupted or killed."""
+    if perfetto is not None or merge is not None or window is not None:
+        from ioprof.cli.perfetto import perfetto_command
+
+        reported(perfetto_command)(directory, perfetto, merge=merge, window=window, as_json=as_json)
+        return
     from ioprof.cli.run import html_command, report_command
 
     if html or output is not None:

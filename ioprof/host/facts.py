@@ -18,6 +18,7 @@ from pathlib import Path
 from ioprof.host.cgroup import cpu_quota_cores, memory_limit_bytes
 from ioprof.host.store_facts import store_facts
 from ioprof.host.text import Scalar, chosen, read_int, read_text
+from ioprof.host.wall_clock import wall_clock_at_start
 
 __all__ = ["clock_facts", "host_facts", "package_versions", "store_facts"]
 
@@ -155,7 +156,9 @@ def package_versions() -> dict[str, str]:
 
 
 def clock_facts(sys: Path = _SYS, read: Callable[[], int] = time.perf_counter_ns) -> dict[str, Scalar]:
-    """Return the clock behind every stamp: its source in the kernel, resolution and cost of one read in ns.
+    """Return the clock behind every stamp: source in the kernel, resolution, cost of a read, distance to Unix time.
+
+    Durations are in ns.
 
     Args:
         sys: root of sysfs.
@@ -169,6 +172,7 @@ def clock_facts(sys: Path = _SYS, read: Callable[[], int] = time.perf_counter_ns
         "available_sources": read_text(base / "available_clocksource"),
         "resolution_ns": info.resolution * 1e9,
         "read_ns": statistics.median(_read_cost_ns(read) for _ in range(9)),
+        **wall_clock_at_start(),
     }
 
 

@@ -17,6 +17,7 @@ from ioprof.contract import CLOSING_S, Batch, LoaderSession, LoadJob, WorkerJob
 from ioprof.dataset.prepare import Prepared
 from ioprof.errors import FREE_SPACE, IoprofError, ResultsFullError, RunDirectoryError, RunError
 from ioprof.host.sampler import HostSampler
+from ioprof.host.wall_clock import wall_clock_at_end
 from ioprof.runner.cache_changes import CacheChanges
 from ioprof.runner.caveat_warnings import heard
 from ioprof.runner.checkpoints import checkpoints_of
@@ -315,6 +316,7 @@ class Recording:
         now = self._now
         ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note(outcome=outcome, reason=reason, ended_utc=ended, cache=self._cache.record(), caveats=now.caveats)
+        self._note(clock={**now.record.clock, **wall_clock_at_end()})
         try:
             now.record = finished(self.directory, now.record)
         except OSError as error:

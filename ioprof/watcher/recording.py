@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ioprof.clock import now_ns
 from ioprof.host.sampler import HostSampler
+from ioprof.host.wall_clock import wall_clock_at_end
 from ioprof.trace.finish import finished, remove_raw
 from ioprof.trace.liveness import held
 from ioprof.trace.run_record import Outcome, RunRecord
@@ -81,6 +82,7 @@ class LoaderRecording:
             self._share_host()
             ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             self.note(outcome=outcome, reason=reason, ended_utc=ended, caveats=list(dict.fromkeys(self._caveats)))
+            self.note(clock={**self._record.clock, **wall_clock_at_end()})
             self.note(**dict(finished(self.directory, self._record)))
             remove_raw(self.directory)
 
