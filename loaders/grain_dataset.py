@@ -26,6 +26,9 @@ class GrainParams(PluginParams):
     prefetch: Count = Field(
         2, ge=1, le=10_000, description="batches under way or ready, per thread (prefetch_buffer_size / num_threads)"
     )
+    stage_timing: bool = Field(
+        False, description="have Grain time its own stages, which costs a few µs a sample (execution_tracking_mode)"
+    )
 
 
 class Grain(ThreadLoader):
@@ -56,4 +59,5 @@ class Grain(ThreadLoader):
         from ioprof.loaders.grain_session import GrainSession
 
         self._warn_of_crowd(self._knobs.workers)
-        return GrainSession(job, threads=self._knobs.workers, prefetch=self._knobs.prefetch)
+        knobs = self._knobs
+        return GrainSession(job, threads=knobs.workers, prefetch=knobs.prefetch, stage_timing=knobs.stage_timing)

@@ -8,10 +8,11 @@ its buffer holds when the first one is asked for, and one more whenever another 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import grain
+from ioprof.loaders.grain_stages import StageTimes
 from ioprof.loaders.thread_session import ThreadMaker
 from ioprof.loaders.torch_session import Envelope, unwrapped
 
@@ -48,8 +49,9 @@ class _Epoch:
 class GrainSession:
     """An open loader whose batches Grain's threads make."""
 
-    def __init__(self, job: LoadJob, *, threads: int, prefetch: int) -> None:
+    def __init__(self, job: LoadJob, *, threads: int, prefetch: int, stage_timing: bool = False) -> None:
         self._job = job
+        self._stages = StageTimes() if stage_timing else None
         self._options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads * prefetch)
         self._ahead = threads * prefetch
         self._maker = ThreadMaker(job.worker)
@@ -61,6 +63,8 @@ class GrainSession:
         # The call that made Grain hand out the batch which is received: the first, or so many before the latest.
         asked_ns = deque[int](maxlen=self._ahead + 1)
         self._running = running = iter(self._dataset(epoch, self._next_number))
+        if self._stages is not None:
+            self._stages.follow(running)
         with closing(running):
             while not self._job.stop_requested():
                 asked_ns.append(now_ns())
@@ -68,11 +72,15 @@ class GrainSession:
                 if envelope is None:
                     break
                 self._next_number += 1
+                if self._stages is not None:
+                    self._stages.note_batch()
                 batch = unwrapped(envelope, lambda _: asked_ns[0])
                 del envelope
                 yield batch
                 del batch
         self._maker.end_epoch()
+        if self._stages is not None:
+            self._stages.end_epoch()
 
     def _dataset(self, epoch: int, first_number: int) -> grain.IterDataset:
         job = self._job
@@ -82,7 +90,12 @@ class GrainSession:
         made = _Epoch(job, order, epoch, first_number, self._maker)
         samples = grain.MapDataset.range(len(order)).map(made.read)
         batches = samples.batch(job.batch_size, drop_remainder=job.drop_last, batch_fn=made.joined)
-        return batches.to_iter_dataset(self._options)
+        ahead = batches.to_iter_dataset(self._options)
+        return ahead if self._stages is None else self._stages.tracked(ahead)
+
+    def engine_counters(self) -> Mapping[str, float]:
+        """Return what Grain counted of its stages; nothing where it was not asked to."""
+        return {} if self._stages is None else self._stages.totals()
 
     def process_ids(self) -> list[int]:
         """Return nothing: batches are made in this process."""

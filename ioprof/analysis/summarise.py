@@ -199,6 +199,7 @@ def summarise(trace: Trace, answering: Answering = answer) -> Summary:
         checkpoints=saved,
         baselines=taken_out,
         replay=repeated,
+        engine_counters=reasons.known("engine_counters", run.engine_counters or None, not_counted_reason(run)),
         findings=concluded.findings,
         errors=errors,
         sample_every=run.sample_every,
@@ -385,6 +386,13 @@ def _note_kernel(
         reasons.known(f"cache.{name}", getattr(cache, name), no_cache or "no read was asked about")
     for name in ("tapped_bytes", "kernel_bytes", "ratio"):
         reasons.known(f"coverage.{name}", getattr(seen, name), no_coverage or "")
+
+
+def not_counted_reason(run: RunRecord) -> str:
+    """Return why a run has no counters of its loader's library."""
+    if run.outcome == "complete":
+        return "the loader's library counts nothing by itself, or was not asked to"
+    return "the run ended before the loader's library was asked, or that counts nothing by itself"
 
 
 def _spans_defect(trace: Trace, totals: list[KindTotals], spans: SpanCounts) -> str | None:

@@ -375,6 +375,9 @@ class Summary:
     baselines: Baselines
     replay: Replayed | None = None
     """None: the run repeats no other one."""
+    engine_counters: dict[str, float] | None = None
+    """What the loader's library counted by itself over the whole run, warm-up included, by ``ENGINE.NAME``; a name ends
+    in its unit (``_s``, ``_ns``, ``_bytes``, ``_ratio``), or is what was counted. None: it counts nothing."""
     findings: tuple[Finding, ...] | None
     errors: dict[str, OperationErrors]
     sample_every: int

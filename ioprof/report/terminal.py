@@ -12,6 +12,7 @@ from ioprof.analysis.wording import percent
 from ioprof.report.accounting import accounting_words
 from ioprof.report.answer import answer_lines, headline
 from ioprof.report.checkpoints import checkpoint_lines
+from ioprof.report.engines import engine_lines
 from ioprof.report.host_missing import not_recorded_lines
 from ioprof.report.idle import cause_lines
 from ioprof.report.layout import columns, fact, paragraph
@@ -223,6 +224,7 @@ def _start(summary: Summary, width: int) -> list[Text]:
 def _costs(summary: Summary, run: RunRecord, width: int) -> list[Text]:
     lines = [*_cpu(summary, width), *page_cache_lines(summary, run, width), *_seen(summary, width)]
     lines += _mapped(summary, width)
+    lines += engine_lines(summary.engine_counters or {}, width)
     lines += not_recorded_lines(summary.host_missing, width)
     tracing = summary.overhead
     if tracing.share_of_worker_time is not None and tracing.span_ns is not None:

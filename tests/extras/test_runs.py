@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,4 +41,25 @@ def test_a_run_sees_every_read(name: str, workload: dict[str, str | int], tmp_pa
     if name == "spdl":
         assert (counted["spdl.make.tasks"], counted["spdl.make.failed_tasks"]) == (32, 0)
         assert 0 < counted["spdl.make.task_s"] < 60
+    assert run.summary.engine_counters == (counted or None)
     assert run.summary.operations["open"].count == (8 if name == "webdataset" else 512)
+
+
+def test_grain_times_its_stages_where_it_is_asked_to(tmp_path: Path) -> None:
+    """Each sample and batch of both epochs is counted once, and no thread of Grain's is left behind."""
+    usable("grain")
+    before = threading.active_count()
+    run = api.run(
+        {
+            "workload": FILES,
+            "loader": {"name": "grain", "batch_size": 1, "stage_timing": True},
+            "accelerator": {"name": "none"},
+            "run": {"epochs": 2, "warmup": 0, "results": str(tmp_path / "results"), "probe": False},
+            "store": {"url": str(tmp_path / "data")},
+        }
+    )
+    counted = run.summary.engine_counters
+    assert counted is not None
+    assert counted["grain.MapMapDataset.elements"] == counted["grain.PrefetchDatasetIterator.elements"] == 512
+    assert 0 < counted["grain.MapMapDataset.stage_s"] < 60
+    assert threading.active_count() == before
