@@ -37,7 +37,7 @@ bench:  ## ratios against bare loops on this machine; FILES=1M for the full size
 overhead:  ## what tracing costs: blocks of batches with and without it, by turns; four minutes, on a quiet machine
 	$(PYTHON) tests/benchmarks/bench_overhead.py --json results/published/overhead/overhead.json
 
-validate:  ## predictions of the pipeline model against real reruns; about twelve minutes, on a quiet machine
+validate:  ## predictions of the pipeline model against real reruns; about half an hour, on a quiet machine
 	$(PYTHON) -m tests.validation --keep build/validation
 
 bench-tune:  ## does tune choose what trying everything chooses, in a quarter of the time? SCENARIOS='latency warm fed cpu'

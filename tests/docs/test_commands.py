@@ -48,18 +48,9 @@ workload.files = 200
 workload.operations = 2000
 """
 RUN = (
-    "run",
-    "small-files",
-    "--files",
-    "400",
-    "--file-size",
-    "4KiB",
-    "--batch-size",
-    "8",
-    "--compute",
-    "2ms",
-    "--quiet",
-)
+    "run", "small-files", "--files", "400", "--file-size", "4KiB", "--batch-size", "8", "--compute", "2ms",
+    "--duration", "2s", "--quiet",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

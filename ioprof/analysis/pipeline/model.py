@@ -29,8 +29,8 @@ from ioprof.trace.run_record import RunRecord
 from ioprof.trace.trace import Trace
 
 MODEL_ERROR_RATIO = 0.06
-"""Taken as the model's own error, beside what varies from step to step: with it nine of ten kept reruns of the
-validation whose host stayed the same lie inside (docs/predict.md). A host whose CPUs change their speed adds to it."""
+"""Taken as the model's own error, beside what varies from step to step: with it 63 of 71 reruns of the validation lie
+inside (docs/predict.md). A host whose CPUs change their speed adds to it."""
 _FEWEST_STEPS = 400
 _MOST_EVENTS = 200_000
 """Of a replay, about: more change a rate less than a run's own spread."""
