@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 from typer.core import TyperCommand
 
+from ioprof.cli import compare_options as comparing
 from ioprof.cli import perfetto_options as drawing
 from ioprof.cli import predict_options as predicting
 from ioprof.cli import replay_options as replaying
@@ -280,6 +281,29 @@ def report(
         reported(html_command)(directory, output)
     else:
         reported(report_command)(directory, as_json=as_json)
+
+
+@app.command()
+def compare(
+    directories: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="directories of finished runs")],
+    by: comparing.ByFlag = "run",
+    noise: comparing.Noise = 2.0,
+    at_least: comparing.AtLeast = None,
+    force: comparing.Force = False,
+    html: comparing.Html = None,
+    as_json: Json = False,
+) -> None:
+    """Hold runs against the first one: ratios with intervals, and which is faster where these show it.
+
+    Runs that differ in dataset, cache state, host, versions or accelerator are refused: their ratio is not the store's.
+    """
+    from ioprof.cli.compare import compare_command
+    from ioprof.cli.console import results as stdout
+
+    reported(compare_command)(
+        directories, console=stdout(), by=by, force=force, noise_percent=noise, at_least=at_least, html=html,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()

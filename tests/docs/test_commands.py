@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -65,8 +66,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(tmp_path: Path, recorded: Path) -> Path:
     """A folder with all that the pages take for granted: runs, spec files, a training program, configurations."""
-    for name in ("RUN", "A", "B", "20261124T000609Z-small-files-torch-map"):
+    for name in ("RUN", "20261124T000609Z-small-files-torch-map"):
         shutil.copytree(recorded, tmp_path / "results" / name)
+    for name in ("A", "B"):
+        shutil.copytree(recorded, tmp_path / "results" / name)
+        path = tmp_path / "results" / name / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"label": name}))
     for name in ("my.toml", "mine.toml"):
         (tmp_path / name).write_text(SPEC)
     (tmp_path / "my-mixed.toml").write_text(MIXED)

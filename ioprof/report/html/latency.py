@@ -56,7 +56,7 @@ def _chart(shown: list[KindTotals], summary: Summary) -> Chart:
     shapes: list[dict[str, Json]] = []
     for number, one in enumerate(shown):
         colour = CYCLE[number % len(CYCLE)]
-        traces.append(_trace(one.kind.label, one.buckets, colour))
+        traces.append(histogram_line(one.kind.label, one.buckets, colour))
         found = summary.operations[one.kind.label].latency_ns
         if found is not None:
             shapes += _marks(found, colour)
@@ -65,14 +65,15 @@ def _chart(shown: list[KindTotals], summary: Summary) -> Chart:
         id="latency-by-kind",
         title="Share of operations by how long they took (lines at p50, p99, p99.9)",
         traces=tuple(traces),
-        layout=_layout(shapes),
+        layout=latency_layout(shapes),
         summary=_told(slowest, summary.operations[slowest].latency_ns),
         table=_table(summary),
         height=380,
     )
 
 
-def _trace(name: str, buckets: NDArray[np.int64], colour: str) -> dict[str, Json]:
+def histogram_line(name: str, buckets: NDArray[np.int64], colour: str) -> dict[str, Json]:
+    """Return the line of one histogram: milliseconds against percent of its operations."""
     middle, counts = coarse(buckets)
     shares = 100 * counts / counts.sum()
     return {
@@ -94,7 +95,8 @@ def _marks(found: LatencyNs, colour: str) -> list[dict[str, Json]]:
     ]  # fmt: skip
 
 
-def _layout(shapes: list[dict[str, Json]]) -> dict[str, Json]:
+def latency_layout(shapes: list[dict[str, Json]]) -> dict[str, Json]:
+    """Return the layout of such lines."""
     return {
         "xaxis": {"title": {"text": "duration, ms (log)"}, "type": "log"},
         "yaxis": {"title": {"text": "% of the operations"}, "rangemode": "tozero"},
@@ -152,8 +154,8 @@ def _hits_and_misses(trace: Trace) -> list[Block]:
         Chart(
             id="latency-by-hit",
             title="Reads of which the kernel was asked: in this host's page cache before, or not",
-            traces=tuple(_trace(name, counts, CYCLE[number]) for number, (name, counts) in enumerate(parts)),
-            layout=_layout([]),
+            traces=tuple(histogram_line(name, counts, CYCLE[number]) for number, (name, counts) in enumerate(parts)),
+            layout=latency_layout([]),
             summary=told,
             table=Table(header=("reads", "count", "p50"), rows=rows, caption="Client hits and misses"),
         )
