@@ -1,4 +1,4 @@
-"""Follows the raw files of a run while they grow: rates of the last seconds, percentiles so far."""
+"""Follows the raw files of a run while they grow: rates of the last seconds, percentiles and totals so far."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import numpy as np
 from ioprof.clock import now_ns
 from ioprof.errors import RunDirectoryError
 from ioprof.trace.histogram import percentile_ns
-from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind, Phase
+from ioprof.trace.kinds import READ_KINDS, STORAGE_KINDS, Kind
+from ioprof.trace.operation_follow import OperationFollower, WorkerCounts
 from ioprof.trace.opsfile import COUNTERS, KINDS, SLOT_WORDS, Words
-from ioprof.trace.raw import epochs_with, raw_processes
-from ioprof.trace.recordlog import read_log
 from ioprof.trace.run_record import EpochRecord, RunRecord
 from ioprof.trace.rundir import RAW, read_run_json
-from ioprof.trace.schema import STEPS
+from ioprof.trace.step_follow import RECENT_NS, StepFollower
 
-_RECENT_NS = 5 * 10**9
 _MAX_KINDS = 6
+_LONGEST_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,20 @@ class KindRate:
     label: str
     per_s: float
     p50_ns: float
+    """Of all of the run so far, as the other percentile."""
     p99_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerNow:
+    """One worker, now."""
+
+    worker: int
+    pid: int
+    batches: int
+    """Made so far."""
+    busy_ratio: float | None
+    """Share of the last seconds that went into batches, as far as these are done; None: none was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,79 +61,118 @@ class Snapshot:
     """None during the warm-up, and without an accelerator."""
     utilization: float | None
     """Since the warm-up; the run's own pauses between epochs are left out of both."""
+    idle_by_cause: dict[str, float]
+    """Share of the last seconds that the accelerator was idle, an estimate; see `ioprof.trace.step_follow.CAUSES`."""
     samples_per_s: float
     iops: float
     bytes_per_s: float
     kinds: list[KindRate]
+    workers: list[WorkerNow]
 
 
 class Follower:
-    """Reads a growing run directory again and again."""
+    """Reads a growing run directory again and again.
+
+    Attributes:
+        record: run.json as it was when the run began; None: it could not be read.
+        operations: what the recording processes did.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._raw = directory / RAW
-        record = _record(directory)
-        self._warmup_steps = record.warmup_steps if record is not None else 0
-        self._end = _end_of(record)
+        """Begin to follow a run that has begun."""
+        raw = directory / RAW
+        self.record = _record(directory)
+        self._end = _end_of(self.record)
+        self._raw = raw
         self._start_ns = now_ns()
-        self._seen: deque[tuple[int, Words]] = deque()
+        self._ranks: dict[int, StepFollower] = {}
+        self.operations = OperationFollower(raw)
+        self._seen: deque[tuple[int, Words, dict[int, WorkerCounts]]] = deque()
         # Rates need two readings; a follower that starts late must not count what came before it.
         with contextlib.suppress(OSError, ValueError):
-            self._seen.append((self._start_ns, self._counts()))
+            self._remember()
+
+    def ranks(self) -> dict[int, StepFollower]:
+        """Return the ranks' steps as they are now.
+
+        Raises:
+            OSError: a log cannot be read.
+        """
+        warmup_steps = self.record.warmup_steps if self.record is not None else 0
+        for path in self._raw.glob("steps-*.log"):
+            number = path.stem.removeprefix("steps-")
+            if number.isdigit() and int(number) not in self._ranks:
+                self._ranks[int(number)] = StepFollower(self._raw, int(number), warmup_steps)
+        for one in self._ranks.values():
+            one.look()
+        return dict(sorted(self._ranks.items()))
 
     def snapshot(self) -> Snapshot | None:
-        """Return the run as it is now.
+        """Return the run as it is now, by the steps of its first rank.
 
-        None before the first step, before operations were counted twice, and once the raw files are gone.
+        None before the first step, before operations were counted twice, and where nothing can be read.
         """
         try:
-            steps = read_log(self._raw / "steps-0.log", STEPS)
-            epochs = epochs_with(self._raw, steps)
-            counts = self._counts()
+            ranks = self.ranks()
+            before = self._remember()
         except (OSError, ValueError):
             return None
-        before = self._remembered(counts)
-        if not steps.num_rows or before is None:
+        steps = next(iter(ranks.values()), None)
+        if steps is None or not steps.totals.steps or before is None:
             return None
-        columns = {name: steps[name].to_numpy() for name in steps.schema.names}
-        cycle_ns = _cycles_ns(columns, epochs)
-        busy_end = columns["busy_end_ns"]
-        first = int(np.searchsorted(busy_end, busy_end[-1] - _RECENT_NS))
-        measured = int(np.searchsorted(columns["step"], self._warmup_steps))
-        seconds = max(int(cycle_ns[first:].sum()), 1) / 1e9
-        op_seconds = max(now_ns() - before[0], 1) / 1e9
+        return self._snapshot(steps, before)
+
+    def _snapshot(self, steps: StepFollower, before: tuple[int, Words, dict[int, WorkerCounts]]) -> Snapshot:
+        totals, recent = steps.totals, steps.recent()
+        at_ns, counts, workers = self._seen[-1]
+        seconds, op_seconds = recent.ns / 1e9, max(at_ns - before[0], 1) / 1e9
         new = counts - before[1]
-        steady_ns = cycle_ns[measured:] if measured < len(cycle_ns) else cycle_ns
-        ahead = self._end.ahead(steps.num_rows, epochs, float(steady_ns.mean()))
+        all_ns, all_steps = totals.busy_ns + totals.idle_ns, totals.steps
+        pace = (totals.measured_ns, totals.measured_steps) if totals.measured_steps else (all_ns, all_steps)
+        ahead = self._end.ahead(totals.steps, steps.epochs, pace[0] / pace[1])
+        utilization = totals.measured_busy_ns / totals.measured_ns if totals.measured_ns else None
         return Snapshot(
             elapsed_ns=now_ns() - self._start_ns,
-            epoch=int(columns["epoch"][-1]),
-            steps=steps.num_rows,
+            epoch=totals.epoch,
+            steps=totals.steps,
             done_ratio=ahead[0] if ahead else None,
             left_ns=ahead[1] if ahead else None,
-            utilization_now=_utilization(columns, cycle_ns, max(first, measured)),
-            utilization=_utilization(columns, cycle_ns, measured),
-            samples_per_s=float(columns["samples"][first:].sum() / seconds),
+            utilization_now=recent.utilization,
+            utilization=utilization or None,
+            idle_by_cause=recent.idle_by_cause,
+            samples_per_s=recent.samples / seconds,
             iops=float(sum(new[KINDS.index(kind), 0] for kind in STORAGE_KINDS) / op_seconds),
             bytes_per_s=float(sum(new[KINDS.index(kind), 1] for kind in READ_KINDS) / op_seconds),
             kinds=[_rate(kind, counts, new, op_seconds) for kind in _busiest(new)],
+            workers=[_worker(one, before[2].get(one.pid), op_seconds) for one in workers.values()],
         )
 
-    def _counts(self) -> Words:
-        """Return the statistics of all processes outside of discovery, one row per kind."""
-        total = np.zeros((len(KINDS), SLOT_WORDS), dtype=np.int64)
-        for process in raw_processes(self._raw)[0]:
-            by_phase = process.counts().reshape(len(Phase), len(KINDS), SLOT_WORDS)
-            total += by_phase[Phase.WARMUP] + by_phase[Phase.STEADY]
-        return total
-
-    def _remembered(self, counts: Words) -> tuple[int, Words] | None:
-        """Keep these counts and return those of about five seconds ago; None if these are the first."""
+    def _remember(self) -> tuple[int, Words, dict[int, WorkerCounts]] | None:
+        """Keep the counts and return those of about five seconds ago; None if these are the first."""
+        self.operations.look()
+        counts = sum(self.operations.counts().values(), np.zeros((len(KINDS), SLOT_WORDS), np.int64))
         now = now_ns()
-        self._seen.append((now, counts))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= _RECENT_NS:
+        self._seen.append((now, counts, {one.pid: one for one in self.operations.workers()}))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= RECENT_NS:
             self._seen.popleft()
         return self._seen[0] if len(self._seen) > 1 else None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for one in self._ranks.values():
+            one.close()
+
+
+def _worker(now: WorkerCounts, before: WorkerCounts | None, seconds: float) -> WorkerNow:
+    busy_ns = now.busy_ns - (before.busy_ns if before is not None else 0)
+    made = now.batches - (before.batches if before is not None else 0)
+    # A batch counts when it is done, also what of it was before these seconds.
+    return WorkerNow(
+        worker=now.worker,
+        pid=now.pid,
+        batches=now.batches,
+        busy_ratio=min(busy_ns / 1e9 / seconds, 1.0) if made else None,
+    )
 
 
 def _record(directory: Path) -> RunRecord | None:
@@ -171,25 +222,6 @@ def _end_of(record: RunRecord | None) -> _End:
     )
 
 
-def _cycles_ns(columns: dict[str, Words], epochs: list[EpochRecord]) -> Words:
-    """Return the time from the end of the step before to the end of each step, without pauses between epochs."""
-    busy_end = columns["busy_end_ns"]
-    cycle = np.diff(busy_end, prepend=columns["wait_start_ns"][0])
-    bounds = {record.epoch: record for record in epochs}
-    for index in (np.flatnonzero(np.diff(columns["epoch"])) + 1).tolist():
-        before, after = (bounds.get(int(columns["epoch"][at])) for at in (index - 1, index))
-        paused_from = before.end_ns if before else int(busy_end[index - 1])
-        paused_to = after.start_ns if after else int(columns["wait_start_ns"][index])
-        cycle[index] -= max(0, paused_to - max(paused_from, int(busy_end[index - 1])))
-    return cycle
-
-
-def _utilization(columns: dict[str, Words], cycle_ns: Words, first: int) -> float | None:
-    busy = int((columns["busy_end_ns"][first:] - columns["busy_start_ns"][first:]).sum())
-    wall = int(cycle_ns[first:].sum())
-    return busy / wall if busy and wall > 0 else None
-
-
 def _busiest(new: Words) -> list[Kind]:
     order = np.argsort(-new[:, 0], kind="stable")[:_MAX_KINDS]
     return [KINDS[index] for index in sorted(order) if new[index, 0]]
@@ -197,10 +229,10 @@ def _busiest(new: Words) -> list[Kind]:
 
 def _rate(kind: Kind, counts: Words, new: Words, seconds: float) -> KindRate:
     row = counts[KINDS.index(kind)]
-    buckets, largest = row[COUNTERS:], 1 << 62
+    buckets = row[COUNTERS:]
     return KindRate(
         label=kind.label,
         per_s=float(new[KINDS.index(kind), 0] / seconds),
-        p50_ns=percentile_ns(buckets, 0.5, 0, largest),
-        p99_ns=percentile_ns(buckets, 0.99, 0, largest),
+        p50_ns=percentile_ns(buckets, 0.5, 0, _LONGEST_NS),
+        p99_ns=percentile_ns(buckets, 0.99, 0, _LONGEST_NS),
     )

@@ -98,8 +98,17 @@ def raw_epochs(raw: Path) -> list[EpochRecord]:
 def epochs_with(raw: Path, steps: pa.Table) -> list[EpochRecord]:
     """Return the same for who has read the steps of rank 0 already."""
     events = read_log(raw / "epochs-0.log", EPOCHS).to_pylist()
+    return epochs_from(events, steps["busy_end_ns"][-1].as_py() if len(steps) else None)
+
+
+def epochs_from(events: list[dict[str, int]], last_ns: int | None) -> list[EpochRecord]:
+    """Return the epochs that events tell of.
+
+    Args:
+        events: rows of `EPOCHS`.
+        last_ns: when the last step ended; None: there was none.
+    """
     ends = {event["epoch"]: event["time_ns"] for event in events if event["at_end"]}
-    last_ns = steps["busy_end_ns"][-1].as_py() if len(steps) else None
     return [
         EpochRecord(epoch=event["epoch"], start_ns=event["time_ns"], end_ns=end_ns)
         for event in events

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from trace_builder import MS, S, run_record, step_row
 
 from ioprof.cli.live import plain
-from ioprof.trace import follow
-from ioprof.trace import raw as raw_files
 from ioprof.trace.follow import Follower
 from ioprof.trace.kinds import Kind, Phase
+from ioprof.trace.log_tail import LogTail
 from ioprof.trace.raw import EPOCHS
 from ioprof.trace.recorder import Recorder
-from ioprof.trace.recordlog import RecordLog, read_log
+from ioprof.trace.recordlog import RecordLog
 from ioprof.trace.run_record import Scalar
 from ioprof.trace.rundir import RAW, write_run_json
-from ioprof.trace.schema import STEPS
+from ioprof.trace.schema import BATCHES, STEPS
+from ioprof.trace.step_follow import StepFollower
 
 
 def running(
@@ -120,19 +120,63 @@ def test_what_is_done_and_left_is_told_by_whatever_ends_the_run(
     assert (f"{share:.0%}".replace("%", " %") + " done" in shown) if share is not None else "left" not in shown
 
 
-def test_the_steps_are_read_once_for_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their log grows with the run, and all of it is read each time."""
-    read: list[str] = []
+def test_a_look_reads_only_what_came_since_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of a million steps must not cost its view more than one of a hundred."""
+    raw = running(tmp_path, [], run={}) / RAW
+    log = RecordLog(raw / "many.log", STEPS)
+    tail, read_bytes = LogTail(raw / "many.log", len(STEPS)), list[int]()
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *args: read_bytes.append(args[1]) or pread(*args))
+    for step in range(10_000):
+        log.append(0, 0, step, *[0] * (len(STEPS) - 3))
+    assert tail.fresh()[:, 2].tolist() == list(range(10_000))
+    read_bytes.clear()
+    for step in range(3):
+        log.append(0, 0, step, *[0] * (len(STEPS) - 3))
+    assert tail.fresh()[:, 2].tolist() == [0, 1, 2]
+    assert sum(read_bytes) < 1 << 15
+    assert len(tail.fresh()) == 0
+    log.close()
+    tail.close()
 
-    def counted(path: Path, schema: pa.Schema) -> pa.Table:
-        read.append(path.name)
-        return read_log(path, schema)
 
-    monkeypatch.setattr(follow, "read_log", counted)
-    monkeypatch.setattr(raw_files, "read_log", counted)
-    follower = Follower(running(tmp_path, STEPS_OF_10_MS))
-    assert follower.snapshot() is not None
-    assert read.count("steps-0.log") == 1
+def test_many_looks_see_what_one_look_sees(tmp_path: Path) -> None:
+    """However often somebody looks, totals and pauses between epochs come out the same."""
+    later = 3 * S
+    steps = [step_row(n, n * 10 * MS, n * 10 * MS + 4 * MS, (n + 1) * 10 * MS) for n in range(5)]
+    steps += [
+        step_row(n, later + n * 10 * MS, later + n * 10 * MS + 4 * MS, later + (n + 1) * 10 * MS, epoch=1)
+        for n in range(5, 9)
+    ]
+    (tmp_path / "once").mkdir()
+    (tmp_path / "often").mkdir()
+    once = StepFollower(running(tmp_path / "once", steps) / RAW, 0, 2)
+    once.look()
+    raw = running(tmp_path / "often", steps) / RAW
+    whole = (raw / "steps-0.log").read_bytes()
+    width = (len(STEPS) + 1) * 8
+    often = StepFollower(raw, 0, 2)
+    for count in range(10):
+        (raw / "steps-0.log").write_bytes(whole[: count * width].ljust(len(whole), bytes(1)))
+        often.look()
+    assert often.totals == once.totals
+    assert often.recent() == once.recent()
+    assert (once.totals.steps, once.totals.measured_steps, once.totals.measured_busy_ns) == (9, 7, 42 * MS)
+
+
+def test_live_idle_time_is_charged_to_what_the_batch_was_made_of(tmp_path: Path) -> None:
+    """Of 9 ms waited 6 passed before the batch was made: divided as its worker spent its time; 3 are hand-over."""
+    steps = [step_row(0, 0, 9 * MS, 20 * MS, h2d=MS)]
+    directory = running(tmp_path, steps)
+    batch = {"fetch_start_ns": 0, "fetch_end_ns": 5 * MS, "collate_end_ns": 6 * MS, "storage_ns": 3 * MS, "prep_ns": MS}
+    log = RecordLog(directory / RAW / "batches-0.log", BATCHES)
+    log.append(*(batch.get(name, -1) for name in BATCHES.names))
+    log.close()
+    snapshot = Follower(directory).snapshot()
+    assert snapshot is not None
+    expected = {"storage": 3, "decode": 1, "collate": 1, "loader": 1, "hand-over": 3, "transfer": 1}
+    assert snapshot.idle_by_cause == pytest.approx({cause: ms / 20 for cause, ms in expected.items()})
+    assert sum(snapshot.idle_by_cause.values()) == pytest.approx(1 - (snapshot.utilization_now or 0))
 
 
 def test_a_run_that_cannot_be_read_has_no_figures(tmp_path: Path) -> None:
