@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ioprof import api
+from ioprof.cli.report import PastRun, past_runs
 from ioprof.compound.mixed_record import MIXED_JSON
 from ioprof.compound.suite_record import SUITE_JSON
 from ioprof.errors import RunDirectoryError
+from ioprof.report.html.index import INDEX_HTML, IndexRow, index_page
 from ioprof.report.html.probe import probe_page
 from ioprof.report.html.run_page import REPORT_HTML, run_page, write_page, write_run_page
 from ioprof.report.html.tune import tune_page
@@ -45,6 +48,27 @@ def _page_of(directory: Path) -> str:
         return probe_page(found)
     trace = load_trace(directory)
     return run_page(trace, api.load(directory).summary)
+
+
+def write_index(results: Path, output: Path | None) -> Path:
+    """Write the index of a results folder; return where it is.
+
+    Raises:
+        RunDirectoryError: there is no such folder, or the page cannot be written.
+    """
+    if not results.is_dir():
+        raise RunDirectoryError(
+            f"{results}: not a folder; run directories lie in ./results unless --results says otherwise"
+        )
+    path = output or results / INDEX_HTML
+    rows = [_index_row(one, results, path.parent) for one in past_runs(results)]
+    write_page(path, index_page(str(results), rows))
+    return path
+
+
+def _index_row(one: PastRun, results: Path, beside: Path) -> IndexRow:
+    found = results / one.name / REPORT_HTML
+    return IndexRow(**one.as_json(), page=os.path.relpath(found, beside) if found.exists() else None)  # type: ignore[arg-type]
 
 
 def page_beside(run: api.Run) -> str | None:

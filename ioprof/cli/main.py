@@ -284,6 +284,17 @@ def report(
 
 
 @app.command()
+def index(
+    directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="a folder of run directories")] = Path("results"),
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="default: FOLDER/index.html")] = None,
+) -> None:
+    """Write a page over run directories: filter, sort, pick some to compare."""
+    from ioprof.cli.run import index_command
+
+    reported(index_command)(directory, output)
+
+
+@app.command()
 def compare(
     directories: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="directories of finished runs")],
     by: comparing.ByFlag = "run",

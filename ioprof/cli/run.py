@@ -12,7 +12,7 @@ from ioprof import api
 from ioprof.cli.clean import clean_store
 from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
-from ioprof.cli.html import page_beside, write_html
+from ioprof.cli.html import page_beside, write_html, write_index
 from ioprof.cli.listing import print_run_parameters
 from ioprof.cli.mixed import mixed_command, prepare_mixed_command, print_mixed_help, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
@@ -189,6 +189,12 @@ def clean_command(url: str, *, assume_yes: bool) -> int:
             console=TalkConsole(highlight=False),
             assume_yes=assume_yes,
         )
+
+
+def index_command(directory: Path, output: Path | None) -> int:
+    """Write the index of a results folder; where it is goes to stdout."""
+    print(write_index(directory, output))
+    return 0
 
 
 def html_command(directory: Path, output: Path | None) -> int:

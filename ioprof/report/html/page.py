@@ -15,7 +15,6 @@ from html import escape
 from importlib.resources import files
 
 from ioprof.report.html.section import (
-    Block,
     Cell,
     Chart,
     Command,
@@ -30,17 +29,18 @@ from ioprof.report.html.section import (
 _POLICY = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
 
-def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def page(title: str, subtitle: str, sections: Sequence[Section], scripts: Sequence[str] = ()) -> str:
     """Return the whole file.
 
     Args:
         title: of the window and of the page.
         subtitle: a line below it.
         sections: from top to bottom.
+        scripts: names of its own scripts, beside the one that all pages have.
     """
-    own, plotly = _asset("page.js"), _plotly() if _has_chart(sections) else ""
-    scripts = [script for script in (plotly, own) if script]
-    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    drawing = [_plotly()] if _has_chart(sections) else []
+    running = [*drawing, *map(_asset, ("page.js", *scripts))]
+    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in running)
     policy = f"default-src 'none'; script-src {allowed}; {_POLICY}"
     links = "".join(f'<li><a href="#{escape(one.id)}">{escape(one.title)}</a></li>' for one in sections)
     parts = [
@@ -56,14 +56,14 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main id="main">',
         *(_section(one) for one in sections),
         "</main>",
-        *(f"<script>{script}</script>" for script in scripts),
+        *(f"<script>{script}</script>" for script in running),
         "</body></html>\n",
     ]
     return "\n".join(parts)
 
 
 def _section(one: Section) -> str:
-    blocks = "\n".join(_block(block) for block in one.blocks)
+    blocks = "\n".join(block_html(block) for block in one.blocks)
     name = escape(one.id)
     heading = f'<h2 id="{name}-title">{escape(one.title)}</h2>'
     return f'<section id="{name}" aria-labelledby="{name}-title">{heading}\n{blocks}\n</section>'
@@ -74,16 +74,21 @@ def _has_chart(sections: Sequence[Section]) -> bool:
 
 
 @singledispatch
-def _block(block: Block) -> str:
+def block_html(block: object) -> str:
+    """Return the markup of a block; pages with blocks of their own register how these look.
+
+    Raises:
+        TypeError: nobody has.
+    """
     raise TypeError(f"{block!r} is no block of a page")
 
 
-@_block.register
+@block_html.register
 def _(block: Text) -> str:
     return f'<p class="{escape(block.tone)}">{escape(block.text)}</p>'
 
 
-@_block.register
+@block_html.register
 def _(block: Headline) -> str:
     return (
         f'<p class="headline"><span class="large">{_cell(block.number)}</span> '
@@ -92,7 +97,7 @@ def _(block: Headline) -> str:
     )
 
 
-@_block.register
+@block_html.register
 def _(block: Command) -> str:
     return (
         f'<figure class="command"><figcaption>{escape(block.told)}</figcaption>'
@@ -101,18 +106,18 @@ def _(block: Command) -> str:
     )
 
 
-@_block.register
+@block_html.register
 def _(block: Folded) -> str:
-    inside = "\n".join(_block(one) for one in block.blocks)
+    inside = "\n".join(block_html(one) for one in block.blocks)
     return f'<details class="folded"><summary>{escape(block.title)}</summary>{inside}</details>'
 
 
-@_block.register
+@block_html.register
 def _(block: Table) -> str:
     return _table(block)
 
 
-@_block.register
+@block_html.register
 def _(block: Chart) -> str:
     name = escape(f"chart-{block.id}")
     drawn = _data({"data": block.traces, "layout": block.layout, "height": block.height})

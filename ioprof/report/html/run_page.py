@@ -55,5 +55,5 @@ def write_page(path: Path, content: str) -> None:
         if fresh.is_file():
             fresh.unlink()
         raise RunDirectoryError(
-            f"{path}: cannot be written: {error.strerror}; later: ioprof report {path.parent} --html"
+            f"{path}: cannot be written: {error.strerror}; free space there, or name another file (--output)"
         ) from error

@@ -94,4 +94,5 @@ class Section:
 
     id: str
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[object, ...]
+    """`Block`s, or what a page has registered for itself (`ioprof.report.html.page.block_html`)."""
