@@ -63,6 +63,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next((folder / "results").glob("*-small-files-*"))
 
 
+def profiled(directory: Path) -> str:
+    """Return a trace as torch's profiler writes them, with one operator while the run opened its loader."""
+    run = json.loads((directory / "run.json").read_text())
+    unix_ns = run["loader_open_ns"] + run["clock"]["wall_offset_ns"]
+    operator = {"ph": "X", "name": "aten::mm", "pid": 4711, "tid": 4711, "ts": unix_ns / 1000, "dur": 50.0}
+    return json.dumps({"schemaVersion": 1, "traceEvents": [operator]})
+
+
 @pytest.fixture
 def desk(tmp_path: Path, recorded: Path) -> Path:
     """A folder with all that the pages take for granted: runs, spec files, a training program, configurations."""
@@ -78,6 +86,7 @@ def desk(tmp_path: Path, recorded: Path) -> Path:
     (tmp_path / "nightly.toml").write_text(SUITE)
     (tmp_path / "train.py").write_text(TRAINING)
     (tmp_path / "sizes.csv").write_text("4096,1\n8192,2\n")
+    (tmp_path / "torch_trace.json").write_text(profiled(recorded))
     (tmp_path / "other-store").mkdir()
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     (tmp_path / "my_loader.py").symlink_to(ROOT / "docs" / "examples" / "my_loader.py")
