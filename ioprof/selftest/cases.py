@@ -57,6 +57,18 @@ class Case:
         """Whether the length of its batches is known: operations take latencies, and no turns at a shared device."""
         return self.iops is None and self.bandwidth_bytes_per_s is None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether one worker alone reads a device of known bandwidth: between two reads of its own it gives nothing."""
+        return self.workers == 1 and self.bandwidth_bytes_per_s is not None
+
+    @property
+    def held_read_ns(self) -> int:
+        """How long a read is held: its latency, or what its bytes take of the device alone."""
+        if self.bandwidth_bytes_per_s is None:
+            return self.read_ns
+        return round(self.file_bytes / self.bandwidth_bytes_per_s * 1e9)
+
     @staticmethod
     def data(folder: Path) -> Path:
         """Return where the dataset of a run in ``folder`` stands."""
@@ -107,7 +119,7 @@ def _iops(workers: int, steps: int = 600, *, probe: bool = False) -> Case:
 
 
 def _bandwidth(workers: int) -> Case:
-    """One client alone leaves the link idle between its reads: its files are large, so that this is little."""
+    """One client alone leaves the link idle between its reads, which its truth knows; its files are large besides."""
     alone = workers == 1
     return Case(
         name=f"bandwidth, {_counted(workers)}",

@@ -30,7 +30,7 @@ BUSY_LIMIT = 0.01
 SHARE_LIMIT = 0.03
 CEILING_LIMIT = 0.05
 DECODE_LIMIT = 0.05
-"""Of the time on a CPU: a worker that has to share one decodes for longer."""
+"""Of the time on a CPU, and for one where it had to be shared."""
 _PERCENTILES = (0.5, 0.9, 0.99)
 BatchTimes = Callable[[int, int], float]
 """How long a worker takes for its batch number so-and-so, in ns; asked for in this order."""
@@ -50,7 +50,7 @@ def rows_of(case: Case, run: Run, own: OwnCosts = NOTHING) -> list[Row]:
     return [
         *_operations(case, run, totals),
         *_percentiles(case, operations),
-        *_rates(case, run),
+        *_rates(case, run, own),
         *_decode(case, totals, trace.batches, own),
         *_accelerator(case, run, _decode_ns(totals), own),
         *_idle(case, run, _decode_ns(totals)),
@@ -111,7 +111,7 @@ def _given_ns(run: Run, kind: str) -> float | None:
     return found.given_ns / found.operations if found is not None else None
 
 
-def _rates(case: Case, run: Run) -> Iterator[Row]:
+def _rates(case: Case, run: Run, own: OwnCosts) -> Iterator[Row]:
     reads = run.summary.operations.get("read")
     if case.iops is not None:
         yield _row(case, "reads/s", "per_s", case.iops, reads.per_s if reads else None, RATE_LIMIT)
@@ -119,30 +119,52 @@ def _rates(case: Case, run: Run) -> Iterator[Row]:
         if case.probe:
             yield _row(case, "ceiling", "per_s", case.iops, run.summary.ceiling_samples_per_s, CEILING_LIMIT)
     if case.bandwidth_bytes_per_s is not None:
-        measured = reads.bytes_per_s if reads else None
-        yield _row(case, "bandwidth", "bytes_per_s", case.bandwidth_bytes_per_s, measured, RATE_LIMIT)
-        yield from _bound_by_reads(case, run, case.bandwidth_bytes_per_s / case.file_bytes)
+        measured, asked = reads.bytes_per_s if reads else None, case.bandwidth_bytes_per_s
+        given = alone_per_s(case, own)
+        held = None if given is None else given * case.file_bytes
+        yield _row(case, "bandwidth", "bytes_per_s", asked, measured, RATE_LIMIT, held)
+        yield from _bound_by_reads(case, run, asked / case.file_bytes, given)
 
 
-def _bound_by_reads(case: Case, run: Run, reads_per_s: float) -> Iterator[Row]:
+def alone_per_s(case: Case, own: OwnCosts) -> float | None:
+    """Return how many reads a single worker makes, which leaves the device idle between two; None: there are more.
+
+    The device is a limit of what is under way: while one worker opens, closes, hands over and asks, nothing is.
+    """
+    if not case.is_alone or case.bandwidth_bytes_per_s is None:
+        return None
+    read_ns = case.file_bytes / case.bandwidth_bytes_per_s * 1e9
+    return 1e9 / (read_ns + (own.batch_ns + own.gap_ns) / case.batch_size)
+
+
+def _bound_by_reads(case: Case, run: Run, reads_per_s: float, given_per_s: float | None = None) -> Iterator[Row]:
     """Yield what follows where a shared device holds everything up: it is read by read what the accelerator gets."""
-    asked, given = (reads_per_s / case.batch_size * ns / 1e9 for ns in (case.compute_ns, _busy_ns(run) or math.nan))
+    asked = reads_per_s / case.batch_size * case.compute_ns / 1e9
+    given = (given_per_s or reads_per_s) / case.batch_size * (_busy_ns(run) or math.nan) / 1e9
     yield _row(case, "utilisation", "ratio", asked, run.summary.accelerator_utilization, AU_LIMIT, given)
-    yield _row(case, "samples/s", "per_s", reads_per_s, run.summary.samples_per_s, RATE_LIMIT)
+    yield _row(case, "samples/s", "per_s", reads_per_s, run.summary.samples_per_s, RATE_LIMIT, given_per_s)
 
 
 def _decode(case: Case, totals: dict[Kind, KindTotals], batches: pa.Table, own: OwnCosts) -> Iterator[Row]:
     if case.decode_ns:
-        given_ns = _decode_on_cpu_ns(case, batches, own)
+        given_ns = decode_took_ns(case, batches, own, _decode_ns(totals))
         row = _row(case, "decode mean", "ns", case.decode_ns, _decode_ns(totals) or None, DECODE_LIMIT, given_ns)
         yield replace(row, decided_by="cpu")
 
 
-def _decode_on_cpu_ns(case: Case, batches: pa.Table, own: OwnCosts) -> float | None:
-    """Return how long a sample's decoding was on a CPU, by the kernel's clock: no stamp of an operation is in it."""
+def decode_took_ns(case: Case, batches: pa.Table, own: OwnCosts, measured_ns: float) -> float | None:
+    """Return how long decoding a sample took by the kernel's clocks: no stamp of an operation is in it.
+
+    On a CPU for as long as it computed. A worker that has to share one decodes for longer: by nothing if it waited for
+    a CPU elsewhere, and by at most all that it waited. Within these two what was measured is the truth; beyond, the
+    nearer of them is.
+    """
     measured = batches.filter(pc.greater_equal(batches["batch"], case.warmup))
-    on_cpu_ns = pc.mean(measured["fetch_on_cpu_ns"]).as_py()
-    return None if on_cpu_ns is None else (on_cpu_ns - own.on_cpu_ns) / case.batch_size
+    on_cpu_ns, queued_ns = (pc.mean(measured[name]).as_py() for name in ("fetch_on_cpu_ns", "fetch_run_queue_ns"))
+    if on_cpu_ns is None:
+        return None
+    least_ns = (on_cpu_ns - own.on_cpu_ns) / case.batch_size
+    return float(min(max(measured_ns, least_ns), least_ns + (queued_ns or 0.0) / case.batch_size))
 
 
 def _decode_ns(totals: dict[Kind, KindTotals]) -> float:

@@ -78,11 +78,11 @@ def _full_disk_told() -> Iterator[None]:
 
 def _own_costs(case: Case, folder: Path) -> OwnCosts:
     """Return what a plain program takes for batches of the same files, right after the run."""
-    if not case.sleeps:
+    if not case.sleeps and not case.is_alone:
         return NOTHING
     files = sorted(str(path) for path in case.data(folder).rglob("*") if path.is_file() and path.name.isdigit())
     batches = [files[start : start + case.batch_size] for start in range(0, len(files), case.batch_size)]
-    held = Held(open_ns=case.open_ns // 4, read_ns=case.read_ns // 4)
+    held = Held(open_ns=case.open_ns // 4, read_ns=case.held_read_ns // 4)
     return own_costs(case.loader, batches[:_PLAIN_BATCHES], held, case.compute_ns)
 
 

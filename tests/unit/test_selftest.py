@@ -16,10 +16,13 @@ from ioprof.cli.selftest import conclusion, to_json
 from ioprof.host.other_load import OtherLoad
 from ioprof.selftest.cases import MS, Case, Loader, cases
 from ioprof.selftest.expected import expected_utilization
+from ioprof.selftest.judge import alone_per_s, decode_took_ns
 from ioprof.selftest.plain import Held, OwnCosts, own_costs
 from ioprof.selftest.row import Row
 from ioprof.selftest.suite import Finished, disturbance
 from ioprof.spec.sources import Value
+from ioprof.trace import schema
+from tests.unit.trace_builder import table
 
 CASE = Case(name="one", workers=2, steps=6)
 
@@ -125,3 +128,26 @@ def test_every_case_is_a_run_that_can_be_made(quick: bool, tmp_path: Path) -> No
         assert spec.run.steps == case.steps + case.warmup
         assert int(str(sections["workload"]["files"])) >= case.batch_size * (case.steps + case.warmup)
         assert "throttle+" in spec.store.url
+
+
+def test_one_worker_alone_leaves_the_device_idle_between_its_reads() -> None:
+    """A megabyte at 50 MB/s takes 20 ms; with 1 ms of its own for each, it reads 47.6 a second, not 50."""
+    alone = replace(CASE, workers=1, batch_size=1, file_bytes=1_000_000, bandwidth_bytes_per_s=50_000_000)
+    assert alone.held_read_ns == 20 * MS
+    assert alone_per_s(alone, OwnCosts(batch_ns=0.8 * MS, gap_ns=0.2 * MS)) == pytest.approx(1e3 / 21)
+    assert alone_per_s(replace(alone, workers=2), OwnCosts(batch_ns=MS)) is None
+
+
+@pytest.mark.parametrize(
+    ("measured_ms", "took_ms"),
+    [(2.0, 2.0), (2.6, 2.5), (1.5, 2.0), (2.3, 2.3)],
+    ids=["alone", "over", "under", "shared"],
+)
+def test_decoding_is_held_against_the_cpu_and_what_was_waited_for_one(measured_ms: float, took_ms: float) -> None:
+    """Two milliseconds on a CPU a sample, and half a millisecond waited for one: in between nobody knows better."""
+    case = replace(CASE, batch_size=4, decode_ns=2 * MS, steps=2)
+    rows = [
+        {"batch": case.warmup + number, "fetch_on_cpu_ns": 9 * MS, "fetch_run_queue_ns": 2 * MS} for number in range(2)
+    ]
+    batches = table(schema.BATCHES, [*rows, {"batch": 0, "fetch_on_cpu_ns": 90 * MS}])
+    assert decode_took_ns(case, batches, OwnCosts(on_cpu_ns=MS), measured_ms * MS) == pytest.approx(took_ms * MS)
