@@ -1,4 +1,4 @@
-"""The live view: follows a run directory from its own process and draws on stderr until its input closes.
+"""The live view and the metrics: follow a run directory from a process of their own until its input closes.
 
 Reads only what the run writes anyway, so that watching costs the measured processes nothing but CPU time on another
 core. Where stderr is no terminal it prints a plain line every few seconds.
@@ -6,114 +6,159 @@ core. Where stderr is no terminal it prints a plain line every few seconds.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import ctypes
+import os
 import select
+import signal
+import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from ioprof.cli.console import talk
-from ioprof.units import format_count, format_duration, format_rate_bytes
+from ioprof.cli.live_view import WorkerLine, plain, view
+from ioprof.clock import now_ns
 
 if TYPE_CHECKING:
-    from ioprof.trace.follow import Snapshot
+    from ioprof.trace.follow import Follower, Snapshot
 
-_REFRESH_S = 0.5
-_PLAIN_LINE_S = 5.0
-_PLAIN_START_S = 2.0
+_REFRESH_NS = 1_000_000_000
+"""Twice as often costs twice as much: with a screen of rich's about half a percent of a CPU."""
+_PLAIN_LINE_NS = 5_000_000_000
+_PLAIN_START_NS = 2_000_000_000
 """The first line's rates are those since then."""
+_PR_SET_PDEATHSIG = 1
 
 
-def view(snapshot: Snapshot) -> Table:
-    """Return the screen for one moment."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row(_headline(snapshot))
-    if snapshot.utilization_now is not None:
-        table.add_row(_gauge(snapshot.utilization_now, snapshot.utilization))
-    table.add_row(Text(_rates(snapshot)))
-    for kind in snapshot.kinds:
-        table.add_row(
-            Text(f"  {kind.label:<7}{format_count(kind.per_s):>9}/s   p50 {format_duration(kind.p50_ns):>8}"
-                 f"   p99 {format_duration(kind.p99_ns):>8}", style="dim")
-        )  # fmt: skip
-    return table
+class _Metrics(Protocol):
+    failure: str | None
+
+    def waits_on(self) -> list[socket.socket]: ...
+
+    def tick(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
-def _headline(snapshot: Snapshot) -> Text:
-    return Text(
-        f"measuring {format_duration(snapshot.elapsed_ns)} · epoch {snapshot.epoch} · step {snapshot.steps:,}"
-        f"{_ahead(snapshot)}",
-        style="bold",
-    )
+class _Pace:
+    """Waits for the next thing to do, and answers who asks for metrics meanwhile."""
+
+    def __init__(self, metrics: _Metrics | None) -> None:
+        self._metrics = metrics
+
+    def is_over(self, wait_ns: int) -> bool:
+        """Wait so long; tell whether standard input closed, or said something, meanwhile."""
+        until_ns = now_ns() + wait_ns
+        while (left_ns := until_ns - now_ns()) > 0:
+            asked = self._metrics.waits_on() if self._metrics is not None else []
+            ready = select.select([sys.stdin, *asked], [], [], left_ns / 1e9)[0]
+            if sys.stdin in ready:
+                return True
+            if ready and self._metrics is not None:
+                self._metrics.tick()
+        if self._metrics is not None and not self._metrics.waits_on():
+            self._metrics.tick()
+        return False
 
 
-def _ahead(snapshot: Snapshot) -> str:
-    if snapshot.done_ratio is None or snapshot.left_ns is None:
-        return ""
-    # Down to whole percents and to tenths of a second: more would only flicker.
-    left = format_duration(round(snapshot.left_ns, -8))
-    ahead = f" · {left} left" if snapshot.left_ns >= 1e8 else ""
-    return f" · {snapshot.done_ratio:.0%} done{ahead}".replace("%", " %")
+class _Workers:
+    """Looks at the worker processes, and remembers what CPU time each had."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def lines(self, snapshot: Snapshot) -> list[WorkerLine]:
+        """Return those that are alive."""
+        from ioprof.host.process_state import process_state
+
+        found: dict[int, WorkerLine] = {}
+        for one in snapshot.workers:
+            state, at_ns = process_state(one.pid), now_ns()
+            if state is None:
+                continue  # of an earlier epoch
+            before = self._seen.get(one.pid)
+            cpu = None if before is None else (state.cpu_s - before[1]) / max((at_ns - before[0]) / 1e9, 1e-3)
+            self._seen[one.pid] = (at_ns, state.cpu_s)
+            found[one.worker] = WorkerLine(
+                worker=one.worker, state=state.word, busy_ratio=one.busy_ratio, cpu_ratio=cpu
+            )
+        return [found[worker] for worker in sorted(found)]
 
 
-def _gauge(now: float, overall: float | None) -> Text:
-    filled = round(now * 30)
-    style = "green" if now >= 0.9 else "yellow" if now >= 0.5 else "red"
-    text = Text("accelerator ")
-    text.append("█" * filled, style=style).append("░" * (30 - filled), style="dim")
-    text.append(f" {now:6.1%} busy now")
-    return text.append(f" · {overall:.1%} overall", style="dim") if overall is not None else text
-
-
-def _rates(snapshot: Snapshot) -> str:
-    return (
-        f"{format_count(snapshot.samples_per_s)} samples/s · {format_count(snapshot.iops)} IOPS · "
-        f"{format_rate_bytes(snapshot.bytes_per_s)}"
-    )
-
-
-def plain(snapshot: Snapshot) -> str:
-    """Return one line for logs."""
-    busy = f" · accelerator busy {snapshot.utilization_now:.1%}" if snapshot.utilization_now is not None else ""
-    return f"step {snapshot.steps:,}{_ahead(snapshot)} · {_rates(snapshot)}{busy}"
-
-
-def _closed(timeout_s: float) -> bool:
-    return bool(select.select([sys.stdin], [], [], timeout_s)[0])
-
-
-def _print_lines(directory: Path, console: Console) -> None:
-    # A short run is over before its first line: what counts is loaded later than its first steps need the CPUs.
-    if _closed(_PLAIN_START_S):
-        return
-    from ioprof.trace.follow import Follower
-
-    follower = Follower(directory)
-    timeout_s = _PLAIN_LINE_S - _PLAIN_START_S
-    while not _closed(timeout_s):
+def _print_lines(follower: Follower, console: Console, pace: _Pace) -> None:
+    wait_ns = _PLAIN_LINE_NS - _PLAIN_START_NS
+    while not pace.is_over(wait_ns):
         if (snapshot := follower.snapshot()) is not None:
             console.print(plain(snapshot), soft_wrap=True)
-        timeout_s = _PLAIN_LINE_S
+        wait_ns = _PLAIN_LINE_NS
 
 
-def main(directory: Path) -> None:
-    """Draw until standard input closes."""
+def _draw(follower: Follower, console: Console, pace: _Pace) -> None:
+    workers = _Workers()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while not pace.is_over(_REFRESH_NS):
+            if (snapshot := follower.snapshot()) is not None:
+                live.update(view(snapshot, workers.lines(snapshot)), refresh=True)
+
+
+def _end_with_parent() -> None:
+    """End as if told to when the run is killed: the terminal gets its cursor back, and nobody stays behind."""
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if (prctl := getattr(ctypes.CDLL(None), "prctl", None)) is not None:
+        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def main(arguments: list[str]) -> None:
+    """Show and serve until standard input closes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--no-view", action="store_true")
+    parser.add_argument("--metrics")
+    given = parser.parse_args(arguments)
+    _end_with_parent()
     console = talk()
-    if not console.is_terminal:
-        _print_lines(directory, console)
+    shows = not given.no_view
+    # A short run is over before its first line: what counts is loaded later than its first steps need the CPUs.
+    if shows and not console.is_terminal and given.metrics is None and _Pace(None).is_over(_PLAIN_START_NS):
         return
     from ioprof.trace.follow import Follower
 
-    follower = Follower(directory)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while not _closed(_REFRESH_S):
-            if (snapshot := follower.snapshot()) is not None:
-                live.update(view(snapshot), refresh=True)
+    follower = Follower(given.directory)
+    metrics = _metrics(given.metrics, follower) if given.metrics else None
+    pace = _Pace(metrics)
+    try:
+        if not shows:
+            while not pace.is_over(_REFRESH_NS):
+                pass
+        elif console.is_terminal:
+            _draw(follower, console, pace)
+        else:
+            _print_lines(follower, console, pace)
+    finally:
+        if metrics is not None:
+            with contextlib.suppress(OSError):  # a socket that nobody is connected to any more
+                metrics.close()
+            if metrics.failure is not None:
+                console.print(f"metrics could not be written: {metrics.failure}", soft_wrap=True, markup=False)
+
+
+def _metrics(word: str, follower: Follower) -> _Metrics:
+    """Return what serves the place that `MetricsTarget.word` names."""
+    from ioprof.cli.metrics_server import MetricsFile, MetricsPort
+
+    kind, _, place = word.partition(":")
+    if kind == "file":
+        return MetricsFile(Path(place), follower)
+    return MetricsPort(socket.socket(fileno=int(place)), follower)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -31,6 +31,7 @@ from ioprof.cli.options import (
     Loader,
     MaxErrors,
     MaxWorkers,
+    Metrics,
     MostProcesses,
     NoProbe,
     Plugin,
@@ -120,6 +121,7 @@ def run(
     label: Label = None,
     require: Require = None,
     no_probe: NoProbe = False,
+    metrics: Metrics = None,
     as_json: Json = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
@@ -139,8 +141,9 @@ def run(
     if no_probe:
         flags.append(("probe", "false"))
     reported(run_command)(
-        target, flags, set_ or [], ctx.args, require=require or [], dry_run=dry_run, as_json=as_json, quiet=quiet
-    )
+        target, flags, set_ or [], ctx.args, require=require or [], dry_run=dry_run, as_json=as_json, quiet=quiet,
+        metrics=metrics,
+    )  # fmt: skip
 
 
 @app.command(context_settings=_ANY_FLAG)

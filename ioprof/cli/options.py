@@ -76,6 +76,14 @@ Require = Annotated[
     list[str] | None,
     typer.Option(metavar="TEST", help="exit 3 unless met, such as 'au>=0.9'", rich_help_panel=RESULT),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|:PORT",
+        help="figures for Prometheus while it runs; a port is served on 127.0.0.1 unless HOST:PORT is given",
+        rich_help_panel=RESULT,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="print JSON on stdout", rich_help_panel=RESULT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="no progress on stderr", rich_help_panel=RESULT)]
 NoProbe = Annotated[

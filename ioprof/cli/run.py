@@ -14,6 +14,7 @@ from ioprof.cli.console import TalkConsole, results, talk
 from ioprof.cli.doctor import context_of, doctor_report
 from ioprof.cli.html import page_beside, write_html, write_index
 from ioprof.cli.listing import print_run_parameters
+from ioprof.cli.metrics_target import metrics_target
 from ioprof.cli.mixed import mixed_command, prepare_mixed_command, print_mixed_help, report_mixed
 from ioprof.cli.prepare import prepare_with_progress
 from ioprof.cli.probe import report_probe
@@ -30,7 +31,7 @@ from ioprof.errors import RunError, UsageError
 from ioprof.plugins import find_workload
 from ioprof.requirement import check_all, parse_requirement, refuse_unknowable
 from ioprof.runner.interrupt import interruptible, shielded
-from ioprof.runner.observer import Silent
+from ioprof.runner.observer import Observer, Silent
 from ioprof.runner.plan import RunPlan, plan_run
 from ioprof.spec.flags import raw_spec, refuse_flags_of_other_sections
 from ioprof.spec.model import RunSpec, StoreSection
@@ -64,9 +65,12 @@ def run_command(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    metrics: str | None = None,
 ) -> int:
     """Run a workload; the report, or with ``as_json`` the summary, goes to stdout."""
     if is_mixed(target):
+        if metrics is not None:
+            raise UsageError("--metrics: a mixed run has several pipelines; run one of them by itself")
         return mixed_command(
             target, flags, assignments, extra, require=require, dry_run=dry_run, as_json=as_json, quiet=quiet
         )
@@ -79,8 +83,9 @@ def run_command(
         print(json.dumps(spec.sections(as_text=False), indent=2) if as_json else plugin_lines() + to_toml(spec))
         return 0
     check_results(Path(spec.run.results))
+    observer = _observer(metrics, quiet=quiet)
     with interruptible():
-        finished = _prepared_and_run(plan, as_json=as_json, quiet=quiet)
+        finished = _prepared_and_run(plan, observer, as_json=as_json, quiet=quiet)
     try:
         _print_result(finished, as_json=as_json)
         _tell_page(page_beside(finished))
@@ -109,10 +114,19 @@ def _print_result(finished: api.Run, *, as_json: bool) -> None:
         print_report(finished.summary, finished.record, console=results())
 
 
-def _prepared_and_run(plan: RunPlan, *, as_json: bool, quiet: bool) -> api.Run:
+def _observer(metrics: str | None, *, quiet: bool) -> Observer:
+    """Return who is told how the run goes on; what the metrics need is tried out before anything is done."""
+    if metrics is None:
+        return Silent() if quiet else LiveObserver(talk())
+    served = metrics_target(metrics)
+    if not quiet:
+        talk().print(f"metrics while steps are made: {served.told}", soft_wrap=True, markup=False)
+    return LiveObserver(talk(), metrics=served, is_shown=not quiet)
+
+
+def _prepared_and_run(plan: RunPlan, observer: Observer, *, as_json: bool, quiet: bool) -> api.Run:
     console = talk()
     prepared = _prepared(plan, console, quiet=quiet)
-    observer = Silent() if quiet else LiveObserver(console)
     try:
         return api.record_and_load(plan, prepared, ["ioprof", *sys.argv[1:]], observer)
     except api.RecordingStoppedError as stopped:

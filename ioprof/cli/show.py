@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ioprof.cli.metrics_target import MetricsTarget
+
 
 class LiveObserver:
     """Shows phases on stderr and starts the live view when steps begin.
@@ -19,8 +21,17 @@ class LiveObserver:
     that the step loop needs.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, metrics: MetricsTarget | None = None, is_shown: bool = True) -> None:
+        """Show nothing yet.
+
+        Args:
+            console: where phases are shown.
+            metrics: where the run's figures go meanwhile; None: nowhere.
+            is_shown: False: only the metrics are wanted.
+        """
         self._console = console
+        self._metrics = metrics
+        self._is_shown = is_shown
         self._bar: Progress | None = None
         self._text = ""
         self._started_s = 0.0
@@ -33,6 +44,8 @@ class LiveObserver:
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar."""
+        if not self._is_shown:
+            return
         if self._bar is None and done < total and time.monotonic() - self._started_s > 0.5:
             self._bar = Progress(
                 TextColumn("[dim]{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
@@ -46,12 +59,22 @@ class LiveObserver:
     def measuring(self, directory: Path) -> None:
         """Start the live view."""
         self._end_bar()
+        metrics, more = self._metrics, list[str]()
+        if not self._is_shown:
+            more.append("--no-view")
+        if metrics is not None:
+            more += ["--metrics", metrics.word]
+        bound = metrics.bound if metrics is not None else None
         self._view = subprocess.Popen(
-            [sys.executable, "-m", "ioprof.cli.live", str(directory)],
+            [sys.executable, "-m", "ioprof.cli.live", str(directory), *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=() if bound is None else (bound.fileno(),),
         )
+        if metrics is not None:
+            # Workers that are forked from here on must not keep the port.
+            metrics.close()
 
     def finished(self) -> None:
         """Tell the live view to end, and wait until it has let go of the terminal."""
@@ -69,6 +92,9 @@ class LiveObserver:
         except subprocess.TimeoutExpired:
             view.kill()
             view.wait()
+        if view.returncode < 0 and self._console.is_terminal:
+            # It was killed, and had hidden the cursor.
+            self._console.show_cursor(show=True)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

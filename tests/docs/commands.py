@@ -80,6 +80,7 @@ NO_PROBE = "--no-probe"
 INSTEAD: Mapping[str, str] = {
     "s3://new-bucket/x": "other-store",  # no bucket here; stores of that kind are tested in tests/e2e
     "torchrun --nproc-per-node 8": f"{sys.executable} -m torch.distributed.run --nproc-per-node 2",
+    "--metrics :9464": "--metrics :0",  # somebody may serve something there
     "-- python": f"-- {sys.executable}",  # not every machine has it on its PATH
 }
 RESOLVED = ("run mlperf-", "run dlio:")

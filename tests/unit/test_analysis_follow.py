@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from trace_builder import MS, S, run_record, step_row
 
-from ioprof.cli.live import plain
+from ioprof.cli.live_view import plain
 from ioprof.trace.follow import Follower
 from ioprof.trace.kinds import Kind, Phase
 from ioprof.trace.log_tail import LogTail
