@@ -150,7 +150,9 @@ class Follower:
     def _remember(self) -> tuple[int, Words, dict[int, WorkerCounts]] | None:
         """Keep the counts and return those of about five seconds ago; None if these are the first."""
         self.operations.look()
-        counts = sum(self.operations.counts().values(), np.zeros((len(KINDS), SLOT_WORDS), np.int64))
+        counts = np.zeros((len(KINDS), SLOT_WORDS), np.int64)
+        for of_rank in self.operations.counts().values():
+            counts += of_rank
         now = now_ns()
         self._seen.append((now, counts, {one.pid: one for one in self.operations.workers()}))
         while len(self._seen) > 2 and now - self._seen[1][0] >= RECENT_NS:

@@ -36,6 +36,7 @@ class OperationFollower:
         """Follow a run's raw folder, which may not be there yet."""
         self._raw = raw
         self._found: dict[Path, RawProcess] = {}
+        self._scratch = _Scratch()
 
     def look(self) -> None:
         """Find the processes that began since."""
@@ -65,29 +66,42 @@ class OperationFollower:
         """Return the statistics of each rank, one row per kind; shortest and longest (columns 4 and 5) mean nothing."""
         ranks: dict[int, Words] = {}
         for process in self._found.values():
-            own = _counts(process).reshape(len(Phase), len(KINDS), SLOT_WORDS)
-            total = ranks.setdefault(process.header(Header.RANK), np.zeros((len(KINDS), SLOT_WORDS), np.int64))
-            for phase in _LIVE:
-                kinds = np.flatnonzero(own[phase, :, 0])
-                total[kinds] += own[phase, kinds]
+            own, rows = self._scratch.of(process)
+            rank = process.header(Header.RANK)
+            if rank not in ranks:
+                ranks[rank] = np.zeros((len(KINDS), SLOT_WORDS), np.int64)
+            for row in rows:
+                phase, kind = divmod(row, len(KINDS))
+                if phase in _LIVE:
+                    ranks[rank][kind] += own[row]
         for total in ranks.values():
             total[:, 4:COUNTERS] = 0
         return ranks
 
 
-def _counts(process: RawProcess) -> Words:
-    """Return a process's statistics, its fresh operations among them; only rows that count anything are touched.
+class _Scratch:
+    """The statistics of one process at a time, always in the same memory: to take it anew costs more than to read."""
 
-    While they are read the process may fold the fresh ones into the statistics: then they are read again.
-    """
-    counts = np.zeros((SLOTS, SLOT_WORDS), np.int64)
-    for _ in range(_TRIES):
-        generation = process.header(Header.GENERATION)
-        counts = np.zeros((SLOTS, SLOT_WORDS), np.int64)
-        kept = opsfile.counts_of(process.words, generation & 1)
-        rows = np.flatnonzero(kept[:, 0])
-        counts[rows] = kept[rows]
-        opsfile.add_to_counts(counts, opsfile.fresh_block(process.words, generation & 1))
-        if process.header(Header.GENERATION) == generation:
-            break
-    return counts
+    def __init__(self) -> None:
+        self._counts = np.zeros((SLOTS, SLOT_WORDS), np.int64)
+        self._rows: list[int] = []
+        """Those that are not 0."""
+
+    def of(self, process: RawProcess) -> tuple[Words, list[int]]:
+        """Return a process's statistics, its fresh operations among them, and which rows count anything.
+
+        Valid until the next call. While they are read the process may fold the fresh operations into the statistics:
+        then they are read again.
+        """
+        for _ in range(_TRIES):
+            self._counts[self._rows] = 0
+            generation = process.header(Header.GENERATION)
+            words = process.words.view(np.ndarray)
+            kept = opsfile.counts_of(words, generation & 1)
+            found = np.flatnonzero(kept[:, 0])
+            self._counts[found] = kept[found]
+            fresh = opsfile.add_to_counts(self._counts, opsfile.fresh_block(words, generation & 1))
+            self._rows = sorted({*found.tolist(), *fresh})
+            if process.header(Header.GENERATION) == generation:
+                break
+        return self._counts, self._rows
