@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ioprof.report.perfetto.counters import Bins, bins_of, write_host, write_idle, write_queues, write_rates
 from ioprof.report.perfetto.events import EventWriter, Track
@@ -72,11 +73,8 @@ class RunDrawing:
         known = [int(one.columns["start_ns"][0]) for one in self._operations]
         if self._trace.host is not None and self._trace.host.num_rows:
             known.append(int(self._trace.host["time_ns"].to_numpy().min()))
-        for rank in ranks_of(self._trace):
-            batches = batches_of(self._trace, rank)
-            for name in ("dispatch_ns", "fetch_start_ns"):
-                stamps = batches[name][batches[name] >= 0]
-                known.append(int(stamps.min()) if len(stamps) else zero_ns(self._trace))
+        first = (pc.min(self._trace.batches[name]).as_py() for name in ("dispatch_ns", "fetch_start_ns"))
+        known += [at_ns for at_ns in first if at_ns is not None]
         return min([*known, zero_ns(self._trace)])
 
     def write(self, writer: EventWriter) -> None:
@@ -108,7 +106,7 @@ class _Rank:
         self._since_ns = idle_before_ns(steps, trace.run.epochs)
         inside = window.holds(np.minimum(steps["wait_start_ns"], self._since_ns), steps["busy_end_ns"])
         self._steps, self._since_ns = chosen(steps, inside), self._since_ns[inside]
-        self._all_batches = batches_of(trace, rank)
+        self._all_batches = batches_of(trace, rank, window)
         known = (self._all_batches["fetch_start_ns"] >= 0) & (
             self._all_batches["end_ns"] > self._all_batches["fetch_start_ns"]
         )

@@ -60,8 +60,9 @@ def ranks_of(trace: Trace) -> list[int]:
 
 
 def of_rank(table: pa.Table, rank: int) -> pa.Table:
-    """Return a table's rows of one rank."""
-    return table.filter(pc.equal(table["rank"], rank))
+    """Return a table's rows of one rank; the table itself where there is no other."""
+    own = pc.equal(table["rank"], rank)
+    return table if pc.all(own, min_count=0).as_py() else table.filter(own)
 
 
 def chosen(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
@@ -83,12 +84,18 @@ def steps_of(trace: Trace, rank: int) -> Columns:
     return columns_of(of_rank(trace.steps, rank), _STEPS)
 
 
-def batches_of(trace: Trace, rank: int) -> Columns:
-    """Return all batches of a rank, in the order in which they were received.
+def batches_of(trace: Trace, rank: int, window: Window) -> Columns:
+    """Return a rank's batches of a window, from when each was asked for until it was received, in that order.
 
     ``end_ns`` is when a batch was made: joined, or, where that is not known, fetched.
     """
-    found = columns_of(of_rank(trace.batches, rank), _BATCHES)
+    table = of_rank(trace.batches, rank)
+    if window != WHOLE:
+        stamps = columns_of(table, ("dispatch_ns", "fetch_start_ns", "received_ns"))
+        asked, begun, received = stamps.values()
+        since = np.where(asked >= 0, asked, np.where(begun >= 0, begun, received))
+        table = table.filter(pa.array(window.holds(since, received)))
+    found = columns_of(table, _BATCHES)
     joined, fetched = found["collate_end_ns"], found["fetch_end_ns"]
     found["end_ns"] = np.where(joined >= 0, joined, fetched)
     return found
