@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 FILES ?= 20k
 
-.PHONY: bench-html bench-replay bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
+.PHONY: screenshots bench-html bench-replay bench-loaders bench-watch bench-taps bench-tune check lint types test-unit test bench overhead validate dist clean
 
 check: lint types test-unit  ## what must pass before a commit
 
@@ -55,6 +55,9 @@ bench-replay:  ## recorded runs against their replays: rates (closed loop) and t
 
 bench-html:  ## the page of a million steps: bytes, seconds to write, seconds to open
 	$(PYTHON) -m tests.benchmarks.bench_html
+
+screenshots:  ## the pictures of the README, from a real run
+	$(PYTHON) -m tests.benchmarks.screenshots
 
 dist:
 	$(PYTHON) -m build --outdir dist .
