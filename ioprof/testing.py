@@ -132,7 +132,8 @@ class _Left:
     """What of this process is there, to be compared with what is there later."""
 
     children: set[int] = field(init=False)
-    descriptors: int = field(init=False)
+    descriptors: dict[str, str] = field(init=False)
+    """What each is of, by its number."""
     threads: set[threading.Thread] = field(default_factory=lambda: set(threading.enumerate()))
     shared: set[str] = field(default_factory=lambda: set(os.listdir(_SHARED)))
 
@@ -155,18 +156,24 @@ class _Left:
             "processes": after.children - self.children,
             "threads": after.threads - self.threads,
             "shared memory": {name for name in after.shared - self.shared if f"_{os.getpid()}_" in name},
-            "descriptors": set(range(self.descriptors, after.descriptors)),
+            "descriptors": self._more_descriptors(after),
         }
         return [f"{what} left: {left}" for what, left in found.items() if left]
 
+    def _more_descriptors(self, after: _Left) -> set[str]:
+        """Return descriptors that are new, where there are more than before: some are only opened anew meanwhile."""
+        if len(after.descriptors) <= len(self.descriptors):
+            return set()
+        return {f"{name}: {told}" for name, told in after.descriptors.items() if self.descriptors.get(name) != told}
 
-def _open_descriptors() -> int:
-    """Return how many are open, those of memory that multiprocessing keeps for later not counted."""
-    found = 0
+
+def _open_descriptors() -> dict[str, str]:
+    """Return what descriptors are of, by number, those of memory that multiprocessing keeps for later left out."""
+    found = {}
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # that of the listing itself
-            found += "/pym-" not in str(Path("/proc/self/fd", name).readlink())
-    return found
+            found[name] = str(Path("/proc/self/fd", name).readlink())
+    return {name: told for name, told in found.items() if "/pym-" not in told}
 
 
 class Failing:

@@ -73,6 +73,8 @@ BRIEF: Mapping[str, Mapping[str, str]] = {
     "probe": {"--duration": "1s", "--processes": "2"},
 }
 """Flags of commands that take their time."""
+TUNED_FAST = {"--compute", "--batch-size"}
+"""Of a tuning these give way too: each of its runs needs steps enough to be judged."""
 OF_WORKLOADS = ("run", "tune", "probe", "prepare", "doctor")
 HURRIED = {"--duration", "--budget", "--epochs"}
 NO_PROBE = "--no-probe"
@@ -111,7 +113,7 @@ def runnable(words: Sequence[str]) -> list[str]:
     for flag, value in _wanted(found).items():
         if flag not in found:
             found += [flag, value]
-        elif flag in COUNTS | HURRIED:
+        elif flag in COUNTS | HURRIED or (found[0] == "tune" and flag in TUNED_FAST):
             found[found.index(flag) + 1] = value
     return [*found, NO_PROBE] if found[0] == "run" and NO_PROBE not in found else found
 
