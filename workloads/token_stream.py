@@ -14,7 +14,7 @@ from ioprof.workloads.token_index import HEADER_BYTES, IndexHeader, TokenLayout,
 from ioprof.workloads.tree_walk import found_files
 from pydantic import Field, ValidationInfo, field_validator
 
-from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting
+from ioprof.contract import Access, Indices, ObjectSizes, PluginParams, SampleReader, Setting, StoredSamples
 from ioprof.errors import DatasetError, SpecError
 from ioprof.spec.quantities import Bytes, Count, DurationNs
 from ioprof.store.base import Store
@@ -206,9 +206,40 @@ class TokenStream:
                 found += self._params.windows_per_file
         return found
 
+    @property
+    def stored_format(self) -> str:
+        """Return that objects are arrays of tokens and their indexes."""
+        return "tokens"
+
+    def stored_samples(self, sizes: ObjectSizes) -> StoredSamples:
+        """Return the token files for loaders that read them themselves; each file's index is the object after it."""
+        params, header = self._params, self._params.header
+        return StoredSamples(
+            format=self.stored_format,
+            layout=self._layout,
+            sizes=sizes,
+            objects=range(0, 2 * params.files, 2),
+            samples_per_object=params.windows_per_file,
+            order=self._file_order,
+            decode=self._transform(),
+            details={
+                "sequence_length": params.sequence_length,
+                "token_bytes": header.token_bytes,
+                "tokens": header.tokens,
+                "documents": header.documents,
+                "access": params.access,
+                "madvise": params.madvise,
+            },
+        )
+
+    def _file_order(self, epoch: int) -> Indices:
+        return 2 * seeded_order(self._params.files, self._seed, epoch, shuffle=self._params.shuffle)
+
     def reader(self, sizes: ObjectSizes) -> SampleReader:
         """Return the reader; the decode cost is calibrated here, before workers start."""
+        return TokenReader(self._layout, self._params, self._transform())
+
+    def _transform(self) -> CpuTransform | None:
         params = self._params
         window_bytes = (params.sequence_length + 1) * params.token_bytes
-        transform = calibrated_transform(params.decode, window_bytes) if params.decode else None
-        return TokenReader(self._layout, params, transform)
+        return calibrated_transform(params.decode, window_bytes) if params.decode else None

@@ -36,7 +36,8 @@ class StoredSamples:
     """The CPU work that each sample costs; the trace's tap does and records it (`Tap.decode`). None: none."""
     details: Mapping[str, Setting] = field(default_factory=dict)
     """What only this format has: ``columns`` of parquet (how many are read, from ``c0`` on), ``row_group``,
-    ``read_bytes`` (the most that one read asks for), ``column`` of arrow, ``sequence_length`` and ``token_bytes``."""
+    ``read_bytes`` (the most that one read asks for), ``column`` of arrow; of tokens ``sequence_length``,
+    ``token_bytes``, ``tokens`` and ``documents`` of each file, ``access`` and ``madvise``."""
 
     def path(self, obj: int) -> str:
         """Return an object's name, relative to the dataset's root."""

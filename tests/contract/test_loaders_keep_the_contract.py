@@ -91,6 +91,21 @@ class TestFsspecObjects(LoaderContract):
     start_methods: ClassVar[tuple[str, ...] | None] = ("fork",)
 
 
+class TestTokensMmap(LoaderContract):
+    """Windows of tokens, copied out of mappings by two threads."""
+
+    loader: ClassVar[type[Loader]] = find_loader("tokens-mmap")
+    start_methods: ClassVar[tuple[str, ...] | None] = ()
+
+
+class TestTokensMmapProcesses(LoaderContract):
+    """The same in forked processes."""
+
+    loader: ClassVar[type[Loader]] = find_loader("tokens-mmap")
+    knobs: ClassVar[Mapping[str, object]] = {"worker_type": "process"}
+    start_methods: ClassVar[tuple[str, ...] | None] = ("fork",)
+
+
 def read_whole(wanted: Wanted) -> Iterator[list[bytes]]:
     """What a user might bring: files, read whole."""
     for start in range(0, len(wanted.paths), wanted.batch_size):
