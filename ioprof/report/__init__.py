@@ -1,1 +1,1 @@
-"""A summary as people and machines read it: terminal, JSON."""
+"""A summary as people and machines read it: terminal, JSON, pages, timelines."""
