@@ -10,6 +10,7 @@ from ioprof.analysis.summary import Summary
 from ioprof.analysis.wording import percent
 from ioprof.report.layout import fact, paragraph
 from ioprof.trace.run_record import RunRecord
+from ioprof.units import format_bytes
 
 
 def not_cold_lines(summary: Summary, run: RunRecord, width: int) -> list[Text]:
@@ -44,7 +45,9 @@ def cache_words(summary: Summary, run: RunRecord) -> str:
 def _unknown_words(summary: Summary, run: RunRecord) -> str:
     asked = run.cache.requested
     if summary.coverage.tapped_bytes == 0 and not run.accelerator.is_measured:
-        return f"{asked} (nothing read)"
+        fetched = sum(one.read_bytes for one in run.kernel_io or [])
+        told = f"page cache: not known; {format_bytes(fetched)} came from the device" if fetched else "nothing read"
+        return f"{asked} ({told})"
     if asked == "cold" and summary.cache.cold_achieved is False:
         return "cold asked, not achieved (how much was cached is not known)"
     return f"{asked} (page cache: not known)"
