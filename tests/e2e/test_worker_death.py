@@ -22,9 +22,10 @@ RUN = ["run", "small-files", *DATASET, "--duration", "120s", "--set", "run.warmu
 WAITING = ["--compute", "1ms", "--decode", "20ms"]
 COMPUTING = ["--compute", "400ms"]
 
-# Runs the command of argv[2:] with a collate function that fails in the worker's third batch as argv[1] says.
+# Runs the command of argv[2:] with a collate function that fails in the worker's third batch as argv[1] says, once the
+# batches before it have gone out: what a process that ends at once had still to send is lost with it.
 FAILING = """
-import sys
+import sys, time
 from ioprof.cli.main import main
 from ioprof.loaders import torch_map_session
 
@@ -33,6 +34,7 @@ seal, made = torch_map_session.collate, []
 def collate(fetched):
     made.append(1)
     if len(made) == 3:
+        time.sleep(1)
         exec(failure)
     return seal(fetched)
 
