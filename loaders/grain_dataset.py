@@ -27,7 +27,7 @@ class GrainParams(PluginParams):
         2, ge=1, le=10_000, description="batches under way or ready, per thread (prefetch_buffer_size / num_threads)"
     )
     stage_timing: bool = Field(
-        False, description="have Grain time its own stages, which costs a few µs a sample (execution_tracking_mode)"
+        False, description="have Grain time its own stages, which costs time of its own (execution_tracking_mode)"
     )
 
 
