@@ -1,4 +1,4 @@
-"""Compares a wheel's modules with the checkout's: nothing may be missing, and nothing else may be inside.
+"""Compares a wheel's modules and page assets with the checkout's: nothing may be missing, nothing else inside.
 
 Each `*.c` of the checkout stands for a compiled module that works with every Python from 3.11 on.
 
@@ -20,7 +20,7 @@ def main(wheel: str, checkout: str) -> int:
         f"{place}/{path.relative_to(root)}"
         for folder, place in FOLDERS.items()
         for root in [Path(checkout, folder)]
-        for pattern in ("*.py", "*.pyi", "py.typed")
+        for pattern in ("*.py", "*.pyi", "py.typed", "*.css", "*.js")
         for path in root.rglob(pattern)
     }
     root = Path(checkout, "ioprof")
